@@ -1,0 +1,56 @@
+# The two commands are `make run` and `make test`; each installs first if nothing is installed yet.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+WORKERS ?= 2
+
+.PHONY: help install run lab test lint figures tables notebooks bench
+
+help:
+	@echo "make run        install, execute all notebooks (quick profile, CPU), rebuild the figures"
+	@echo "make test       install, run all tests and check the notebooks' outputs"
+	@echo "make lab        open the notebooks in JupyterLab"
+	@echo "make figures    rebuild every figure        make tables   rebuild every table"
+	@echo "make notebooks  execute the notebooks in place, as they are committed"
+	@echo "make bench      measure speed and memory    make lint     check the style of the code"
+
+# One stamp file: a second call installs nothing. A changed pyproject.toml installs again.
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 10) <= v[:2] <= (3, 13) else "Python 3.10 to 3.13 is needed; this is %d.%d. Name another: make PYTHON=python3.12 run" % v[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -e ".[all]"
+	$(BIN)/python -m eqgat.viz.scripts
+	@touch $@
+
+run: $(INSTALLED)
+	$(BIN)/python -m eqgat notebooks
+	$(BIN)/python -m eqgat figures
+	@echo
+	@echo "Done. Open build/notebooks/index.html in a browser to read the executed notebooks; the figures are"
+	@echo "in figures/. To work with the notebooks themselves, start JupyterLab: make lab"
+
+lab: $(INSTALLED)
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+test: $(INSTALLED)
+	$(BIN)/ruff check .
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
+		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+
+figures: $(INSTALLED)
+	$(BIN)/python -m eqgat figures
+
+tables: $(INSTALLED)
+	$(BIN)/python -m eqgat tables
+
+notebooks: $(INSTALLED)
+	$(BIN)/python -m eqgat notebooks --in-place
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/forward.py

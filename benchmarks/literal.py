@@ -1,0 +1,72 @@
+"""EQGAT exactly as its equations are printed: nothing factored, every edge by itself. The yardstick.
+
+The parameters are those of an ``EQGAT`` from the package, so that both must give the same numbers. What differs
+from the package is only what its two identities save: here the edge MLP multiplies the whole concatenation
+[s_i || s_j || κ G] of every edge (Eq. 1), and the cross product is taken on every edge (Eq. 5).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import silu
+from torch_geometric.data import Data
+
+from eqgat import EQGAT
+from eqgat.layers import EQGATLayer
+
+
+def literal_layer(layer: EQGATLayer, s: Tensor, v: Tensor, source: Tensor, receiver: Tensor, radial: Tensor,
+                  direction: Tensor) -> tuple[Tensor, Tensor]:
+    """One layer, Eqs. 1-6, residual step and gated update: ``s`` [N, F_s], ``v`` [N, 3, F_v] -> the same shapes."""
+    n, num_vector = len(s), v.shape[2]
+    # Eq. 1: f_ji = MLP([s_i || s_j || κ G]), split into a and b_0, b_1, b_2
+    e = torch.cat([s[receiver], s[source], radial], dim=1)
+    f = layer.filter.out(silu(layer.filter.hidden(e)))
+    a, *b = f.split(layer.filter.sizes, dim=1)
+    # softmax over the neighbours of each atom, the denominator gathered for each edge
+    exponential = (a - a.max()).exp() if len(a) else a
+    denominator = s.new_zeros(n, a.shape[1]).index_add(0, receiver, exponential)
+    alpha = exponential / denominator[receiver]
+    # Eq. 2, W_s applied to the neighbour of every edge
+    message_s = s.new_zeros(s.shape).index_add(0, receiver, alpha * layer.scalar_weight(s[source]))
+    # Eqs. 3, 4, 5 for every edge
+    v_0 = direction[:, :, None] * b[0][:, None, :]
+    message = v_0
+    if len(b) > 1:
+        v_n = layer.vector_weight(v[source])
+        message = message + b[1][:, None, :] * v_n
+    if len(b) > 2:
+        v_j = v[source] if layer.cross_product == "raw" else v_n
+        message = message + b[2][:, None, :] * torch.linalg.cross(v[receiver], v_j, dim=1)
+    message_v = v.new_zeros(v.shape).index_add(0, receiver, message)
+    if layer.vector_aggregation == "mean":  # Eq. 6
+        count = s.new_zeros(n).index_add(0, receiver, s.new_ones(len(receiver))).clamp(min=1)
+        message_v = message_v / count[:, None, None]
+    # residual step, then the gated update of Fig. 1b
+    s, v = s + message_s, v + message_v
+    u_w = layer.update.vector_in(v)
+    u, w = u_w[:, :, :num_vector], u_w[:, :, num_vector:]
+    length = (u[:, 0] ** 2 + u[:, 1] ** 2 + u[:, 2] ** 2 + 1e-6).sqrt()
+    gate_and_change = layer.update.out(silu(layer.update.hidden(torch.cat([s, length], dim=1))))
+    gate, change = gate_and_change[:, :num_vector], gate_and_change[:, num_vector:]
+    return s + change, v + layer.update.vector_out(gate[:, None, :] * w)
+
+
+def literal_encode(model: EQGAT, data: Data) -> tuple[Tensor, Tensor]:
+    """The states after the last layer of a model without norm, from the printed equations."""
+    source, receiver = data.edge_index
+    relative = data.pos[receiver] - data.pos[source]
+    distance = relative.pow(2).sum(dim=1).sqrt()
+    s = model.embedding(data.z)
+    v = s.new_zeros(len(s), 3, model.config.vector_channels)
+    for layer in model.layers:  # the basis is evaluated again in every layer, as one who follows the text would
+        radial = model.basis(distance).to(s.dtype)
+        s, v = literal_layer(layer, s, v, source, receiver, radial, (relative / distance[:, None]).to(s.dtype))
+    return s, v
+
+
+def literal_forward(model: EQGAT, data: Data) -> Tensor:
+    """The prediction of a model with graph readout for one graph, [1, out_channels]."""
+    s, v = literal_encode(model, data)
+    return model.head(model.readout(s, v).mean(dim=0, keepdim=True))

@@ -1,0 +1,96 @@
+"""What the baselines share: the call ``model(data)``, the Gaussian basis and the cosine cutoff."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from eqgat.checks import check_graph
+from eqgat.layers import EquivariantNorm, mean_over_graph, sum_over_neighbours
+from eqgat.model import graph_numbers
+
+__all__ = ["GaussianBasis", "GraphModel", "check_options", "cosine_cutoff", "make_norms", "neighbour_mean"]
+
+
+def cosine_cutoff(distance: Tensor, cutoff: float) -> Tensor:
+    """(cos(π d / c) + 1) / 2 for d < c and 0 beyond: [...] in Å -> [...], 1 at d = 0, smooth to 0 at d = c."""
+    return torch.where(distance < cutoff, 0.5 * (torch.cos(math.pi * distance / cutoff) + 1), 0.0)
+
+
+class GaussianBasis(nn.Module):
+    """K Gaussians with centres equally spaced on [0, c], as wide as the spacing: [E] in Å -> [E, K].
+
+    Raises:
+        ValueError: fewer than two Gaussians (one has no spacing).
+    """
+
+    def __init__(self, num_radial: int, cutoff: float) -> None:
+        super().__init__()
+        if num_radial < 2:
+            raise ValueError(f"a Gaussian basis needs num_radial >= 2; got {num_radial}")
+        self.num_radial, self.cutoff = num_radial, float(cutoff)
+
+    def forward(self, distance: Tensor) -> Tensor:
+        """``distance`` [E] -> exp(-(d - μ_k)² / (2 σ²)) [E, K]."""
+        centre = torch.linspace(0, self.cutoff, self.num_radial, dtype=distance.dtype, device=distance.device)
+        width = self.cutoff / (self.num_radial - 1)
+        return torch.exp(-0.5 * ((distance.unsqueeze(-1) - centre) / width).square())
+
+
+def neighbour_mean(values: Tensor, receiver: Tensor, num_nodes: int) -> Tensor:
+    """Mean over the edges into each atom: [E, ...] -> [N, ...]; an atom without neighbours gets zero."""
+    count = torch.bincount(receiver, minlength=num_nodes).clamp(min=1).to(values.dtype)
+    return sum_over_neighbours(values, receiver, num_nodes) / count.view(-1, *[1] * (values.dim() - 1))
+
+
+def check_options(choices: dict[str, tuple[object, tuple[object, ...]]], **sizes: float) -> None:
+    """Raise ``ValueError`` where a choice is unknown or a size is not positive."""
+    for name, (value, allowed) in choices.items():
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {allowed}; got {value!r}")
+    for name, size in sizes.items():
+        if not size > 0:
+            raise ValueError(f"{name} must be positive; got {size}")
+
+
+def make_norms(norm: str | None, scalar_channels: int, num_layers: int) -> nn.ModuleList:
+    """One ``EquivariantNorm`` before each layer and one after the last, as in EQGAT; empty with ``norm=None``."""
+    return nn.ModuleList(EquivariantNorm(scalar_channels) for _ in range(0 if norm is None else num_layers + 1))
+
+
+class GraphModel(nn.Module):
+    """A model with EQGAT's call. A subclass sets ``head`` and writes ``_embed``."""
+
+    head: nn.Module
+
+    def __init__(self, num_elements: int, readout: str) -> None:
+        super().__init__()
+        self.num_elements, self.readout_kind = num_elements, readout
+
+    def forward(self, data: Data) -> Tensor:
+        """Predictions [number of graphs, out_channels], or [N, out_channels] with ``readout="node"``.
+
+        Raises:
+            ValueError: missing fields, wrong shapes, NaN coordinates, unsorted or out-of-range edges, unknown elements.
+        """
+        x = self.node_embedding(data)
+        if self.readout_kind == "graph":
+            x = mean_over_graph(x, *graph_numbers(data))
+        return self.head(x)
+
+    def node_embedding(self, data: Data) -> Tensor:
+        """One invariant vector an atom, [N, C], before pooling and head."""
+        check_graph(data, self.num_elements)
+        return self._embed(data, *graph_numbers(data))
+
+    def _embed(self, data: Data, batch: Tensor, num_graphs: int) -> Tensor:
+        raise NotImplementedError
+
+    def _zero_biases(self) -> None:
+        """Weights keep PyTorch's default, uniform in ±1/sqrt(fan-in); biases start at zero, as in EQGAT."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)

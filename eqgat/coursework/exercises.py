@@ -1,0 +1,144 @@
+"""Exercises and their checks. A check tests behaviour, names the typical mistakes, and says what to look at.
+
+In a notebook: ``check("02.1", answer)``, where the answer is a function, a number, or whatever the exercise asks for.
+A passed check prints one line; a failed one raises ``CheckFailed``, which JupyterLab shows as its message alone.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+__all__ = ["EXERCISES", "CheckFailed", "Exercise", "call", "check", "close", "exercise", "expect", "expect_close",
+           "load_exercises"]
+
+Kind = Literal["predict", "implement", "break it"]
+
+
+class CheckFailed(AssertionError):
+    """An answer that is missing or wrong; the message is the hint."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython's hook: a learner needs the hint, not our call stack
+        return [f"✗ {self}"]
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise: ``number`` "NN.k" (notebook and place), what kind of work it is, and its check."""
+
+    number: str
+    title: str
+    kind: Kind
+    points: int
+    check: Callable[[Any], None]
+
+
+EXERCISES: dict[str, Exercise] = {}
+
+
+def exercise(number: str, title: str, kind: Kind, points: int = 1) -> Callable[[Callable[[Any], None]], Any]:
+    """Register the decorated function as the check of an exercise. It gets the answer and raises ``CheckFailed``."""
+
+    def register(function: Callable[[Any], None]) -> Callable[[Any], None]:
+        known = EXERCISES.get(number)
+        if known is not None and known.check.__qualname__ != function.__qualname__:
+            raise ValueError(f"two exercises have the number {number}")
+        EXERCISES[number] = Exercise(number, title, kind, points, function)
+        return function
+
+    return register
+
+
+def load_exercises() -> dict[str, Exercise]:
+    """All exercises by number; imports the modules of ``eqgat.coursework.checks``, one for each notebook."""
+    package = import_module("eqgat.coursework.checks")
+    for module in iter_modules(package.__path__):
+        import_module(f"{package.__name__}.{module.name}")
+    return dict(sorted(EXERCISES.items()))
+
+
+def check(number: str, answer: Any) -> None:
+    """Check the answer to an exercise; print that it is right, or raise ``CheckFailed`` with a hint.
+
+    Raises:
+        KeyError: there is no exercise of this number.
+        CheckFailed: the answer is missing or wrong.
+    """
+    exercises = load_exercises()
+    if number not in exercises:
+        raise KeyError(f"there is no exercise {number!r}; there are {', '.join(exercises)}")
+    if answer is None or answer is ...:
+        raise CheckFailed(f"{number}: not answered yet. Replace the placeholder in the cell above and run it first.")
+    try:
+        exercises[number].check(answer)
+    except CheckFailed as failed:
+        raise CheckFailed(f"{number}: {failed}") from None
+    print(f"✓ {number} {exercises[number].title}: right")
+
+
+def expect(condition: bool | Tensor, hint: str) -> None:
+    """Raise ``CheckFailed(hint)`` unless the condition holds."""
+    if not bool(condition):
+        raise CheckFailed(hint)
+
+
+def call(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """What the learner's function returns; ``CheckFailed`` if it is not one, raises an error, or returns nothing."""
+    if not callable(function):
+        raise CheckFailed(f"a function is expected here, not {type(function).__name__}")
+    name = getattr(function, "__name__", "your function")
+    try:
+        result = function(*args, **kwargs)
+    except NotImplementedError:
+        raise CheckFailed(f"{name} is not written yet. Fill in its body and run its cell.") from None
+    except Exception as error:
+        line = traceback.extract_tb(error.__traceback__)[-1].lineno
+        raise CheckFailed(f"{name} stopped with {type(error).__name__} at line {line} of its cell: {error}") from None
+    if result is None or result is ...:
+        raise CheckFailed(f"{name} returned nothing. Is its body still empty, or is the return missing?")
+    return result
+
+
+def close(actual: Any, expected: Any, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
+    """Are two numbers or arrays of one shape equal to within rounding?"""
+    actual, expected = _tensor(actual), _tensor(expected)
+    return actual.shape == expected.shape and torch.allclose(actual, expected, rtol=rtol, atol=atol)
+
+
+def expect_close(actual: Any, expected: Any, hint: str, mistakes: Mapping[str, Any] | None = None,
+                 rtol: float = 1e-5, atol: float = 1e-8) -> None:
+    """Raise ``CheckFailed`` unless ``actual`` equals ``expected``; a known wrong value gets the hint made for it.
+
+    Args:
+        actual: what the learner computed: a number, an array, or a tensor.
+        expected: the right value.
+        hint: what to look at when the value is wrong in a way not foreseen.
+        mistakes: hint -> the value that this typical mistake gives.
+        rtol, atol: relative and absolute tolerance.
+    """
+    try:
+        actual_tensor = _tensor(actual)
+    except (TypeError, ValueError, RuntimeError):
+        raise CheckFailed(f"a number or tensor is expected, not {type(actual).__name__}") from None
+    if close(actual_tensor, expected, rtol, atol):
+        return
+    for mistake, value in (mistakes or {}).items():
+        if close(actual_tensor, value, rtol, atol):
+            raise CheckFailed(mistake)
+    shape = _tensor(expected).shape
+    if actual_tensor.shape != shape:
+        raise CheckFailed(f"the shape should be {list(shape)}, yours is {list(actual_tensor.shape)}. {hint}")
+    if not bool(torch.isfinite(actual_tensor).all()):
+        raise CheckFailed(f"the result has NaN or infinite values. {hint}")
+    raise CheckFailed(hint)
+
+
+def _tensor(value: Any) -> Tensor:
+    return torch.as_tensor(value).detach().to("cpu", torch.float64)

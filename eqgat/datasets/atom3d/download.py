@@ -1,0 +1,260 @@
+"""``python -m eqgat download TASK DIR``: fetch an ATOM3D archive from Zenodo, check it, unpack it safely."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+import tarfile
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from eqgat.datasets.atom3d.data import ARCHIVES
+
+__all__ = ["RECORDS", "Record", "download", "main", "unpack"]
+
+ZENODO = "https://zenodo.org"
+CITATION = ("R. J. L. Townshend et al. (2021): ATOM3D: Tasks On Molecules in Three Dimensions. NeurIPS Datasets and "
+            "Benchmarks. arXiv:2012.04035")
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where a task's archive is.
+
+    Attributes:
+        number: of the Zenodo record.
+        file: the archive.
+        gigabytes: about how large it is; None: not known here.
+        md5: checksum; None: only Zenodo knows it.
+        source: of the data, to be cited too.
+        note: on its terms.
+    """
+
+    number: int
+    file: str
+    gigabytes: float | None
+    md5: str | None
+    source: str
+    note: str = ""
+
+
+RECORDS = {
+    "lba": Record(4914718, "LBA-split-by-sequence-identity-30.tar.gz", 0.56, None, "PDBBind 2019, refined set",
+                  "The terms of PDBBind apply to structures and affinities."),
+    "psr": Record(4915648, "PSR-split-by-year.tar.gz", 2.0, "8647b9d10d0a79dff81d1d83c825e74c",
+                  "structure predictions of CASP 5 to 13"),
+    # The file named ...-indices, which the released code's instructions name, holds no structures.
+    "rsr": Record(4961085, "RSR-candidates-split-by-time.tar.gz", 1.3, None, "FARFAR2 models for RNA-Puzzles"),
+    "res": Record(5026743, "RES-split-by-cath-topology.tar.gz", None, "c93125eb93d89e3b5898d5781c538662",
+                  "the Protein Data Bank, split by CATH 4.2"),
+    "ppi": Record(4911102, "PPI-DIPS-split.tar.gz", 13.6, None, "DIPS, from the Protein Data Bank"),
+}
+_MOST_FILES, _GROWTH = 10_000, 20  # in an archive; unpacked bytes for each packed one
+_CHUNK = 2**20
+
+
+def download(task: str, folder: str | Path, *, source: str = ZENODO, keep_archive: bool = False,
+             progress: bool = True) -> Path:
+    """Fetch and unpack the archive of a task; what was fetched before an interruption is not fetched again.
+
+    An archive that lies in ``folder`` already, copied there by hand, is used as it is.
+
+    Args:
+        task: "lba", "psr", "rsr", "res" or "ppi".
+        folder: where to put it; made if it is not there.
+        source: of the records, Zenodo or a mirror with the same addresses.
+        keep_archive: do not remove the archive after unpacking.
+        progress: a bar on stderr; never drawn where stderr is not a terminal.
+
+    Returns:
+        The folder that the archive unpacks to, which ``load_atom3d`` reads.
+
+    Raises:
+        ValueError: unknown task; a wrong checksum; an archive that is not safe to unpack.
+        OSError: no connection, or too little space; the message says what to do.
+    """
+    if task not in RECORDS:
+        raise ValueError(f"unknown task {task!r}; there are {', '.join(RECORDS)}")
+    record, folder = RECORDS[task], Path(folder).expanduser()
+    target, archive = folder / ARCHIVES[task], folder / record.file
+    if (target / "data").is_dir():
+        print(f"{target} is there already; remove it to fetch it again")
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    page = f"{source}/records/{record.number}"
+    info: dict[str, Any] = {} if archive.is_file() else _record(source, record, archive)
+    licence = info.get("licence") or f"see {page}"
+    print(f"{task.upper()} of ATOM3D, {page}\nlicence: {licence}. {record.note}\nplease cite: {CITATION};\n"
+          f"and the source of the data: {record.source}")
+    md5 = info.get("md5") or record.md5
+    if not archive.is_file():
+        size = info["size"]
+        part = archive.with_name(archive.name + ".part")
+        _check_space(folder, 3 * size - (part.stat().st_size if part.is_file() else 0))
+        _fetch(info["url"], part, size, archive, progress)
+        _check_sum(part, md5)
+        part.replace(archive)
+    else:
+        _check_space(folder, 2 * archive.stat().st_size)
+        _check_sum(archive, md5)
+    if md5 is None:
+        print(f"no checksum of {record.file} is known; it was not checked")
+    unpack(archive, target)
+    if not keep_archive:
+        archive.unlink()
+    print(f"unpacked into {target}; next: python -m eqgat prepare {task} {folder}")
+    return target
+
+
+def unpack(archive: str | Path, target: str | Path, limit: int | None = None) -> None:
+    """Unpack a tar archive whose files are in one folder, which becomes ``target``, whole or not at all.
+
+    Only plain files and folders with relative paths that stay inside are unpacked, at most ``limit`` bytes (default:
+    20 times the archive) in 10,000 files.
+
+    Raises:
+        ValueError: the archive is damaged or holds anything else; nothing is left behind.
+        FileExistsError: ``target`` exists.
+    """
+    archive, target = Path(archive), Path(target)
+    if target.exists():
+        raise FileExistsError(f"{target} exists; remove it first")
+    limit = _GROWTH * archive.stat().st_size + 2**20 if limit is None else limit
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        total = 0
+        with tarfile.open(archive, "r:*") as tar:
+            for count, member in enumerate(tar, start=1):
+                total += member.size
+                if problem := _problem(member, count, total, limit):
+                    raise ValueError(f"{archive.name} is not safe to unpack: {problem}")
+                tar.extract(member, partial, filter="data")
+        tops = [path for path in partial.iterdir() if path.is_dir()]
+        inner = partial / target.name if (partial / target.name).is_dir() else tops[0] if len(tops) == 1 else partial
+        inner.replace(target)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ValueError(f"{archive} cannot be unpacked ({error}); remove it and fetch it again") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _problem(member: tarfile.TarInfo, count: int, total: int, limit: int) -> str:
+    """What is wrong with a member of an archive; "" if nothing is."""
+    path = PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts or "\\" in member.name or ":" in member.name:
+        return f"the path {member.name!r} leads outside"
+    if not (member.isreg() or member.isdir()):
+        return f"{member.name!r} is a link or a device"
+    if count > _MOST_FILES:
+        return f"it has more than {_MOST_FILES} files"
+    return f"it is larger than {limit / 2**30:.1f} GiB unpacked" if total > limit else ""
+
+
+def _record(source: str, record: Record, archive: Path) -> dict[str, Any]:
+    """Address, size, checksum and licence of the archive, as the record tells them."""
+    address = f"{source}/api/records/{record.number}"
+    try:
+        with urllib.request.urlopen(address, timeout=60) as reply:
+            answer = json.load(reply)
+    except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
+        raise _offline(source, record, archive, error) from error
+    for file in answer.get("files", []):
+        if file.get("key") == record.file:
+            checksum = str(file.get("checksum", ""))
+            licence = answer.get("metadata", {}).get("license") or {}
+            return {"url": f"{source}/records/{record.number}/files/{record.file}?download=1",
+                    "size": int(file["size"]), "md5": checksum.removeprefix("md5:") or None,
+                    "licence": licence.get("id") if isinstance(licence, dict) else str(licence)}
+    raise ValueError(f"the record {address} has no file {record.file}; its address may have changed")
+
+
+def _fetch(url: str, part: Path, size: int, archive: Path, progress: bool, attempts: int = 5) -> None:
+    """Load ``url`` into ``part``, from where it ends; tries again after interruptions."""
+    from tqdm import tqdm
+
+    for attempt in range(attempts):
+        start = part.stat().st_size if part.is_file() else 0
+        if start > size:
+            part.unlink()
+            start = 0
+        if start == size:
+            return
+        request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as reply:
+                resumed = reply.status == 206
+                with part.open("ab" if resumed else "wb") as stream, tqdm(
+                        total=size, initial=start if resumed else 0, unit="B", unit_scale=True, desc=archive.name,
+                        disable=None if progress else True) as bar:
+                    while chunk := reply.read(_CHUNK):
+                        stream.write(chunk)
+                        bar.update(len(chunk))
+        except (urllib.error.URLError, HTTPException, ConnectionError, TimeoutError) as error:
+            failure: Exception = error
+        else:
+            failure = ConnectionError("the connection ended early")
+        if part.is_file() and part.stat().st_size == size:
+            return
+        if attempt + 1 < attempts:
+            time.sleep(min(2.0**attempt, 10) if progress else 0)
+    raise OSError(f"{archive.name} could not be fetched in {attempts} attempts ({failure}); what has come is kept in "
+                  f"{part}, and the same command goes on from there") from failure
+
+
+def _offline(source: str, record: Record, archive: Path, error: Exception) -> OSError:
+    size = "" if record.gigabytes is None else f" ({record.gigabytes} GB)"
+    return OSError(
+        f"no connection to {source} ({error}). Without a network: fetch {record.file}{size} from "
+        f"{ZENODO}/records/{record.number} elsewhere, copy it to {archive}, and give the same command again. Notebooks "
+        "and tests need no download: they use small real data that come with the package")
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(f"{folder} has {free / 2**30:.1f} GiB free, and about {needed / 2**30:.1f} GiB are needed for "
+                      "the archive and what it unpacks to; make room or give another folder")
+
+
+def _check_sum(file: Path, md5: str | None) -> None:
+    if md5 is None:
+        return
+    digest = hashlib.md5(usedforsecurity=False)
+    with file.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    if digest.hexdigest() != md5:
+        broken = file.with_name(file.name.removesuffix(".part") + ".broken")
+        file.replace(broken)
+        raise ValueError(f"{file.name.removesuffix('.part')} has the checksum {digest.hexdigest()} instead of {md5}: "
+                         f"it is damaged, and was renamed to {broken.name}. Give the command again to fetch it anew")
+
+
+def main(argv: list[str]) -> int:
+    """Fetch and unpack the official data of one ATOM3D task."""
+    parser = argparse.ArgumentParser(prog="python -m eqgat download", description=main.__doc__)
+    parser.add_argument("task", choices=list(RECORDS), metavar="TASK", help=", ".join(RECORDS))
+    parser.add_argument("folder", metavar="DIR", help="where to put the data")
+    parser.add_argument("--keep-archive", action="store_true", help="do not remove the archive after unpacking")
+    parser.add_argument("--source", default=ZENODO, metavar="URL", help=f"a mirror of {ZENODO}")
+    arguments = parser.parse_args(argv)
+    try:
+        download(arguments.task, arguments.folder, source=arguments.source.rstrip("/"),
+                 keep_archive=arguments.keep_archive)
+    except (ValueError, OSError) as error:
+        print(f"python -m eqgat download: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on", file=sys.stderr)
+        return 130
+    return 0

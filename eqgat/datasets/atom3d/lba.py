@@ -1,0 +1,67 @@
+"""LBA, ligand binding affinity: a pocket with its ligand -> -log10 of the binding constant K in mol/l.
+
+The pocket is what ATOM3D cut out: every residue with an atom within 6 Å of a heavy atom of the ligand, without
+waters, with metals and cofactors. Its atoms come first in the graph, the ligand's after them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eqgat.datasets.atom3d.lmdb import BrokenItem
+from eqgat.datasets.atom3d.samples import (
+    AtomOptions,
+    Molecule,
+    Parsed,
+    Reader,
+    Sample,
+    View,
+    finite_score,
+    read_molecule,
+    table,
+)
+
+__all__ = ["READER", "LBAOptions"]
+
+
+@dataclass(frozen=True)
+class LBAOptions(AtomOptions):
+    """The atoms of pocket and ligand; hydrogens are kept, as in the released code (``waters``, ``hetero``, ``models``
+    concern the pocket alone)."""
+
+    hydrogens: bool = True
+
+
+def parse(item: Mapping[str, Any], options: LBAOptions) -> Parsed:
+    """One graph: the pocket's atoms, then the ligand's, with the ligand's bonds."""
+    pocket, _ = read_molecule(table(item, "atoms_pocket", "x", "y", "z", "element"), options)
+    whole = AtomOptions(hydrogens=options.hydrogens)
+    ligand, rows = read_molecule(table(item, "atoms_ligand", "x", "y", "z", "element"), whole)
+    start = len(pocket.pos)
+    bonds, order = _bonds(item, rows)
+    molecule = Molecule(np.concatenate([pocket.atomic_number, ligand.atomic_number]),
+                        np.concatenate([pocket.pos, ligand.pos]), start, bonds + np.int32(start), order)
+    name = str(item["id"])
+    return Parsed([molecule], [Sample((View(0),), finite_score(item, "neglog_aff"), name, name)])
+
+
+def _bonds(item: Mapping[str, Any], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bonds [b, 2] between the kept ``rows`` of the ligand, counted among these, and their order [b]."""
+    if item.get("bonds") is None or not len(item["bonds"]):
+        return Molecule._field_defaults["bonds"], Molecule._field_defaults["order"]
+    bonds = table(item, "bonds", "atom1", "atom2", "type")
+    pairs = bonds[["atom1", "atom2"]].to_numpy(np.int64)
+    size = len(item["atoms_ligand"])
+    if pairs.min() < 0 or pairs.max() >= size:
+        raise BrokenItem(f"a bond names an atom that the ligand of {size} atoms does not have")
+    place = np.full(size, -1, dtype=np.int32)
+    place[rows] = np.arange(len(rows))
+    kept = (place[pairs] >= 0).all(axis=1)
+    return place[pairs[kept]], bonds["type"].to_numpy(np.float32)[kept]
+
+
+READER = Reader(LBAOptions, parse, num_views=1, num_marks=0, classes=False)

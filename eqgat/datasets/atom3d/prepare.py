@@ -1,0 +1,135 @@
+"""``python -m eqgat prepare TASK DIR``: read the official data once, write the form that loads fast."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from eqgat.datasets.atom3d.data import SPLITS, TASKS, ItemData, load_atom3d
+from eqgat.datasets.atom3d.lmdb import BrokenItem
+from eqgat.datasets.atom3d.prepared import PreparedData, write_prepared
+
+__all__ = ["Estimate", "estimate", "main", "named_value", "prepare"]
+
+
+class Estimate(NamedTuple):
+    """What preparing a split would take: its number of items, seconds, and bytes on the disk."""
+
+    items: int
+    seconds: float
+    size: int
+
+
+def estimate(data: ItemData, sample: int = 20) -> Estimate:
+    """From a sample of the items, spread evenly.
+
+    Raises:
+        ValueError: none of them can be read.
+    """
+    count = len(data.items)
+    chosen = sorted({k * count // sample for k in range(sample)}) if count else []
+    size, read, problem, start = 0, 0, "it has no items", time.monotonic()
+    for index in chosen:
+        try:
+            parsed = data.parse(index)
+        except BrokenItem as error:
+            problem = str(error)
+            continue
+        read += 1
+        size += sum(m.atomic_number.nbytes + m.pos.nbytes + m.bonds.nbytes + m.order.nbytes for m in parsed.molecules)
+        size += sum(80 + sum(0 if view.rows is None else 4 * len(view.rows) for view in sample.views)
+                    for sample in parsed.samples)
+    if not read:
+        raise ValueError(f"{data.split} of {data.task} cannot be read: {problem}")
+    return Estimate(count, (time.monotonic() - start) * count / len(chosen), size * count // read)
+
+
+def prepare(task: str, root: str | Path, out: str | Path | None = None, *, only_tell: bool = False,
+            progress: bool = True, **options: Any) -> dict[str, PreparedData | Estimate]:
+    """Prepare all splits of a task that are in ``root``; prints what is done and what was left out.
+
+    Args:
+        task: "lba", "psr", "rsr", "res" or "ppi".
+        root: the unpacked archive.
+        out: where to write a folder for each split; default: ``root/prepared/TASK``, where ``load_atom3d(task, root)``
+            finds it.
+        only_tell: print what it would take and write nothing.
+        progress: bars on stderr.
+        **options: of the task; they are fixed from then on.
+
+    Returns:
+        For each split the prepared data, or what they would take.
+
+    Raises:
+        FileNotFoundError: no data in ``root``.
+        ValueError: unknown task or option, or unreadable data.
+        OSError: too little space.
+    """
+    root = Path(root).expanduser()
+    out = root / "prepared" / task if out is None else Path(out).expanduser()
+    sources: dict[str, ItemData] = {}
+    missing = None
+    for split in SPLITS:
+        try:
+            data = load_atom3d(task, root, split, progress=progress, prepared=False, **options)
+        except FileNotFoundError as error:
+            missing = error
+            continue
+        sources[split] = data  # type: ignore[assignment]
+    if not sources:
+        raise missing or FileNotFoundError(f"no data of {task} in {root}")
+    told = {split: estimate(data) for split, data in sources.items()}
+    size, seconds = sum(e.size for e in told.values()), sum(e.seconds for e in told.values())
+    print(f"{task}: {', '.join(f'{e.items} items in {split}' for split, e in told.items())}; about "
+          f"{size / 2**20:.0f} MiB in {out} and {seconds / 60:.0f} min")
+    if only_tell:
+        return dict(told)
+    place = next(folder for folder in (out, *out.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    if free < 1.2 * size:
+        raise OSError(f"{place} has {free / 2**20:.0f} MiB free, and about {1.2 * size / 2**20:.0f} MiB are needed; "
+                      "make room or give another folder with --out")
+    done: dict[str, PreparedData | Estimate] = {}
+    for split, data in sources.items():
+        done[split] = prepared = write_prepared(data, out / split)
+        broken = int((prepared.skipped["name"] == "").sum())
+        print(f"{split}: {len(prepared)} samples of {prepared.num_items} items; left out: {broken} broken items and "
+              f"{len(prepared.skipped) - broken} samples (listed in {out / split / 'split.json'})")
+    return done
+
+
+def named_value(text: str) -> tuple[str, Any]:
+    """"NAME=VALUE" -> name and value; a value that is no number, true or false is text."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, for example hydrogens=true")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def main(argv: list[str]) -> int:
+    """Convert the official data of one ATOM3D task into the form that loads fast: once, before training."""
+    parser = argparse.ArgumentParser(prog="python -m eqgat prepare", description=main.__doc__)
+    parser.add_argument("task", choices=list(TASKS), metavar="TASK", help=", ".join(TASKS))
+    parser.add_argument("folder", metavar="DIR", help="the unpacked archive")
+    parser.add_argument("--out", metavar="DIR", help="default: DIR/prepared/TASK, where training on DIR finds it")
+    parser.add_argument("--option", type=named_value, action="append", default=[], metavar="NAME=VALUE",
+                        help="an option of the task, for example hydrogens=true; may be given several times")
+    parser.add_argument("--dry-run", action="store_true", help="only tell what it would take")
+    arguments = parser.parse_args(argv)
+    try:
+        prepare(arguments.task, arguments.folder, arguments.out, only_tell=arguments.dry_run, **dict(arguments.option))
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        print(f"python -m eqgat prepare: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing is left of the split that was being written", file=sys.stderr)
+        return 130
+    return 0

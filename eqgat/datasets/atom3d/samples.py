@@ -1,0 +1,207 @@
+"""From the atoms of an item to graphs: what all five tasks share.
+
+A task's ``parse`` turns one item of the official data into ``Parsed``: molecules as plain arrays, and samples that
+point at their atoms. Graphs are made from these, whether they were parsed a moment ago or prepared before: the two
+ways give equal graphs, bit by bit.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch_geometric.data import Data
+
+from eqgat._elements import ELEMENTS, OTHER_ELEMENT, SYMBOLS
+from eqgat.datasets.atom3d.lmdb import BrokenItem
+from eqgat.graph import radius_graph
+
+__all__ = ["AtomOptions", "Molecule", "Parsed", "Reader", "Sample", "Skipped", "View", "make_graph",
+           "read_molecule", "table"]
+
+_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS)} | {"D": 1}
+_VOCABULARY = torch.tensor([ELEMENTS.get(symbol, OTHER_ELEMENT) for symbol in SYMBOLS])
+
+
+@dataclass(frozen=True)
+class AtomOptions:
+    """Which atoms of an item become nodes. The paper says "full-atom graphs" and no more; defaults: released code.
+
+    Attributes:
+        hydrogens: keep hydrogen and deuterium. Released code: kept in LBA, dropped elsewhere.
+        waters: keep water molecules where the data have them. Released code: kept.
+        hetero: keep ligands, ions and modified residues. Released code: kept.
+        models: "all" models of an item in one graph (released code), or the "first". Where an item holds several
+            models, they lie on top of each other.
+    """
+
+    hydrogens: bool = False
+    waters: bool = True
+    hetero: bool = True
+    models: str = "all"
+
+    def __post_init__(self) -> None:
+        if self.models not in ("all", "first"):
+            raise ValueError(f"models must be 'all' or 'first'; got {self.models!r}")
+
+
+class Molecule(NamedTuple):
+    """Atoms as arrays: atomic_number [n] uint8 (0: unknown), pos [n, 3] float32 in Å; row from which the atoms are the
+    ligand's (n: none); bonds [b, 2] int32 (rows) with order [b] float32 (1.5: aromatic)."""
+
+    atomic_number: np.ndarray
+    pos: np.ndarray
+    ligand_start: int
+    bonds: np.ndarray = np.empty((0, 2), np.int32)
+    order: np.ndarray = np.empty(0, np.float32)
+
+
+class View(NamedTuple):
+    """The atoms of one graph: ``rows`` of a molecule, all by default. ``marks``: rows of the molecule that the task
+    asks about, the alpha carbon first."""
+
+    molecule: int
+    rows: np.ndarray | None = None
+    marks: tuple[int, ...] = ()
+
+
+class Sample(NamedTuple):
+    """One prediction: its graph, or two; its target; its name; and the group (target protein, complex) it is in."""
+
+    views: tuple[View, ...]
+    y: float | int
+    name: str
+    group: str
+
+
+class Skipped(NamedTuple):
+    """A sample that could not be made, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass
+class Parsed:
+    """What one item gives."""
+
+    molecules: list[Molecule] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+class Reader(NamedTuple):
+    """How a task reads its items."""
+
+    options: type
+    parse: Callable[[Mapping[str, Any], Any], Parsed]
+    num_views: int      # graphs in a sample
+    num_marks: int      # marks in a view
+    classes: bool       # whether targets are classes
+
+
+def table(item: Mapping[str, Any], key: str, *columns: str) -> pd.DataFrame:
+    """A table of an item, with the columns that are needed. Raises ``BrokenItem`` where one is missing or empty."""
+    found = item.get(key)
+    if not isinstance(found, pd.DataFrame):
+        raise BrokenItem(f"it has no table {key!r}; it has {', '.join(map(repr, item))}")
+    if missing := set(columns) - set(found.columns):
+        raise BrokenItem(f"its table {key!r} has no column {', '.join(sorted(missing))}")
+    if found.empty:
+        raise BrokenItem(f"its table {key!r} is empty")
+    return found
+
+
+def finite_score(item: Mapping[str, Any], key: str) -> float:
+    """``item["scores"][key]`` as a number. Raises ``BrokenItem`` where it is missing or no finite number."""
+    scores = item.get("scores")
+    try:
+        value = float(scores[key])  # type: ignore[index]
+    except (TypeError, KeyError, ValueError) as error:
+        there = ", ".join(map(str, scores)) if isinstance(scores, Mapping) else "none"
+        raise BrokenItem(f"it has no score {key!r}; its scores are: {there}") from error
+    if not np.isfinite(value):
+        raise BrokenItem(f"its score {key!r} is {value}")
+    return value
+
+
+def target_and_decoy(text: str) -> tuple[str, str]:
+    """("T0759", "decoy_name") from the id of a ranked structure, which is the text of a Python tuple."""
+    try:
+        parts = ast.literal_eval(str(text))
+        target, decoy = parts[0], parts[1]
+    except (ValueError, SyntaxError, TypeError, IndexError, KeyError) as error:
+        raise BrokenItem(f"its id {text!r} does not name a target and a decoy") from error
+    return str(target), str(decoy)
+
+
+def read_molecule(atoms: pd.DataFrame, options: AtomOptions) -> tuple[Molecule, np.ndarray]:
+    """The chosen atoms of a table, and their rows in it [n].
+
+    Raises:
+        BrokenItem: no atom is left, or NaN and infinite coordinates.
+    """
+    keep = np.ones(len(atoms), dtype=bool)
+    number = atomic_numbers(atoms["element"])
+    if not options.hydrogens:
+        keep &= number != 1
+    if not (options.waters and options.hetero) and "hetero" in atoms:
+        water = atoms["hetero"].eq("W").to_numpy(bool)
+        keep &= options.waters | ~water
+        keep &= options.hetero | water | atoms["hetero"].eq(" ").to_numpy(bool)
+    if options.models == "first" and "model" in atoms:
+        keep &= atoms["model"].eq(atoms["model"].iloc[0]).to_numpy(bool)
+    rows = np.flatnonzero(keep)
+    if not len(rows):
+        raise BrokenItem(f"no atom is left of {len(atoms)} with {options}")
+    pos = atoms[["x", "y", "z"]].to_numpy(np.float32)[rows]
+    if not np.isfinite(pos).all():
+        raise BrokenItem("it has NaN or infinite coordinates")
+    return Molecule(number[rows], pos, len(rows)), rows
+
+
+def atomic_numbers(symbols: pd.Series) -> np.ndarray:
+    """Atomic numbers [n] of symbols in any case (``CL``, ``Cl``), uint8; 0 for what is no element."""
+    number = {symbol: _NUMBERS.get(str(symbol).strip().capitalize(), 0) for symbol in pd.unique(symbols)}
+    return symbols.map(number).to_numpy(np.uint8)
+
+
+def make_graph(molecule: Molecule, rows: np.ndarray | None, marks: np.ndarray, radius: float | None,
+               cutoff: float) -> Data:
+    """The radius graph of a view: ``z`` [N], ``pos`` [N, 3] in Å float32, ``edge_index`` [2, E], ``atomic_number`` [N].
+
+    Edges come from the stored float32 positions. In a batch, fields whose names end in ``_index`` count on:
+    ``center_index`` [1] (the alpha carbon), ``backbone_index`` [3] (N, CA, C), ``bond_index`` [2, B] with
+    ``bond_order`` [B]; ``ligand`` [N] tells the atoms of a ligand.
+
+    Args:
+        molecule, rows: the atoms; None: all.
+        marks: rows of the molecule, the centre first; may be empty.
+        radius: of ``rows``, keep only atoms within this many Å of the centre; None: all.
+        cutoff: of the edges, Å.
+    """
+    number, pos = molecule.atomic_number, molecule.pos
+    if radius is not None:
+        offset = (pos - pos[marks[0]]).astype(np.float64)
+        near = np.einsum("ij,ij->i", offset, offset) <= radius**2
+        rows = np.flatnonzero(near) if rows is None else rows[near[rows]]
+    if rows is not None:
+        number, pos = number[rows], pos[rows]
+        marks = np.searchsorted(rows, marks)
+    atomic_number, positions = torch.from_numpy(np.array(number)), torch.from_numpy(np.array(pos))
+    graph = Data(z=_VOCABULARY[atomic_number.long()], pos=positions, edge_index=radius_graph(positions, cutoff),
+                 atomic_number=atomic_number)
+    if len(marks):
+        graph.center_index = torch.as_tensor(marks[:1], dtype=torch.int64)
+    if len(marks) == 3:
+        graph.backbone_index = torch.as_tensor([marks[1], marks[0], marks[2]], dtype=torch.int64)
+    if molecule.ligand_start < len(molecule.atomic_number):
+        graph.ligand = torch.arange(len(positions)) >= molecule.ligand_start
+        graph.bond_index = torch.from_numpy(molecule.bonds.astype(np.int64).T.copy())
+        graph.bond_order = torch.from_numpy(np.array(molecule.order))
+    return graph

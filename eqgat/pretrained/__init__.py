@@ -1,0 +1,56 @@
+"""Small trained models that come with the package, each with the rows of the results store that made it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from eqgat.model import EQGAT
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["pretrained", "pretrained_history", "pretrained_names", "pretrained_rows", "untrained"]
+
+HERE = Path(__file__).parent
+
+
+def pretrained_names() -> list[str]:
+    """Names of the models."""
+    return sorted(file.parent.name for file in HERE.glob("*/config.json"))
+
+
+def pretrained(name: str) -> EQGAT:
+    """A trained model, on the CPU. ``ValueError`` for an unknown name."""
+    return EQGAT.from_pretrained(_folder(name)).eval()
+
+
+def untrained(name: str) -> EQGAT:
+    """The same model with the weights that its training started from, made anew from the seed of the run."""
+    seed, config = int(pretrained_rows(name)["seed"].iloc[0]), pretrained(name).config
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = EQGAT(**vars(config))
+    return model.eval()
+
+
+def pretrained_rows(name: str) -> pd.DataFrame:
+    """The rows that the training run wrote: task, seed, metrics on validation and test data, command, versions."""
+    import pandas as pd
+
+    return pd.read_csv(_folder(name) / "results.csv", keep_default_na=False)
+
+
+def pretrained_history(name: str) -> pd.DataFrame:
+    """The learning curve of the training run, one row an epoch."""
+    import pandas as pd
+
+    return pd.read_csv(_folder(name) / "history.csv")
+
+
+def _folder(name: str) -> Path:
+    if name not in pretrained_names():
+        raise ValueError(f"there is no pretrained model {name!r}; there are {', '.join(pretrained_names()) or 'none'}")
+    return HERE / name

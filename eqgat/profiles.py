@@ -1,0 +1,22 @@
+"""How much is computed: the profile, read from the environment in this one place."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal, cast
+
+__all__ = ["Profile", "profile"]
+
+Profile = Literal["quick", "full"]
+
+
+def profile() -> Profile:
+    """``EQGAT_PROFILE``: "quick" (default; minutes on a CPU) or "full" (the paper's settings; meant for a GPU).
+
+    Raises:
+        ValueError: any other value.
+    """
+    value = os.environ.get("EQGAT_PROFILE", "quick")
+    if value not in ("quick", "full"):
+        raise ValueError(f"EQGAT_PROFILE must be 'quick' or 'full'; got {value!r}")
+    return cast(Profile, value)

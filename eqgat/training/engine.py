@@ -1,0 +1,318 @@
+"""One run of training: fit, choose the best epoch by validation, test once; interrupted, it goes on as if it never was.
+
+What is random in a step (dropout, and which graphs are in the batch) depends on (seed, epoch, step, device) alone, and
+all state is in one checkpoint. So a run that is stopped at any moment, even by kill -9, and goes on later, computes
+the same numbers as one that never stopped: bit by bit on a CPU.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Sampler
+
+from eqgat.training.checkpoint import write_checkpoint
+from eqgat.training.settings import Settings
+from eqgat.training.tasks import Task, standardisation
+
+__all__ = ["EvaluationSampler", "TimeIsUp", "TrainingModule", "TrainingSampler"]
+
+
+class TimeIsUp(Exception):
+    """The time limit was reached; the checkpoint is written."""
+
+
+class TrainingSampler(Sampler[list[int]]):
+    """Batches of one epoch in an order that (seed, epoch) fix; each of ``world`` processes gets its part of each batch.
+
+    Args:
+        size: number of items.
+        batch_size: items in a batch, over all processes.
+        seed, epoch: of the order.
+        skip: batches already done, left out.
+        rank, world: number of this process, and how many there are.
+    """
+
+    def __init__(self, size: int, batch_size: int, seed: int, epoch: int, skip: int = 0,
+                 rank: int = 0, world: int = 1) -> None:
+        order = torch.randperm(size, generator=torch.Generator().manual_seed(_mix(seed, epoch))).tolist()
+        batches = [order[start : start + batch_size] for start in range(0, size, batch_size)][skip:]
+        # A short last batch may not divide: processes that would miss out repeat its first items.
+        self.batches = [[batch[(rank + k * world) % len(batch)] for k in range(-(-len(batch) // world))]
+                        for batch in batches]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+
+class EvaluationSampler(Sampler[list[int]]):
+    """Batches in order; process ``rank`` gets items rank, rank + world, ...; the last are repeated to equal length."""
+
+    def __init__(self, size: int, batch_size: int, rank: int = 0, world: int = 1) -> None:
+        per_process = -(-size // world)
+        own = [min(rank + k * world, size - 1) for k in range(per_process)]
+        self.batches = [own[start : start + batch_size] for start in range(0, per_process, batch_size)]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+
+def _mix(*numbers: int) -> int:
+    """One 63-bit seed from several small numbers; different numbers give unrelated seeds."""
+    high, low = np.random.SeedSequence(numbers).generate_state(2)
+    return (int(high) << 31) ^ int(low)
+
+
+class TrainingModule(lightning.LightningModule):
+    """The Lightning module that all tasks share: Adam, plateau schedule, best epoch by validation, exact resumption.
+
+    Args:
+        task, settings, splits: what to train on.
+        digest: of the data.
+        checkpoint: file to write after every epoch, and every ten minutes in between.
+        resume: content of that file, to go on from.
+        stop_at: moment (``time.monotonic``) at which to write a checkpoint and raise ``TimeIsUp``.
+        workers: loader processes.
+        on_epoch: called with the record of each finished epoch, in the first process.
+    """
+
+    def __init__(self, task: Task, settings: Settings, splits: dict[str, Any], digest: str, checkpoint: Path,
+                 resume: dict[str, Any] | None = None, stop_at: float | None = None, workers: int = 0,
+                 on_epoch: Callable[[dict[str, float]], None] | None = None) -> None:
+        super().__init__()
+        self.task, self.settings, self.splits, self.digest = task, settings, splits, digest
+        self.checkpoint, self.resume, self.stop_at, self.workers = checkpoint, resume, stop_at, workers
+        self.on_epoch = on_epoch
+        self.model = task.build()
+        mean, std = standardisation(task, splits["train"])
+        self.register_buffer("shift", mean, persistent=False)
+        self.register_buffer("scale", std, persistent=False)
+        state = resume or {}
+        if resume:
+            _load_weights(self.model, state["model"])
+        self.start_epoch, self.skip = state.get("epoch", 0), state.get("batch", 0)
+        self.history: list[dict[str, float]] = json.loads(state.get("history", "[]"))
+        self.best: dict[str, Any] | None = state.get("best")
+        self.seconds_before, self.started = state.get("seconds", 0.0), time.monotonic()
+        self.loss_sum = state.get("loss", torch.zeros(()))
+        self.saved_at = self.started
+        self.evaluated: dict[str, dict[str, float]] = {}
+        self._rows: list[tuple[Tensor, Tensor]] = []
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that is under way, counted over interruptions."""
+        return self.start_epoch + self.current_epoch
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on this run, over interruptions."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def _done_before(self) -> int:
+        """Batches of this epoch that were done before an interruption."""
+        return self.skip if self.current_epoch == 0 else 0
+
+    # data
+
+    def _loader(self, split: str, sampler: Sampler[list[int]]) -> DataLoader:
+        return DataLoader(self.splits[split], batch_sampler=sampler, collate_fn=self.task.collate,
+                          num_workers=self.workers, pin_memory=torch.cuda.is_available())
+
+    def train_dataloader(self) -> DataLoader:
+        """Made anew for every epoch."""
+        return self._loader("train", TrainingSampler(
+            len(self.splits["train"]), self.settings.batch_size, self.settings.seed, self.epoch, self._done_before(),
+            self.global_rank, self.trainer.world_size))
+
+    def _evaluation_loader(self, split: str) -> DataLoader:
+        batch_size = max(1, self.settings.batch_size // self.trainer.world_size)
+        return self._loader(split, EvaluationSampler(len(self.splits[split]), batch_size, self.global_rank,
+                                                     self.trainer.world_size))
+
+    def val_dataloader(self) -> DataLoader:
+        """The validation split, in order."""
+        return self._evaluation_loader("val")
+
+    def test_dataloader(self) -> DataLoader:
+        """The test split, in order."""
+        return self._evaluation_loader("test")
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Edges and the like, on the device."""
+        return self.task.prepare(batch)
+
+    # training
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam; the schedule is stepped by this class and not by Lightning, which would save checkpoints before it."""
+        s = self.settings
+        optimizer = torch.optim.Adam(self.model.parameters(), lr=s.learning_rate)
+        self.scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, s.epochs) if s.schedule == "cosine" \
+            else torch.optim.lr_scheduler.ReduceLROnPlateau(
+                optimizer, mode=self.task.mode, factor=s.lr_factor, patience=s.lr_patience, min_lr=s.min_lr)
+        if self.resume:
+            optimizer.load_state_dict(self.resume["optimizer"])
+            self.scheduler.load_state_dict(self.resume["scheduler"])
+        return optimizer
+
+    def on_train_start(self) -> None:
+        """The running loss lives on the device."""
+        self.loss_sum = self.loss_sum.to(self.device)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Dropout of a step depends on nothing that came before it."""
+        torch.manual_seed(_mix(self.settings.seed, self.epoch, self._done_before() + batch_idx, self.global_rank))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Loss of a batch."""
+        output, target = self.task.predict(self.model, batch), self.task.targets(batch)
+        # A loss in less than single precision would lose what mixed precision wins.
+        output = output.to(torch.promote_types(output.dtype, torch.float32))
+        if target.is_floating_point():
+            target = target.to(output.dtype)
+        if self.settings.standardise:
+            target = (target - self.shift) / self.scale
+        loss = self.task.loss(output, target)
+        self.loss_sum += loss.detach()
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Write a checkpoint within long epochs, and where the time is up."""
+        done = self._done_before() + batch_idx + 1
+        if self.trainer.is_last_batch:  # the end of the epoch is at hand, with validation and a checkpoint
+            return
+        if self._out_of_time(done):
+            self._save(self.epoch, done)
+            raise TimeIsUp
+        if time.monotonic() - self.saved_at > 600:
+            self._save(self.epoch, done)
+
+    def _out_of_time(self, done: int) -> bool:
+        """Whether to stop now; all processes give the same answer, for which they meet only now and then."""
+        if self.stop_at is None:
+            return False
+        if self.trainer.world_size == 1:
+            return time.monotonic() > self.stop_at
+        late = time.monotonic() > self.stop_at
+        return done % 10 == 0 and self.trainer.strategy.reduce_boolean_decision(late, all=False)
+
+    def on_train_epoch_end(self) -> None:
+        """Step the schedule, keep the best weights, write the record of the epoch and a checkpoint."""
+        batches = -(-len(self.splits["train"]) // self.settings.batch_size)
+        rate = self.optimizers().param_groups[0]["lr"]
+        metrics = self.evaluated["val"]
+        value = metrics[self.task.monitor]
+        loss = float(self.trainer.strategy.reduce(self.loss_sum, reduce_op="mean")) / batches
+        self.loss_sum = torch.zeros_like(self.loss_sum)
+        record = {"epoch": self.epoch, "train_loss": loss, **{f"val_{k}": v for k, v in metrics.items()},
+                  "learning_rate": rate, "seconds": round(self.seconds, 2)}
+        self.history.append(record)
+        if loss != loss:
+            raise ValueError(f"the training loss of epoch {self.epoch} is not a number; try a lower learning rate")
+        self.scheduler.step(*([value] if self.settings.schedule == "plateau" else []))
+        sign = 1 if self.task.mode == "min" else -1
+        if value == value and (self.best is None or sign * value < sign * self.best["value"]):
+            self.best = {"value": value, "epoch": self.epoch, "model": _copy_weights(self.model)}
+        self._save(self.epoch + 1, 0)
+        if self.logger is not None:
+            self.logger.log_metrics(record, step=self.epoch)
+        if self.on_epoch is not None and self.trainer.is_global_zero:
+            self.on_epoch(record)
+        if self.epoch + 1 < self.settings.epochs and self._out_of_time(0):
+            raise TimeIsUp
+
+    def _save(self, epoch: int, batch: int) -> None:
+        self.saved_at = time.monotonic()
+        if not self.trainer.is_global_zero:
+            return
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        write_checkpoint(self.checkpoint, {
+            "settings": self.settings.to_json(), "data": self.digest, "model": _copy_weights(self.model),
+            "optimizer": optimizer.state_dict(), "scheduler": self.scheduler.state_dict(), "epoch": epoch,
+            "batch": batch, "loss": self.loss_sum.cpu(), "history": json.dumps(self.history), "best": self.best,
+            "seconds": self.seconds})
+
+    # validation and test
+
+    def _evaluation_step(self, batch: Any) -> None:
+        output = self.task.predict(self.model, batch).float() * self.scale + self.shift
+        self._rows.append((output, self.task.targets(batch)))
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Keep raw predictions and targets."""
+        self._evaluation_step(batch)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        """Keep raw predictions and targets."""
+        self._evaluation_step(batch)
+
+    def _finish(self, split: str) -> None:
+        size = len(self.splits[split])
+        columns = [torch.cat(rows) for rows in zip(*self._rows, strict=True)]
+        self._rows = []
+        if self.trainer.world_size > 1:  # [world, rows, ...] -> rows in the order of the data, without repeated ones
+            columns = [self.all_gather(column).transpose(0, 1).flatten(0, 1) for column in columns]
+        prediction, target = (column[:size].cpu() for column in columns)
+        self.evaluated[split] = self.task.metrics(prediction, target, self.splits[split])
+
+    def on_validation_epoch_end(self) -> None:
+        """Metrics of the whole split at once, not averaged over batches."""
+        self._finish("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Metrics of the whole split at once, not averaged over batches."""
+        self._finish("test")
+
+    def load_best(self) -> None:
+        """Put the weights of the best epoch into the model.
+
+        Raises:
+            ValueError: there is none, because no validation metric was a number.
+        """
+        if self.best is None:
+            raise ValueError(f"no epoch had a validation {self.task.monitor} that is a number; nothing can be tested")
+        _load_weights(self.model, self.best["model"])
+
+    def export_model(self) -> nn.Module:
+        """A copy of the model that gives raw predictions: what standardising did is put into the last layer.
+
+        Raises:
+            ValueError: targets were standardised, and the model does not end in a linear layer.
+        """
+        model = copy.deepcopy(self.model).cpu().eval()
+        if self.settings.standardise:
+            last = model.head[-1]
+            if not isinstance(last, nn.Linear):
+                raise ValueError("only a model that ends in a linear layer can be exported with standardised targets")
+            with torch.no_grad():
+                last.weight.mul_(self.scale.cpu().unsqueeze(1))
+                last.bias.mul_(self.scale.cpu()).add_(self.shift.cpu())
+        return model
+
+
+def _copy_weights(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+
+
+def _load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"the weights of the checkpoint do not fit the model: {error}; "
+                         "start the run anew with --restart") from error

@@ -1,0 +1,234 @@
+"""Our drawings after the paper's Figs. 1 and 2: one atom's neighbourhood, one layer, one triangle structure."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon, Rectangle
+
+from eqgat.datasets import RUNNING_EXAMPLE, embedded_structure, make_triangles
+from eqgat.viz.figures import figure
+from eqgat.viz.parts import Camera, Edges
+from eqgat.viz.scene import Scene
+from eqgat.viz.style import COLOURS, describe
+
+BACKBONE = ("N", "CA", "C", "O", "OXT")
+FILL = {"scalar": "#CFE4F2", "vector": "#FBE3B5", "map": "#FFFFFF", "sum": "#FFFFFF"}
+
+
+@figure(
+    name="fig-1a-neighbourhood",
+    notebook="00",
+    data=f"embedded structure {RUNNING_EXAMPLE.structure}",
+)
+def neighbourhood(cutoff: float = 4.5) -> Figure:
+    """Fig. 1a: the atoms within `cutoff` Å of the running example's carbon, and the edges along which it hears them.
+
+    Side chains are compressed to one grey box R each, at the mean position of their atoms.
+    """
+    structure = embedded_structure(RUNNING_EXAMPLE.structure)
+    atoms, every = structure.atoms, structure.positions
+    centre = structure.find_atom(*RUNNING_EXAMPLE[1:])
+    distance = np.linalg.norm(every - every[centre], axis=1)
+    near = (distance < cutoff) & (distance > 0)
+    residue = structure.residue_index
+    shown = np.isin(residue, residue[near])
+    backbone = shown & atoms["name"].isin(BACKBONE).to_numpy()
+    rows = np.flatnonzero(backbone)
+    boxes = [np.flatnonzero(shown & ~backbone & (residue == r)) for r in np.unique(residue[shown])]
+    boxes = [box for box in boxes if len(box)]
+    positions = np.concatenate([every[rows], [every[box].mean(axis=0) for box in boxes]])
+    place = {row: number for number, row in enumerate(rows)}
+    place |= {row: len(rows) + number for number, box in enumerate(boxes) for row in box}
+    bonds = {tuple(sorted((place[i], place[j]))) for i, j in structure.bonds() if i in place and j in place}
+    bonds = np.array(sorted(pair for pair in bonds if pair[0] != pair[1]))
+    # A box sends one arrow, however many of its atoms are neighbours.
+    senders = np.unique([place[row] for row in np.flatnonzero(near)])
+    heard = np.zeros(len(positions), bool)
+    heard[[*senders, place[centre]]] = True
+    scene = Scene(
+        positions,
+        [*atoms["element"].to_numpy()[rows], *["C"] * len(boxes)],
+        bonds,
+        edges=Edges([senders, np.full(len(senders), place[centre])], colour=COLOURS["blue"]),
+        faded=~heard,
+        radii=np.where(np.arange(len(positions)) == place[centre], 0.6, 0.4),
+        camera=Camera.facing(positions[heard]),
+    )
+    fig = scene.still(6.4, 5.6)
+    ax = fig.axes[0]
+    for number, (x, y, z) in enumerate(scene.page(positions[len(rows) :])):
+        inside = heard[len(rows) + number]
+        half = 0.55
+        look = {"facecolor": "#B5B5B5" if inside else "#E4E4E4", "edgecolor": "#222222" if inside else "#AAAAAA"}
+        ax.add_patch(Rectangle((x - half, y - half), 2 * half, 2 * half, zorder=200 + z, **look))
+        ax.text(x, y, "R", ha="center", va="center", zorder=200.5 + z, color="black" if inside else "#777777")
+    x, y, z = scene.page(every[[centre]])[0]
+    ax.text(x, y, "i", ha="center", va="center", zorder=200 + z, color="white", fontsize=16, style="italic")
+    name = f"{RUNNING_EXAMPLE.name} of residue {RUNNING_EXAMPLE.residue}"
+    packed = int(sum(near[box].sum() for box in boxes))
+    caption = (
+        f"Our drawing after the paper's Fig. 1a. The {int(near.sum())} neighbours within {cutoff:g} Å of carbon i "
+        f"({name}, {RUNNING_EXAMPLE.structure}); each arrow is an edge (j, i) along which j sends scalars and vectors. "
+        f"Grey boxes R stand for side chains: {packed} of the neighbours are in them. "
+        f"Carbon is grey, nitrogen blue, oxygen orange; pale atoms are farther than {cutoff:g} Å away."
+    )
+    return describe(fig, caption, caption)
+
+
+class _Diagram:
+    """Boxes with names, and arrows between them, in units of about half an inch."""
+
+    def __init__(self, width: float, height: float) -> None:
+        self.fig, self.ax = plt.subplots(figsize=(width, height), layout="none")
+        self.ax.set_position([0, 0, 1, 1])
+        self.ax.set(xlim=(0, 20), ylim=(0, 20 * height / width))
+        self.ax.set_axis_off()
+        self.boxes: dict[str, plt.Annotation] = {}
+
+    def box(self, name: str, x: float, y: float, text: str, kind: str = "map") -> None:
+        shape = {"map": "square,pad=0.35", "sum": "circle,pad=0.15"}.get(kind, "round,pad=0.3,rounding_size=0.4")
+        patch = {"boxstyle": shape, "facecolor": FILL[kind], "edgecolor": "#333333", "linewidth": 1.2}
+        self.boxes[name] = self.ax.annotate(
+            text, (x, y), ha="center", va="center", fontsize=14, bbox=patch, zorder=3, annotation_clip=False
+        )
+
+    def link(self, start: str, end: str, bend: str = "arc3") -> None:
+        first, last = self.boxes[start], self.boxes[end]
+        style = {"arrowstyle": "-|>", "color": "#333333", "lw": 1.3, "mutation_scale": 13, "connectionstyle": bend}
+        look = {**style, "patchA": first.get_bbox_patch(), "patchB": last.get_bbox_patch(), "shrinkA": 0, "shrinkB": 1}
+        # Drawn after the boxes, which know their size only once they are drawn.
+        self.ax.annotate("", xy=last.xy, xytext=first.xy, arrowprops=look, zorder=4)
+
+    def links(self, text: str) -> None:
+        """Arrows written as chains: "a b c; d c"."""
+        for chain in text.split(";"):
+            names = chain.split()
+            for start, end in pairwise(names):
+                self.link(start, end)
+
+    def frame(self, x: float, y: float, width: float, height: float, title: str) -> None:
+        look = {"facecolor": "#F7F7F7", "edgecolor": "#BBBBBB", "linewidth": 1}
+        self.ax.add_patch(Rectangle((x, y), width, height, zorder=0, **look))
+        self.ax.text(x + 0.2, y + height - 0.22, title, va="top", fontsize=15, fontweight="bold")
+
+
+@figure(
+    name="fig-1b-message-update",
+    notebook="00",
+    data="drawn from the equations of Section 3",
+    caption=(
+        "Our drawing after the paper's Fig. 1b. Message: from the scalars of both atoms and their distance an MLP "
+        "makes attention logits a and coefficients b (Eq. 1). Softmax over the neighbours turns a into feature "
+        "attention α, which filters the scalars (Eq. 2); b weighs the direction (Eq. 3), the mixed vectors (Eq. "
+        "4) and the cross product (Eq. 5), whose sum is averaged over the neighbours (Eq. 6). Update: residual "
+        "sum, then a gated non-linearity that sees vectors only through their lengths. Blue: invariant scalars; "
+        "orange: vectors that turn with the molecule; white: maps and operations."
+    ),
+)
+def message_and_update() -> Figure:
+    """Fig. 1b: the message function (left) and the update function (right) of one layer."""
+    d = _Diagram(12.8, 8.6)
+    d.frame(0.15, 0.15, 12.9, 13.1, "Message from j to i")
+    d.frame(13.25, 0.15, 6.6, 13.1, "Update of i")
+
+    d.box("si", 1.6, 11.9, "$s_i$", "scalar")
+    d.box("sj", 2.8, 11.9, "$s_j$", "scalar")
+    d.box("d", 4.9, 11.9, "$d_{ji}$", "scalar")
+    d.box("rbf", 4.9, 10.8, r"$\kappa(d_{ji})\,G_d(d_{ji})$", "map")
+    d.box("cat", 2.8, 9.7, r"$e_{ji} = [\,s_i\,\Vert\,s_j\,\Vert\,\kappa G_d\,]$", "scalar")
+    d.box("mlp", 2.8, 8.6, "MLP: linear, SiLU, linear", "map")
+    d.box("a", 2.0, 7.2, "$a_{ji}$", "scalar")
+    d.box("b0", 4.2, 7.2, "$b_{ji,0}$", "scalar")
+    d.box("b1", 7.0, 7.2, "$b_{ji,1}$", "scalar")
+    d.box("b2", 9.8, 7.2, "$b_{ji,2}$", "scalar")
+    d.links("si cat; sj cat; d rbf cat mlp")
+    for name in ("a", "b0", "b1", "b2"):
+        d.link("mlp", name)
+
+    d.box("soft", 2.0, 6.0, r"softmax over $\mathcal{N}(i)$", "map")
+    d.box("alpha", 1.3, 4.9, r"$\alpha_{ji}$", "scalar")
+    d.box("sj2", 2.9, 4.9, "$W_s s_j$", "scalar")
+    d.box("dot", 2.1, 3.7, r"$\odot$", "sum")
+    d.box("sum_s", 2.1, 2.4, r"sum over $\mathcal{N}(i)$", "map")
+    d.box("ms", 2.1, 0.95, "$m_{i,s}$", "scalar")
+    d.links("a soft alpha dot; sj2 dot sum_s ms")
+
+    d.box("p", 5.6, 6.1, "$p_{ji,n}$", "vector")
+    d.box("vj", 8.4, 6.1, "$v_j W_v$", "vector")
+    d.box("vv", 11.4, 6.1, r"$v_i \times v_j$", "vector")
+    for number, (x, sign) in enumerate(((4.9, r"$\otimes$"), (7.7, r"$\odot$"), (10.6, r"$\odot$"))):
+        d.box(f"o{number}", x, 4.9, sign, "sum")
+        d.box(f"v{number}", x, 3.7, f"$v_{{ji,{number}}}$", "vector")
+        d.links(f"b{number} o{number} v{number}")
+    d.links("p o0; vj o1; vv o2")
+    d.box("mean", 7.7, 2.4, r"mean over $\mathcal{N}(i)$ of $v_{ji,0}+v_{ji,1}+v_{ji,2}$", "map")
+    d.box("mv", 7.7, 0.95, "$m_{i,v}$", "vector")
+    d.links("v0 mean; v1 mean; v2 mean; mean mv")
+
+    d.box("key0", 8.2, 12.0, "invariant scalars", "scalar")
+    d.box("key1", 10.95, 12.0, "vectors", "vector")
+    d.box("key2", 9.2, 11.1, "maps and operations", "map")
+
+    d.box("s", 14.9, 11.6, r"$\tilde s_i = s_i + m_{i,s}$", "scalar")
+    d.box("v", 18.2, 11.6, r"$\tilde v_i = v_i + m_{i,v}$", "vector")
+    d.box("w0", 18.2, 10.2, "$W_0$", "map")
+    d.box("u", 17.3, 8.9, "$u$", "vector")
+    d.box("w", 19.1, 8.9, "$w$", "vector")
+    d.box("n", 17.3, 7.7, r"$\Vert u\Vert$", "scalar")
+    d.box("cat2", 15.2, 6.6, r"$[\,\tilde s_i\,\Vert\,\Vert u\Vert\,]$", "scalar")
+    d.box("mlp2", 15.2, 5.4, "linear, SiLU, linear", "map")
+    d.box("ds", 14.2, 4.0, r"$\Delta s$", "scalar")
+    d.box("g", 16.6, 4.0, "$g$", "scalar")
+    d.box("gate", 18.2, 4.0, r"$\odot$", "sum")
+    d.box("w1", 18.2, 3.0, "$W_1$", "map")
+    d.box("dv", 18.2, 2.0, r"$\Delta v$", "vector")
+    d.box("s_new", 14.9, 0.95, r"$s_i^{(l+1)} = \tilde s_i + \Delta s$", "scalar")
+    d.box("v_new", 18.2, 0.95, r"$v_i^{(l+1)} = \tilde v_i + \Delta v$", "vector")
+    d.links("v w0 u n cat2 mlp2 ds s_new; w0 w gate; s cat2; mlp2 g gate w1 dv v_new")
+    return d.fig
+
+
+@figure(name="fig-2-triangle", notebook="09", data="generated: first cloud of the Triangle data, seed 0")
+def triangle_structure() -> Figure:
+    """Fig. 2: one structure of the Triangle data, a hundred points in a ball, and the triangle of the special three."""
+    cloud = make_triangles(1, seed=0, progress=False)
+    points, corners = cloud.pos[0].double().numpy(), cloud.special[0].numpy()
+    special = np.isin(np.arange(len(points)), corners)
+    a, b, c = points[corners]
+    # Seen neither edge on, which would hide the triangle, nor from straight above, which would hide the depth.
+    normal, along = np.cross(b - a, c - a), b - a
+    camera = Camera(tuple(normal / np.linalg.norm(normal) + 0.6 * along / np.linalg.norm(along)), tuple(c - a))
+    elements = np.where(special, "O", "C")  # for their colours
+    sides = Edges(corners[[[0, 1, 1, 2, 2, 0], [1, 0, 2, 1, 0, 2]]], colour=COLOURS["vermilion"])
+    radii = np.where(special, 0.55, 0.34)
+    scene = Scene(points, elements, radii=radii, edges=sides, faded=~special, camera=camera)
+    fig = scene.still(6.4, 5.6)
+    ax = fig.axes[0]
+    page, corner = scene.page(points), scene.page(points[corners])
+    low, high = page[:, 2].min(), page[:, 2].max()
+    steps = 20  # the triangle in small pieces, each at its own depth: points in front of it cover it, others do not
+    for i, j in np.ndindex(steps, steps):
+        for shares in ([(i, j), (i + 1, j), (i, j + 1)], [(i + 1, j), (i + 1, j + 1), (i, j + 1)]):
+            if max(sum(share) for share in shares) > steps:
+                continue
+            piece = np.array([(s, t, steps - s - t) for s, t in shares]) / steps @ corner
+            depth = 10 + 120 * (piece[:, 2].mean() - 0.6 - low) / (high - low)
+            ax.add_patch(Polygon(piece[:, :2], facecolor="#EFB48A", edgecolor="#EFB48A", linewidth=0.8, zorder=depth))
+    for name, place in zip("ABC", corner, strict=True):
+        side = 1 if place[0] > corner[:, 0].mean() else -1
+        label = ax.annotate(name, place[:2], (18 * side, 0), textcoords="offset points", ha="center", va="center")
+        label.set(zorder=1000, path_effects=[patheffects.withStroke(linewidth=2.5, foreground="white")])
+    targets = dict(zip(cloud.target_names, cloud.y[0].tolist(), strict=True))
+    caption = (
+        f"Our drawing after the paper's Fig. 2: one structure of the Triangle data, {len(points)} points in a ball of "
+        f"radius {cloud.options.radius:g} Å, no two closer than {cloud.options.min_distance:g} Å. Three of them, A, B "
+        f"and C, span the coloured triangle. To be predicted: the distance of its centre from the centre of all "
+        f"points ({targets['distance']:.2f} Å), its perimeter ({targets['perimeter']:.2f} Å) and its area "
+        f"({targets['area']:.1f} Å²)."
+    )
+    return describe(fig, caption, caption)

@@ -1,0 +1,115 @@
+"""One look for every figure: the style sheet, the palettes, the colours of the elements, and how a figure is saved.
+
+Colours are safe for colour-blind readers: Okabe and Ito's for categories, viridis (light to dark) for amounts,
+red to blue through white for signed amounts. No rainbow map: it shows edges where the data have none.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+STYLE_SHEET = Path(__file__).with_name("style.mplstyle")
+
+COLOURS = {
+    "blue": "#0072B2",
+    "vermilion": "#D55E00",
+    "green": "#009E73",
+    "pink": "#CC79A7",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "black": "#000000",
+    "yellow": "#F0E442",  # for areas; too light for a line on white
+    "grey": "#7F7F7F",
+}
+SEQUENTIAL = "viridis_r"  # amounts: light is little, dark is much, so that little fades into the white page
+DIVERGING = "RdBu_r"  # signed amounts: use limits that lie evenly about zero
+
+# The colours chemists expect (nitrogen blue, oxygen red, sulphur yellow), in shades colour-blind readers tell apart.
+ELEMENT_COLOURS = {
+    "H": "#FFFFFF",
+    "C": "#5A5A5A",
+    "N": "#0072B2",
+    "O": "#D55E00",
+    "F": "#56B4E9",
+    "S": "#F0E442",
+    "Cl": "#009E73",
+    "P": "#E69F00",
+}
+OTHER_ELEMENT_COLOUR = "#CC79A7"
+
+# The colours of the three vector terms of Eqs. 3-5, the same in every notebook.
+TERM_COLOURS = {"v_direction": COLOURS["blue"], "v_mix": COLOURS["orange"], "v_cross": COLOURS["pink"]}
+
+
+def element_colour(element: str) -> str:
+    """Colour of a chemical element ("C", "CL" or "Cl") as a hexadecimal string; one shade for all rare elements."""
+    return ELEMENT_COLOURS.get(element.strip().capitalize(), OTHER_ELEMENT_COLOUR)
+
+
+def use_style() -> None:
+    """Switch matplotlib to the suite's style sheet, for the rest of the session."""
+    plt.style.use(STYLE_SHEET)
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The suite's style for the time of a `with` block, whatever was set before."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        plt.style.use(STYLE_SHEET)
+        yield
+
+
+def describe(fig: Figure, caption: str, alt: str = "", profile: str = "") -> Figure:
+    """Attach a caption, an alternative text and a profile that were made from the data.
+
+    `eqgat.viz.figures.build` prefers them to what the decorator says; a notebook hands the alternative text to
+    screen readers. Returns the same figure.
+    """
+    details = {"caption": caption, "alt": alt or caption, "profile": profile}
+    fig.eqgat_details = {**details_of(fig), **{key: value for key, value in details.items() if value}}
+    fig._ipython_display_ = lambda: _display(fig)  # IPython would show the picture without its alternative text
+    return fig
+
+
+def details_of(fig: Figure) -> dict[str, str]:
+    """What `describe` attached: caption, alt and profile, as far as they are known."""
+    return dict(getattr(fig, "eqgat_details", {}))
+
+
+def png_bytes(fig: Figure, dpi: float | None = None) -> bytes:
+    """The figure as a PNG file in memory, without dates or versions: the same figure gives the same bytes."""
+
+    buffer = io.BytesIO()
+    with style():
+        fig.savefig(buffer, format="png", dpi=dpi or 100, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def save(fig: Figure, stem: str | Path) -> list[Path]:
+    """Write `stem`.png and `stem`.svg, byte-identical from run to run on one machine. Returns the two paths."""
+    stem = Path(stem)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    metadata: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+    paths = []
+    with style():
+        for suffix, entries in metadata.items():
+            path = stem.with_name(f"{stem.name}.{suffix}")
+            fig.savefig(path, format=suffix, metadata=entries)
+            paths.append(path)
+    return paths
+
+
+def _display(fig: Figure) -> None:
+    from IPython.display import display
+
+    alt = details_of(fig).get("alt", "")
+    display({"image/png": png_bytes(fig), "text/plain": alt}, metadata={"image/png": {"alt": alt}}, raw=True)

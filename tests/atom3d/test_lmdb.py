@@ -1,0 +1,130 @@
+"""The container: what is written is read again; damage is named; a pickled file stays closed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import multiprocessing
+import pickle
+from pathlib import Path
+
+import lmdb
+import pandas as pd
+import pytest
+
+from eqgat.datasets.atom3d.lmdb import BrokenItem, read_lmdb, write_lmdb
+
+ATOMS = pd.DataFrame({"x": [1.1234567, 2.0], "element": ["C", "N"]}, index=[5000, 5001])
+
+
+def change(folder: Path, key: str, value: bytes | None) -> None:
+    with lmdb.open(str(folder), map_size=2**22) as environment, environment.begin(write=True) as transaction:
+        transaction.delete(key.encode()) if value is None else transaction.put(key.encode(), value)
+
+
+def raw(folder: Path, key: str) -> bytes:
+    with lmdb.open(str(folder), readonly=True, lock=False) as environment, environment.begin() as transaction:
+        return transaction.get(key.encode())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_lmdb(tmp_path / "data", [{"id": "one", "atoms": ATOMS, "scores": {"rms": 1.5}},
+                                          {"atoms": ATOMS.iloc[:1], "subunit_indices": [[0]]}])
+
+
+def test_round_trip(folder: Path) -> None:
+    items = read_lmdb(folder)
+    assert len(items) == 2
+    assert items.ids() == ["one", "1"]
+    first = items[0]
+    pd.testing.assert_frame_equal(first["atoms"], ATOMS.round(6))
+    assert (first["id"], first["scores"], first["file_path"]) == ("one", {"rms": 1.5}, str(folder))
+    assert [item["id"] for item in items] == ["one", "1"]
+    assert items[-1]["subunit_indices"] == [[0]]
+    with pytest.raises(IndexError):
+        items[2]
+
+
+@pytest.mark.skipif(pd.__version__ >= "3", reason="atom3d 0.2.6 does not know its own tables under pandas 3")
+def test_it_is_the_official_format(folder: Path) -> None:
+    datasets = pytest.importorskip("atom3d.datasets")
+    theirs = datasets.LMDBDataset(str(folder))
+    ours = read_lmdb(folder)
+    assert len(theirs) == 2
+    pd.testing.assert_frame_equal(theirs[0]["atoms"], ours[0]["atoms"])
+    assert theirs.ids() == ours.ids()
+
+
+@pytest.mark.parametrize("kind", ["<class 'pandas.core.frame.DataFrame'>", "<class 'pandas.DataFrame'>"])
+def test_tables_are_told_by_the_end_of_their_type(folder: Path, kind: str) -> None:
+    item = json.loads(gzip.decompress(raw(folder, "0")))
+    item["types"]["atoms"] = kind
+    change(folder, "0", gzip.compress(json.dumps(item).encode()))
+    assert isinstance(read_lmdb(folder)[0]["atoms"], pd.DataFrame)
+
+
+def test_old_files_without_types(folder: Path) -> None:
+    item = json.loads(gzip.decompress(raw(folder, "0")))
+    del item["types"]
+    change(folder, "0", gzip.compress(json.dumps(item).encode()))
+    read = read_lmdb(folder)[0]
+    assert isinstance(read["atoms"], pd.DataFrame)
+    assert read["scores"] == {"rms": 1.5}
+
+
+def test_damaged_and_missing_items_are_named(folder: Path) -> None:
+    change(folder, "0", b"not gzip")
+    change(folder, "1", None)
+    items = read_lmdb(folder)
+    with pytest.raises(BrokenItem, match="item 0 cannot be decoded"):
+        items[0]
+    with pytest.raises(BrokenItem, match="item 1 is missing"):
+        items[1]
+    change(folder, "0", gzip.compress(b'{"cut off'))
+    with pytest.raises(BrokenItem, match="JSONDecodeError"):
+        read_lmdb(folder)[0]
+
+
+def test_pickled_items_are_refused(folder: Path) -> None:
+    change(folder, "serialization_format", b"pkl")
+    with pytest.raises(ValueError, match="unpickling"):
+        read_lmdb(folder)
+
+
+def test_messagepack(folder: Path) -> None:
+    msgpack = pytest.importorskip("msgpack")
+    item = {"id": "one", "atoms": ATOMS.to_dict(orient="split"), "types": {"atoms": "<class 'pandas.DataFrame'>"}}
+    change(folder, "0", gzip.compress(msgpack.packb(item)))
+    change(folder, "serialization_format", b"msgpack")
+    pd.testing.assert_frame_equal(read_lmdb(folder)[0]["atoms"], ATOMS)
+
+
+def test_wrong_folders_are_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no data\.mdb"):
+        read_lmdb(tmp_path)
+    with pytest.raises(FileExistsError, match="already"):
+        write_lmdb(folder, [])
+    with pytest.raises(ValueError, match="two items"):
+        write_lmdb(tmp_path / "twice", [{"id": "a"}, {"id": "a"}])
+    (tmp_path / "junk").mkdir()
+    (tmp_path / "junk" / "data.mdb").write_bytes(b"x" * 10_000)
+    with pytest.raises(ValueError, match="not a sound LMDB"):
+        read_lmdb(tmp_path / "junk")
+    empty = write_lmdb(tmp_path / "empty", [])
+    change(empty, "num_examples", None)
+    with pytest.raises(ValueError, match="num_examples"):
+        read_lmdb(empty)
+
+
+def first_id(items: object) -> str:
+    return items[0]["id"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_other_processes_open_it_for_themselves(folder: Path, method: str) -> None:
+    items = read_lmdb(folder)
+    assert items[0]["id"] == "one"
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        assert pool.map(first_id, [items, items]) == ["one", "one"]
+    assert pickle.loads(pickle.dumps(items))[1]["id"] == "1"

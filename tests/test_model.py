@@ -1,0 +1,188 @@
+"""The whole model: parameter counts, hard inputs, clear errors, saving and loading, a light import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import make_graph, make_model
+from torch_geometric.data import Batch, Data
+
+import eqgat
+from eqgat import EQGAT, radius_graph
+
+TRIANGLE = {"num_elements": 2, "out_channels": 3, "scalar_channels": 32, "vector_channels": 8, "num_layers": 3,
+            "num_radial": 16, "cutoff": 10.0, "norm": "equivariant"}
+ATOM3D = {"num_elements": 9, "out_channels": 1}
+
+
+@pytest.mark.parametrize(("options", "expected"), [
+    (TRIANGLE, 27_411),
+    ({**TRIANGLE, "cross_product": None}, 26_883),
+    ({**TRIANGLE, "attention": "scalar"}, 24_342),
+    ({**TRIANGLE, "cross_product": "mixed"}, 27_411),
+    ({**ATOM3D, "num_layers": 3}, 237_933),                                     # LBA
+    (ATOM3D, 383_509),                                                          # PSR, RSR
+    ({**ATOM3D, "norm": "equivariant"}, 384_709),
+    ({**ATOM3D, "out_channels": 20, "readout": "node"}, 385_428),               # RES
+    ({**ATOM3D, "out_channels": 20, "readout": "node", "norm": "equivariant"}, 386_628),
+    ({**ATOM3D, "num_layers": 3, "cross_product": None}, 234_701),              # Table 4
+    ({**ATOM3D, "attention": "scalar"}, 333_514),
+])
+def test_parameter_counts_of_tables_2_and_3(options, expected):
+    assert sum(p.numel() for p in EQGAT(**options).parameters()) == expected
+
+
+def single_atom():
+    return Data(z=torch.tensor([1]), pos=torch.zeros(1, 3).double(), edge_index=torch.empty(2, 0, dtype=torch.int64))
+
+
+def isolated_atom():
+    graph = make_graph(20)
+    graph.pos[3] += 1000
+    graph.edge_index = radius_graph(graph.pos, 4.5)
+    return graph
+
+
+def coincident_atoms():
+    graph = make_graph(20)
+    graph.pos[3] = graph.pos[7]
+    graph.edge_index = radius_graph(graph.pos, 4.5)
+    assert ((graph.edge_index[0] == 3) & (graph.edge_index[1] == 7)).any()
+    return graph
+
+
+def edges_at_the_cutoff():
+    pos = torch.tensor([[0.0, 0, 0], [4.5, 0, 0], [0, 4.5, 0]]).double()
+    return Data(z=torch.tensor([1, 2, 3]), pos=pos, edge_index=torch.tensor([[1, 2, 0, 0], [0, 0, 1, 2]]))
+
+
+def empty_graph_in_a_batch():
+    empty = Data(z=torch.empty(0, dtype=torch.int64), pos=torch.empty(0, 3).double(),
+                 edge_index=torch.empty(2, 0, dtype=torch.int64))
+    return Batch.from_data_list([make_graph(10), empty, single_atom(), empty])
+
+
+@pytest.mark.parametrize("norm", [None, "equivariant"])
+@pytest.mark.parametrize("make", [single_atom, isolated_atom, coincident_atoms, edges_at_the_cutoff,
+                                  empty_graph_in_a_batch])
+def test_hard_inputs_give_finite_outputs_and_gradients(make, norm):
+    graph, model = make(), make_model(norm=norm)
+    graph.pos.requires_grad_()
+    y = model(graph)
+    assert y.shape == (4 if isinstance(graph, Batch) else 1, 2)
+    assert torch.isfinite(y).all()
+    y.sum().backward()
+    assert torch.isfinite(graph.pos.grad).all()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is None or torch.isfinite(parameter.grad).all(), name
+
+
+@pytest.mark.parametrize("norm", [None, "equivariant"])
+def test_a_batch_equals_its_graphs_one_by_one(norm):
+    graphs, model = [make_graph(n, seed=n) for n in (12, 1, 30)], make_model(norm=norm)
+    together = model(Batch.from_data_list(graphs))
+    alone = torch.cat([model(graph) for graph in graphs])
+    assert (together - alone).abs().max() < 1e-12
+
+
+def test_an_isolated_atom_gets_no_message():
+    trace = make_model().trace(isolated_atom())
+    assert all(layer.scalar_message[3].abs().max() == 0 for layer in trace)
+    assert all(layer.vector_message[3].abs().max() == 0 for layer in trace)
+
+
+def test_node_readout_gives_one_prediction_an_atom():
+    assert make_model(readout="node")(make_graph(9)).shape == (9, 2)
+
+
+def test_weights_in_float32_take_coordinates_in_float64():
+    """Far from the origin, float32 coordinates would lose the geometry; the model uses those it is given."""
+    graph, model = make_graph(), make_model().float()
+    far = graph.clone()
+    far.pos = far.pos + 1e6
+    assert model(graph).dtype == torch.float32
+    assert torch.allclose(model(graph), model(far), atol=1e-5)
+
+
+def change(**fields):
+    graph = make_graph(5)
+    for name, value in fields.items():
+        graph[name] = value
+    return graph
+
+
+@pytest.mark.parametrize(("graph", "message"), [
+    (Data(), r"data\.z is missing"),
+    (change(edge_index=None), r"edge_index is missing.*radius_graph"),
+    (change(pos=torch.full((5, 3), float("nan"))), "NaN or infinite coordinates at 5"),
+    (change(pos=torch.zeros(5, 2)), r"shape \[N, 3\]"),
+    (change(z=torch.zeros(4, dtype=torch.int64)), r"z must be int64 of shape \[N\]"),
+    (change(z=torch.zeros(5)), "z must be int64"),
+    (change(z=torch.full((5,), 9)), r"element numbers 9\.\.9, but the model knows 0\.\.8"),
+    (change(edge_index=torch.tensor([[0], [5]])), r"atoms 0\.\.5, but the graph has the atoms 0\.\.4"),
+    (change(edge_index=torch.tensor([[0, 1], [-1, 0]])), "atoms -1"),
+    (change(edge_index=torch.tensor([[0, 1], [1, 0]])), "sorted by receiver"),
+    (change(edge_index=torch.zeros(3, 2, dtype=torch.int64)), r"shape \[2, E\]"),
+    (change(edge_index=torch.zeros(2, 2)), "int64"),
+    (change(batch=torch.tensor([0, 0, 0, 1, 1]), edge_index=torch.tensor([[0], [4]])), "two different graphs"),
+])
+def test_bad_graphs_are_refused_with_a_reason(graph, message):
+    with pytest.raises(ValueError, match=message):
+        make_model()(graph)
+
+
+@pytest.mark.parametrize("options", [{"attention": "feature-wise"}, {"cross_product": "yes"}, {"norm": "batch"},
+                                     {"vector_aggregation": "max"}, {"readout": "edge"}, {"num_layers": 0},
+                                     {"cutoff": 0.0}])
+def test_bad_options_are_refused_with_a_reason(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        make_model(**options)
+
+
+def test_saved_model_is_the_same_model(tmp_path):
+    model, graph = make_model(norm="equivariant", cross_product=None), make_graph()
+    model.save_pretrained(tmp_path / "model")
+    loaded = EQGAT.from_pretrained(tmp_path / "model")
+    assert loaded.config == model.config
+    assert torch.equal(loaded.double()(graph), model(graph))
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["config.json", "weights.pt"]
+
+
+def test_wrong_old_or_damaged_models_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no config\.json"):
+        EQGAT.from_pretrained(tmp_path)
+    make_model().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    for change in ({"format": 0}, {"model": "SchNet"}):
+        (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+        with pytest.raises(ValueError, match="does not hold an EQGAT model of format 1"):
+            EQGAT.from_pretrained(tmp_path)
+    for change in ({"vector_channels": 7}, {"colour": "red"}):
+        (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+        with pytest.raises(ValueError, match="damaged, or of another version"):
+            EQGAT.from_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "weights.pt").write_bytes((tmp_path / "weights.pt").read_bytes()[:500])
+    with pytest.raises(ValueError, match="damaged"):
+        EQGAT.from_pretrained(tmp_path)
+
+
+def test_import_is_light():
+    """``import eqgat`` brings no training, plotting or data-set library (pandas comes with torch_geometric itself)."""
+    heavy = ["lightning", "pytorch_lightning", "matplotlib", "py3Dmol", "Bio", "atom3d", "lmdb", "e3nn",
+             "torchmetrics", "ipywidgets", "IPython"]
+    code = f"import sys, eqgat; print([name for name in {heavy} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_the_core_can_be_read_in_one_evening():
+    folder = Path(eqgat.__file__).parent
+    names = ("graph", "radial", "layers", "model")
+    lines = {name: len((folder / f"{name}.py").read_text().splitlines()) for name in names}
+    assert sum(lines.values()) < 600, lines

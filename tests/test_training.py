@@ -1,0 +1,390 @@
+"""Training that can be trusted: it learns, repeats, resumes bit by bit, shares out over processes, and tests once."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from eqgat import EQGAT
+from eqgat.datasets.triangle import TriangleData
+from eqgat.training import Settings, make_settings, read_history, read_results
+from eqgat.training.checkpoint import read_checkpoint, write_checkpoint
+from eqgat.training.cli import main
+from eqgat.training.engine import EvaluationSampler, TrainingSampler
+from eqgat.training.run import HAS_UNUSED_WEIGHTS, Run, train
+from eqgat.training.settings import models_of
+from eqgat.training.tasks import TASKS, TriangleTask, make_task
+
+# A program that makes the run whose settings are its first argument; to be closed by a parenthesis.
+TRAIN = ("import json, sys\nfrom eqgat.training import Settings\nfrom eqgat.training.run import train\n"
+         "train(Settings(**json.loads(sys.argv[1])), runs=sys.argv[2]")
+DATA = {"n": 120, "num_points": 10, "radius": 4.6}
+
+
+def settings(model: str = "eqgat", seed: int = 0, **changes: Any) -> Settings:
+    """Three epochs of six batches on tiny clouds; patience 0, so that the learning rate changes within them."""
+    changes = {"epochs": 3, "batch_size": 16, "schedule": "plateau", "lr_patience": 0, "learning_rate": 1e-2, **changes}
+    return make_settings("triangle", model, "quick", seed, data_options=DATA, **changes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EQGAT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that nothing interrupts, with its rows in a store beside it."""
+    folder = tmp_path_factory.mktemp("plain")
+    return train(settings(), runs=folder / "runs", results=folder / "results")
+
+
+def final_state(run: Run) -> dict[str, Any]:
+    return torch.load(run.folder / "last.ckpt", weights_only=True)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Bit by bit equal, through dictionaries and lists."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b
+
+
+def assert_same_run(a: Run, b: Run) -> None:
+    x, y = final_state(a), final_state(b)
+    for name in ("model", "optimizer", "scheduler", "best"):
+        assert same(x[name], y[name]), name
+    assert a.metrics == b.metrics
+    assert [{**record, "seconds": 0} for record in a.history] == [{**record, "seconds": 0} for record in b.history]
+
+
+def test_a_run_learns(tmp_path: Path) -> None:
+    chosen = make_settings("triangle", "eqgat", "quick", epochs=4, batch_size=16, data_options={**DATA, "n": 500})
+    test = make_task(chosen).load(None)["test"]
+    assert train(chosen, runs=tmp_path).metrics["test"]["mse"] < 0.7 * float(test.y.var(dim=0).mean())
+
+
+def test_a_run_writes_its_rows(finished: Run) -> None:
+    assert finished.finished
+    assert len(finished.history) == 3
+    store = finished.folder.parents[2] / "results"
+    rows = read_results(store)
+    test = rows[rows["split"] == "test"].set_index("metric")["value"].to_dict()
+    assert test == pytest.approx(finished.metrics["test"])
+    assert test["mse"] == pytest.approx(np.mean([test[f"mse_{name}"] for name in ("distance", "perimeter", "area")]))
+    row = rows.iloc[0]
+    assert (row["model"], row["seed"], row["parameters"], row["num_train"]) == ("eqgat", 0, 27_411, 96)
+    assert (row["epochs"], row["batch_size"], row["learning_rate"]) == (3, 16, 1e-2)
+    assert str(Path.home()) not in next((store / "triangle").glob("*.csv")).read_text()
+    best = min(finished.history, key=lambda record: record["val_mse"])
+    assert row["best_epoch"] == best["epoch"]
+    assert finished.metrics["val"]["mse"] == best["val_mse"]
+    assert len(read_history(finished.settings.run_id, store)) == 3
+
+
+def test_the_exported_model_predicts_raw_targets(finished: Run) -> None:
+    task = make_task(finished.settings)
+    test = task.load(None)["test"]
+    batch = task.prepare(test.__getitems__(list(range(len(test)))))
+    model = EQGAT.from_pretrained(finished.folder / "model")
+    with torch.no_grad():
+        error = (model(batch) - batch.y).square().mean()
+    assert float(error) == pytest.approx(finished.metrics["test"]["mse"], rel=1e-4)
+
+
+def test_a_finished_run_is_read_not_repeated(finished: Run) -> None:
+    again = train(finished.settings, runs=finished.folder.parents[1])
+    assert again.metrics == finished.metrics
+    assert again.model is not None
+    assert finished.model is not None
+    assert same(again.model.state_dict(), finished.model.state_dict())
+
+
+@pytest.mark.parametrize("model", ["gvp", "eqgat"])
+def test_stopped_after_every_single_step_it_ends_bit_by_bit_the_same(
+        model: str, finished: Run, tmp_path: Path) -> None:
+    """GVP has dropout: its random numbers are part of what must repeat."""
+    chosen = settings(model) if model == "eqgat" else settings(model, epochs=2, schedule="cosine")
+    plain = finished if model == "eqgat" else train(chosen, runs=tmp_path / "plain")
+    calls = 0
+    while not (run := train(chosen, runs=tmp_path / "pieces", time_limit=0.0)).finished:
+        calls += 1
+    # Of six batches, the last one and the end of the epoch go together; the last epoch's end is followed by the test.
+    assert calls == 6 * chosen.epochs - 1
+    assert_same_run(run, plain)
+
+
+def test_killed_at_any_moment_it_ends_bit_by_bit_the_same(finished: Run, tmp_path: Path) -> None:
+    say = ", on_epoch=lambda record: print(record['epoch'], flush=True))"
+    process = subprocess.Popen([sys.executable, "-c", TRAIN + say, finished.settings.to_json(), str(tmp_path)],
+                               stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "0\n"
+    time.sleep(0.05)  # somewhere in the second epoch
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    folder = tmp_path / "triangle" / finished.settings.run_id
+    assert (folder / "last.ckpt").is_file()
+    assert not (folder / "finished.json").exists()
+    assert_same_run(train(finished.settings, runs=tmp_path), finished)
+
+
+def test_seeds_differ_and_repeat(finished: Run, tmp_path: Path) -> None:
+    again = train(settings(), runs=tmp_path)
+    other = train(settings(seed=1), runs=tmp_path)
+    assert_same_run(again, finished)
+    assert other.metrics["test"]["mse"] != finished.metrics["test"]["mse"]
+    first, second = make_task(settings()).build(), make_task(settings(seed=1)).build()
+    assert not torch.equal(first.embedding.weight, second.embedding.weight)
+
+
+def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
+    """A real run of two CPU processes (gloo). Float64: Adam turns rounding of a vanishing gradient into a step."""
+    chosen = settings(precision="64-true", epochs=2)
+    one = train(chosen, runs=tmp_path / "one")
+    script = tmp_path / "two.py"
+    script.write_text(TRAIN + ", results=sys.argv[2] + '/results', accelerator='cpu', devices=2)")
+    done = subprocess.run([sys.executable, str(script), chosen.to_json(), str(tmp_path)],
+                          capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "triangle" / chosen.run_id
+    state = torch.load(folder / "last.ckpt", weights_only=True)
+    for name, weight in final_state(one)["model"].items():
+        torch.testing.assert_close(state["model"][name], weight, rtol=1e-6, atol=1e-8, msg=name)
+    record = json.loads((folder / "finished.json").read_text())
+    assert record["metrics"]["test"] == pytest.approx(one.metrics["test"], rel=1e-5)
+    rows = read_results(tmp_path / "results")
+    assert rows["device"].iloc[0].startswith("2 x CPU")
+    assert len(rows) == 8  # written by one process, once
+
+
+class Counted(TriangleData):
+    """A split that keeps a diary of what is taken from it."""
+
+    diary: list[tuple[str, int]]
+    name: str
+
+    def __getitems__(self, indices: list[int]) -> Any:
+        self.diary.extend((self.name, index) for index in indices)
+        return super().__getitems__(indices)
+
+
+def test_the_test_set_is_touched_once_and_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    diary: list[tuple[str, int]] = []
+    load: Callable[..., dict[str, Any]] = TriangleTask.load
+
+    def counted(self: TriangleTask, folder: str | None) -> dict[str, Any]:
+        splits = load(self, folder)
+        for name, split in splits.items():
+            split.__class__ = Counted
+            split.diary, split.name = diary, name
+        return splits
+
+    monkeypatch.setattr(TriangleTask, "load", counted)
+    run = train(settings(epochs=2), runs=tmp_path)
+    assert run.finished
+    names = [name for name, _ in diary]
+    assert names.count("train") == 2 * 96
+    assert names.count("val") == 2 * 12
+    assert sorted(index for name, index in diary if name == "test") == list(range(12))
+    assert set(names[-12:]) == {"test"}
+    train(settings(epochs=2), runs=tmp_path)  # finished: nothing is loaded again
+    assert len(diary) == len(names)
+
+
+def test_splits_that_the_task_loads_share_no_structure() -> None:
+    splits = make_task(make_settings("triangle", "eqgat", "quick")).load(None)
+    clouds = [cloud.numpy().tobytes() for split in splits.values() for cloud in split.pos]
+    assert len(clouds) == len(set(clouds)) == 3750
+
+
+def test_schedules(finished: Run, tmp_path: Path) -> None:
+    rates = [record["learning_rate"] for record in train(settings(schedule="cosine"), runs=tmp_path).history]
+    assert rates == pytest.approx([1e-2, 0.75e-2, 0.25e-2])
+    plateau = [1e-2]
+    for before, after in pairwise(record["val_mse"] for record in finished.history[:2]):
+        plateau.append(1e-2 if after < before else 0.75e-2)
+    assert finished.history[0]["learning_rate"] == 1e-2
+    assert [record["learning_rate"] for record in finished.history][1:] == [1e-2, plateau[1]]
+
+
+def test_every_batch_of_an_epoch_is_drawn_once_whatever_the_number_of_processes() -> None:
+    for size, world in ((96, 1), (96, 2), (90, 4), (50, 3)):
+        parts = [TrainingSampler(size, 12, seed=3, epoch=1, rank=rank, world=world).batches for rank in range(world)]
+        whole = TrainingSampler(size, 12, seed=3, epoch=1).batches
+        for number, batch in enumerate(whole):
+            shared = [index for part in parts for index in part[number]]
+            assert set(shared) == set(batch)
+            assert len({len(part[number]) for part in parts}) == 1
+        assert sorted(chain.from_iterable(whole)) == list(range(size))
+        assert TrainingSampler(size, 12, seed=3, epoch=1, skip=2).batches == whole[2:]
+    epochs = {tuple(TrainingSampler(96, 96, seed, epoch).batches[0]) for seed in (0, 1) for epoch in range(3)}
+    assert len(epochs) == 6
+    for world in (1, 2, 5):
+        parts = [EvaluationSampler(23, 4, rank, world).batches for rank in range(world)]
+        flat = [list(chain.from_iterable(part)) for part in parts]
+        assert [index for row in zip(*flat, strict=True) for index in row][:23] == list(range(23))
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
+def test_other_precisions(precision: str, tmp_path: Path) -> None:
+    run = train(settings(precision=precision, epochs=1), runs=tmp_path)
+    assert np.isfinite(run.metrics["test"]["mse"])
+
+
+@pytest.mark.parametrize("model", ["schnet", "painn", "eqgat-no-cross-product", "eqgat-no-feature-attention"])
+def test_every_model_trains_by_the_same_call(model: str, tmp_path: Path) -> None:
+    run = train(settings(model, epochs=1), runs=tmp_path)
+    assert np.isfinite(run.metrics["test"]["mse"])
+    weights = run.folder / ("model" if model.startswith("eqgat") else "model.pt")
+    assert weights.exists()
+    again = train(settings(model, epochs=1), runs=tmp_path)
+    assert same(again.model.state_dict(), run.model.state_dict())
+    if weights.is_file():
+        weights.write_bytes(b"")
+        with pytest.raises(ValueError, match=r"model\.pt is missing or damaged"):
+            train(settings(model, epochs=1), runs=tmp_path)
+
+
+@pytest.mark.parametrize("model", models_of("triangle"))
+def test_only_gvp_has_weights_without_gradient(model: str) -> None:
+    """Several processes must be told of such weights, or they wait for each other for ever."""
+    task = make_task(settings(model))
+    batch = task.prepare(task.load(None)["train"].__getitems__([0, 1]))
+    network = task.build()
+    task.loss(network(batch), batch.y).backward()
+    assert any(parameter.grad is None for parameter in network.parameters()) == (model in HAS_UNUSED_WEIGHTS)
+
+
+class Evil:
+    """Unpickling this would create a file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.file,)
+
+
+def test_checkpoints_that_cannot_be_used_are_named(finished: Run, tmp_path: Path) -> None:
+    chosen, good = finished.settings, final_state(finished)
+    file = tmp_path / "triangle" / chosen.run_id / "last.ckpt"
+    content = {key: value for key, value in good.items() if key != "format"}
+    for change, message in (({"settings": "{}"}, "other settings"), ({"data": "x"}, "other data"),
+                            ({"extra": 1}, "another version"), ({"format": 0}, "another version")):
+        write_checkpoint(file, {**content, **change})
+        with pytest.raises(ValueError, match=f"{message}.*--restart"):
+            train(chosen, runs=tmp_path)
+    weights = {**good["model"]}
+    weights.pop("embedding.weight")
+    write_checkpoint(file, {**content, "epoch": 1, "model": weights})
+    with pytest.raises(ValueError, match="do not fit the model"):
+        train(chosen, runs=tmp_path)
+    trace = tmp_path / "executed"
+    for damaged in (b"", b"PK\x03\x04 no", pickle.dumps(Evil(trace), protocol=2)):
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match="not a readable checkpoint"):
+            train(chosen, runs=tmp_path)
+    torch.save({"model": Evil(trace)}, file)
+    with pytest.raises(ValueError, match="not a readable checkpoint"):
+        read_checkpoint(file, "", "")
+    assert not trace.exists()
+
+
+def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "last.ckpt"
+    write_checkpoint(file, {"epoch": 1})
+    before = file.read_bytes()
+
+    def fail(*_: Any) -> None:
+        raise OSError("killed here")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="killed here"):
+        write_checkpoint(file, {"epoch": 2})
+    assert file.read_bytes() == before
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TriangleTask, "loss", lambda self, prediction, target: prediction.sum() * float("nan"))
+    with pytest.raises(ValueError, match="not a number; try a lower learning rate"):
+        train(settings(epochs=1), runs=tmp_path)
+
+
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["triangle", "--model", "schnet", "--size", "100", "--epochs", "1", "--seed", "3",
+                 "--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
+    assert main([*arguments, "--time-limit", "00:00:00"]) == 3
+    assert "the same command goes on" in capsys.readouterr().err
+    assert main(arguments) == 0
+    assert "test: mse " in capsys.readouterr().out
+    row = read_results(tmp_path / "results").iloc[0]
+    assert row["command"] == "python -m eqgat train triangle --model schnet --profile quick " \
+        "--seed 3 --size 100 --epochs 1"
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["square"], "invalid choice: 'square'"), (["triangle", "--model", "gnn"], "invalid choice: 'gnn'"),
+    (["triangle", "--time-limit", "9 minutes"], "not a time as HH:MM:SS"),
+    (["triangle", "--resume", "--restart"], "not allowed with")])
+def test_bad_arguments(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--devices", "3"], "cannot be shared by 3 x 1 devices"), (["--seed", "-1"], "seed must not be negative"),
+    (["--epochs", "0"], "epochs must be positive"), (["--size", "0"], "at least 1")])
+def test_settings_without_sense(arguments: list[str], message: str, tmp_path: Path,
+                                capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["triangle", "--runs", str(tmp_path), *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_task_without_data_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(TASKS, "triangle")
+    with pytest.raises(ValueError, match="no data for task 'triangle'"):
+        make_task(settings())
+
+
+def test_nothing_is_said_without_need(tmp_path: Path, recwarn: pytest.WarningsRecorder,
+                                      capfd: pytest.CaptureFixture[str]) -> None:
+    train(settings("schnet", epochs=1), runs=tmp_path)
+    assert [str(warning.message) for warning in recwarn] == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_recorded_command_gives_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = make_settings("res", seed=1, epochs=2, schedule="cosine", data_options={"radius": 9.0},
+                            model_options={"num_layers": 3, "norm": "equivariant", "cross_product": None})
+    assert "--option radius=9.0" in changed.command
+    assert "--model-option norm=equivariant --model-option num_layers=3" in changed.command
+    seen = []
+
+    def instead(settings, **options):
+        seen.append(settings)
+        raise ValueError("far enough")
+
+    monkeypatch.setattr("eqgat.training.run.train", instead)
+    assert main(changed.command.split()[4:]) == 2
+    assert seen == [changed]
