@@ -6,12 +6,14 @@ from functools import cache
 
 import pytest
 import torch
+from e3nn.o3 import FullyConnectedTensorProduct, Irreps
 from helpers import make_graph
 from torch import nn
 from torch_geometric.data import Batch, Data
 
 from eqgat import radius_graph
 from eqgat.baselines import GVPGNN, SEGNN, PaiNN, SchNet
+from eqgat.baselines.segnn import ATTRIBUTES, SteerableLinear, steering
 from eqgat.symmetry import random_reflection, random_rotation, relative_error, transform, with_released_norm
 
 SMALL = {
@@ -65,6 +67,27 @@ def test_parameter_counts_of_table_1_gvp_and_segnn() -> None:
     assert num_parameters(SEGNN(9, 1, num_layers=5)) == 434_014
     assert num_parameters(SEGNN(9, 20, readout="node")) == 256_205
     assert num_parameters(SEGNN(9, 20, readout="node", num_layers=5)) == 415_733
+
+
+def test_segnn_computes_the_fully_connected_tensor_product_of_e3nn() -> None:
+    """Features in any order, several blocks of one degree; values and gradients, in float64."""
+    generator = torch.Generator().manual_seed(3)
+    into, out = Irreps("4x0e+3x1o+2x2e+2x0e+3x1o+1x2e+1x0e"), Irreps("5x0e+4x1o+3x2e")
+    own = SteerableLinear(into, out).double()
+    theirs = FullyConnectedTensorProduct(into, ATTRIBUTES, out, path_normalization="none").double()
+    with torch.no_grad():
+        blocks = {path: weight.split([into[i].mul for i in range(len(into)) if into[i].ir.l == path[0]])
+                  for path, weight in zip(own.paths, own.weights, strict=True)}
+        for path, weight in zip(theirs.instructions, theirs.weight_views(), strict=True):
+            l = into[path.i_in1].ir.l
+            number = sum(part.ir.l == l for part in into[:path.i_in1])
+            weight.copy_(blocks[l, path.i_in2, path.i_out][number].unsqueeze(1))
+    x = torch.randn(7, into.dim, generator=generator, dtype=torch.float64, requires_grad=True)
+    attributes = torch.randn(7, 9, generator=generator, dtype=torch.float64)
+    results = own(x, steering(attributes)), theirs(x, attributes)
+    torch.testing.assert_close(*results, rtol=1e-6, atol=1e-6)
+    gradients = [torch.autograd.grad(result.square().sum(), x)[0] for result in results]
+    torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -1,18 +1,23 @@
-"""SEGNN (Brandstetter et al. 2022): steerable features up to l = 2, on e3nn's tensor products.
+"""SEGNN (Brandstetter et al. 2022): steerable features up to l = 2, on e3nn's irreps, harmonics and Wigner 3j symbols.
 
 As in the paper's comparison: a learned embedding with as many channels as there are elements, spherical harmonics
 l = 0, 1, 2 of the edge direction as attributes, the bare distance (no radial basis, no cutoff function) beside the two
 states in a message, messages summed, no normalisation.
+
+The tensor products are e3nn's fully connected ones, computed in another order: attributes have one channel, so that a
+product with them is one small matrix an edge, the same for all channels and layers (``steering``), after a plain
+linear map of the channels (``SteerableLinear``).
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from functools import cache
+from itertools import product
 
 import torch
 from e3nn.nn import Gate
-from e3nn.o3 import FullyConnectedTensorProduct, Irreps, spherical_harmonics
+from e3nn.o3 import Irreps, spherical_harmonics, wigner_3j
 from torch import Tensor, nn
 from torch.nn.functional import silu
 from torch_geometric.data import Data
@@ -21,9 +26,13 @@ from eqgat.baselines.common import GraphModel, check_options, neighbour_mean
 from eqgat.graph import edge_geometry
 from eqgat.layers import sum_over_neighbours
 
-__all__ = ["SEGNN", "balanced_irreps"]
+__all__ = ["PATHS", "SEGNN", "SteerableLinear", "balanced_irreps", "steering"]
 
 ATTRIBUTES = Irreps("1x0e+1x1o+1x2e")  # of edges and atoms: spherical harmonics l = 0, 1, 2
+DEGREES = (0, 1, 2)
+Path = tuple[int, int, int]
+# (l of the features, of the attributes, of the result): the products that exist, and keep the parity (-1)^l.
+PATHS = [(a, b, c) for c, a, b in product(DEGREES, repeat=3) if abs(a - b) <= c <= a + b and (a + b + c) % 2 == 0]
 
 
 def balanced_irreps(width: int) -> Irreps:
@@ -35,6 +44,24 @@ def balanced_irreps(width: int) -> Irreps:
     return Irreps(f"{width - 3 * vectors - 5 * tensors}x0e+{vectors}x1o+{tensors}x2e")
 
 
+def steering(attributes: Tensor) -> dict[Path, Tensor]:
+    """Attributes [M, 9] -> for each path (l_1, l_2, l_3) the matrix [M, 2 l_3 + 1, 2 l_1 + 1] that multiplies features.
+
+    Its entries are sums over the attributes of degree l_2 with the Wigner 3j symbols, times sqrt(2 l_3 + 1): e3nn's
+    "component" normalisation.
+    """
+    parts = attributes.split([2 * l + 1 for l in DEGREES], dim=1)
+    return {(a, b, c): (parts[b] @ _symbols((a, b, c), attributes.dtype, attributes.device)).view(
+        -1, 2 * c + 1, 2 * a + 1) for a, b, c in PATHS}
+
+
+@cache
+def _symbols(path: Path, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Wigner 3j symbols [2 l_2 + 1, (2 l_3 + 1)(2 l_1 + 1)], exact in every ``dtype``, as a buffer would not be."""
+    symbols = math.sqrt(2 * path[2] + 1) * wigner_3j(*path, dtype=torch.float64)
+    return symbols.permute(1, 2, 0).flatten(1).to(device, dtype)
+
+
 class SteerableLinear(nn.Module):
     """Fully connected tensor product of features with attributes, plus a bias on the scalars of the result.
 
@@ -44,24 +71,40 @@ class SteerableLinear(nn.Module):
 
     def __init__(self, into: Irreps, out: Irreps) -> None:
         super().__init__()
-        self.product = FullyConnectedTensorProduct(into, ATTRIBUTES, out, irrep_normalization="component",
-                                                   path_normalization="none")
-        scalars = [s for s, (_, irrep) in zip(self.product.irreps_out.slices(), self.product.irreps_out, strict=True)
-                   if irrep.l == 0]
-        self.scalars = slice(scalars[0].start, scalars[-1].stop) if scalars else slice(0, 0)
-        self.bias = nn.Parameter(torch.zeros(self.scalars.stop - self.scalars.start))
-        fan_in: dict[int, int] = defaultdict(int)
-        for path in self.product.instructions:
-            fan_in[path.i_out] += path.path_shape[0] * path.path_shape[1]
-        with torch.no_grad():
-            for path, weight in zip(self.product.instructions, self.product.weight_views(), strict=True):
-                limit = 1 / math.sqrt(fan_in[path.i_out])
-                weight.uniform_(-limit, limit)
+        self.into, self.out, before, after = into, out, _channels(into), _channels(out)
+        self.paths = [(a, b, c) for a, b, c in PATHS if before[a] and after[c]]
+        fan_in = [sum(before[a] for a, _, c in self.paths if c == l) for l in DEGREES]
+        self.weights = nn.ParameterList()
+        for a, _, c in self.paths:
+            limit = 1 / math.sqrt(fan_in[c])
+            self.weights.append(torch.empty(before[a], after[c]).uniform_(-limit, limit))
+        self.bias = nn.Parameter(torch.zeros(after[0]))
 
-    def forward(self, x: Tensor, attributes: Tensor) -> Tensor:
-        """``x`` [M, dim into], ``attributes`` [M, 9] -> [M, dim out]."""
-        y = self.product(x, attributes)
-        return torch.cat([y[:, : self.scalars.start], y[:, self.scalars] + self.bias, y[:, self.scalars.stop:]], dim=1)
+    def forward(self, x: Tensor, matrices: dict[Path, Tensor]) -> Tensor:
+        """``x`` [M, dim into], matrices of ``steering`` -> [M, dim out], irreps in the order l = 0, 1, 2."""
+        features, results = self._by_degree(x), []
+        for l in sorted({c for _, _, c in self.paths}):
+            own = [(path, weight) for path, weight in zip(self.paths, self.weights, strict=True) if path[2] == l]
+            if l == 0:  # first the one number a channel, then the channels: the other order would make more numbers
+                products = [torch.bmm(matrices[path], features[path[0]]).squeeze(1) for path, _ in own]
+                results.append(torch.cat(products, dim=1) @ torch.cat([weight for _, weight in own]) + self.bias)
+            else:
+                mixed = torch.cat([features[path[0]] @ weight for path, weight in own], dim=1)
+                matrix = torch.cat([matrices[path] for path, _ in own], dim=2)
+                results.append(torch.bmm(matrix, mixed).transpose(1, 2).flatten(1))
+        return torch.cat(results, dim=1)
+
+    def _by_degree(self, x: Tensor) -> list[Tensor]:
+        """[M, dim into] -> for each l all its channels, [M, 2 l + 1, channels]."""
+        parts: list[list[Tensor]] = [[x.new_zeros(len(x), 2 * l + 1, 0)] for l in DEGREES]
+        for where, (channels, irrep) in zip(self.into.slices(), self.into, strict=True):
+            parts[irrep.l].append(x[:, where].view(len(x), channels, irrep.dim).transpose(1, 2))
+        return [torch.cat(part, dim=2) for part in parts]
+
+
+def _channels(irreps: Irreps) -> list[int]:
+    """Number of channels of l = 0, 1, 2."""
+    return [sum(channels for channels, irrep in irreps if irrep.l == l) for l in DEGREES]
 
 
 class GatedSteerableLinear(nn.Module):
@@ -75,9 +118,9 @@ class GatedSteerableLinear(nn.Module):
         self.gate = Gate(scalars, [silu], gates, [torch.sigmoid], gated)
         self.linear = SteerableLinear(into, self.gate.irreps_in)
 
-    def forward(self, x: Tensor, attributes: Tensor) -> Tensor:
-        """``x`` [M, dim into], ``attributes`` [M, 9] -> [M, dim out]."""
-        return self.gate(self.linear(x, attributes))
+    def forward(self, x: Tensor, matrices: dict[Path, Tensor]) -> Tensor:
+        """``x`` [M, dim into], matrices of ``steering`` -> [M, dim out]."""
+        return self.gate(self.linear(x, matrices))
 
 
 class Layer(nn.Module):
@@ -91,11 +134,11 @@ class Layer(nn.Module):
         self.update_out = SteerableLinear(hidden, hidden)
 
     def forward(self, x: Tensor, source: Tensor, receiver: Tensor, distance: Tensor,
-                edge: Tensor, node: Tensor) -> Tensor:
-        """``x`` [N, dim hidden], ``distance`` [E, 1], attributes ``edge`` [E, 9] and ``node`` [N, 9]."""
+                edge: dict[Path, Tensor], node: dict[Path, Tensor]) -> Tensor:
+        """``x`` [N, dim hidden], ``distance`` [E, 1], matrices of ``steering`` for edges and for atoms."""
         message = torch.cat([x.index_select(0, receiver), x.index_select(0, source), distance], dim=1)
-        for product in self.message:
-            message = product(message, edge)
+        for linear in self.message:
+            message = linear(message, edge)
         total = sum_over_neighbours(message, receiver, len(x))
         return x + self.update_out(self.update_in(torch.cat([x, total], dim=1), node), node)
 
@@ -138,6 +181,7 @@ class SEGNN(GraphModel):
         edge = spherical_harmonics(ATTRIBUTES, direction, normalize=True, normalization="component").to(x.dtype)
         node = neighbour_mean(edge, receiver, len(x))
         node = torch.cat([torch.ones_like(node[:, :1]), node[:, 1:]], dim=1)  # l = 0 is 1, also for an isolated atom
+        edge, node = steering(edge), steering(node)
         x = self.node_in(x, node)
         for layer in self.layers:
             x = layer(x, source, receiver, distance.to(x.dtype).unsqueeze(1), edge, node)

@@ -163,7 +163,7 @@ class PairModel(nn.Module):
     def __init__(self, network: nn.Module, wide: bool = False) -> None:
         super().__init__()
         first = next((module for module in network.head.modules() if isinstance(module, nn.Linear)), None)
-        width = network.node_out.product.irreps_out.dim if first is None else first.in_features  # SEGNN has no head
+        width = network.node_out.out.dim if first is None else first.in_features  # SEGNN has no head
         network.head = nn.Identity()
         self.network = network
         hidden = 4 * width if wide else width
