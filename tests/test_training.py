@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.strategies import DDPStrategy
 
 from eqgat import EQGAT
 from eqgat.datasets.triangle import TriangleData
 from eqgat.training import Settings, make_settings, read_history, read_results
 from eqgat.training.checkpoint import read_checkpoint, write_checkpoint
 from eqgat.training.cli import main
-from eqgat.training.engine import EvaluationSampler, TrainingSampler
+from eqgat.training.engine import EvaluationSampler, TrainingModule, TrainingSampler
 from eqgat.training.run import HAS_UNUSED_WEIGHTS, Run, train
 from eqgat.training.settings import models_of
 from eqgat.training.tasks import TASKS, TriangleTask, make_task
@@ -145,6 +147,57 @@ def test_killed_at_any_moment_it_ends_bit_by_bit_the_same(finished: Run, tmp_pat
     folder = tmp_path / "triangle" / finished.settings.run_id
     assert (folder / "last.ckpt").is_file()
     assert not (folder / "finished.json").exists()
+    assert_same_run(train(finished.settings, runs=tmp_path), finished)
+
+
+@pytest.mark.parametrize(("number", "last_words"), [(signal.SIGTERM, "exit 143"), (signal.SIGINT, "interrupt")])
+def test_a_signal_stops_after_the_step_with_a_checkpoint(
+        number: signal.Signals, last_words: str, finished: Run, tmp_path: Path) -> None:
+    """In mid-epoch, with nothing lost but what was under way; the resumed run ends bit by bit the same."""
+    program = f"""
+import os, sys
+from eqgat.training import engine
+step, steps = engine.TrainingModule.training_step, []
+def stopped(self, batch, batch_idx):
+    steps.append(batch_idx)
+    if len(steps) == 9:
+        os.kill(os.getpid(), {int(number)})
+    return step(self, batch, batch_idx)
+engine.TrainingModule.training_step = stopped
+try:
+    exec(sys.argv[3])
+except KeyboardInterrupt:
+    print("interrupt", len(steps))
+except SystemExit as stop:
+    print("exit", stop.code, len(steps))
+"""
+    done = subprocess.run([sys.executable, "-c", program, finished.settings.to_json(), str(tmp_path), TRAIN + ")"],
+                          capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == f"{last_words} 9\n", done.stderr
+    left = torch.load(tmp_path / "triangle" / finished.settings.run_id / "last.ckpt", weights_only=True)
+    assert (left["epoch"], left["batch"]) == (1, 3)
+    assert_same_run(train(finished.settings, runs=tmp_path), finished)
+
+
+def test_a_signal_in_the_last_step_leaves_the_test_to_the_next_call(finished: Run, tmp_path: Path,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    former = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(TrainingModule, "on_validation_epoch_start", lambda self: self.epoch < 2 or os.kill(
+        os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit, match="143"):
+        train(finished.settings, runs=tmp_path)
+    assert signal.getsignal(signal.SIGTERM) is former
+    assert_same_run(train(finished.settings, runs=tmp_path), finished)
+
+
+def test_settings_can_be_chosen_without_the_test_set(finished: Run, tmp_path: Path,
+                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingModule, "test_dataloader", None)
+        chosen = train(finished.settings, runs=tmp_path, results=tmp_path / "results", test=False)
+    assert not chosen.finished
+    assert chosen.metrics == {"val": finished.metrics["val"]}
+    assert set(read_results(tmp_path / "results")["split"]) == {"val"}
     assert_same_run(train(finished.settings, runs=tmp_path), finished)
 
 
@@ -340,6 +393,37 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     row = read_results(tmp_path / "results").iloc[0]
     assert row["command"] == "python -m eqgat train triangle --model schnet --profile quick " \
         "--seed 3 --size 100 --epochs 1"
+
+
+def test_flags_for_several_nodes_reach_lightning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    seen: dict[str, Any] = {}
+
+    def instead(**options: Any) -> None:
+        seen.update(options)
+        raise ValueError("far enough")
+
+    monkeypatch.setattr("lightning.Trainer", instead)
+    monkeypatch.setenv("SLURM_NTASKS", "8")
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
+    arguments = ["triangle", "--size", "100", "--devices", "4", "--nodes", "2", "--precision", "bf16-mixed",
+                 "--accelerator", "gpu", "--runs", str(tmp_path)]
+    assert main(arguments) == 2
+    assert (seen["devices"], seen["num_nodes"], seen["accelerator"]) == (4, 2, "gpu")
+    assert (type(seen["strategy"]), seen["precision"]) == (DDPStrategy, "bf16-mixed")
+    assert [type(plugin) for plugin in seen["plugins"]] == [SLURMEnvironment]
+    # torchrun's processes, also within a SLURM job, are Lightning's own to find.
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setattr("torch.distributed.is_torchelastic_launched", lambda: True)
+    assert main(arguments) == 2
+    assert seen["plugins"] == []
+    assert "torchrun" in help_text(capsys)
+
+
+def help_text(capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    return capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

@@ -45,10 +45,10 @@ def missing_runs(results: pd.DataFrame, profile: str) -> list[str]:
 def table_3(frame: pd.DataFrame) -> pd.DataFrame:
     """``build_table(3, ...)`` with the columns that a reader needs, and words in place of missing numbers."""
     columns = {"model": "model", "source": "numbers of", "profile": "profile", "device": "device", "n": "n",
-               "mean": "test MSE", "std": "std", "parameters": "parameters"}
+               "mean": "test MSE", "std": "std", "learning_rate": "rate", "parameters": "parameters"}
     shown = frame[list(columns)].rename(columns=columns)
-    for column, digits in (("n", 0), ("test MSE", 3), ("std", 3), ("parameters", 0)):
-        shown[column] = [("" if pd.isna(value) else f"{value:,.{digits}f}") for value in shown[column].astype(float)]
+    for column, form in (("n", ".0f"), ("test MSE", ".3f"), ("std", ".3f"), ("rate", "g"), ("parameters", ",.0f")):
+        shown[column] = [("" if pd.isna(value) else f"{value:{form}}") for value in shown[column].astype(float)]
     return shown.fillna("")
 
 

@@ -14,9 +14,23 @@ from eqgat.training.settings import MODELS, PROFILES, make_settings
 
 __all__ = ["main"]
 
+_SEVERAL_DEVICES = """\
+several devices and nodes; the batch of the settings is shared out among all of them:
+  one node, 4 GPUs          python -m eqgat train triangle --profile full --devices 4
+  2 nodes by torchrun       torchrun --nnodes 2 --nproc-per-node 4 --node-rank RANK --master-addr HOST \\
+  (the same on each)            -m eqgat train triangle --profile full --nodes 2 --devices 4
+  2 nodes in a SLURM job    srun --nodes 2 --ntasks-per-node 4 --gpus-per-node 4 \\
+                                python -m eqgat train triangle --profile full --nodes 2 --devices 4
+All nodes need one folder for --runs. SIGTERM (SLURM: sbatch --signal=TERM@120) and Ctrl-C write a checkpoint first.
+"""
+
 
 def main(argv: list[str]) -> int:
-    """Train as the arguments say; 0 when finished, 3 when the time limit came first, 2 for bad arguments."""
+    """Train as the arguments say.
+
+    Returns:
+        0 when finished, 3 when the time limit came first, 2 for bad arguments, 128 + the number of a signal.
+    """
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:
@@ -31,16 +45,17 @@ def main(argv: list[str]) -> int:
         run = train(settings, runs=arguments.runs, results=arguments.results or results_folder(), data=arguments.data,
                     accelerator=arguments.accelerator, devices=arguments.devices, nodes=arguments.nodes,
                     strategy=arguments.strategy, workers=arguments.workers, deterministic=arguments.deterministic,
-                    time_limit=arguments.time_limit, restart=arguments.restart, on_epoch=_say_epoch)
+                    time_limit=arguments.time_limit, restart=arguments.restart, test=not arguments.no_test,
+                    on_epoch=_say_epoch)
     except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
         print(f"python -m eqgat train: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:
         print("\ninterrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
+        return 130 if isinstance(stop, KeyboardInterrupt) else int(stop.code or 0)
     if not run.first_process:
         return 0
-    if not run.finished:
+    if not run.metrics:
         print(f"time limit reached after {len(run.history)} of {settings.epochs} epochs; the same command goes on",
               file=sys.stderr)
         # torchrun takes every status but 0 for a crash.
@@ -58,8 +73,9 @@ def _say_epoch(record: dict[str, float]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m eqgat train", description="Train one model on one task with one seed, test it once, and write "
-        "the rows of the run to the results store. Interrupted runs go on when the same command is given again.")
+        prog="python -m eqgat train", description="Train one model on one task with one seed, test it once, and write\n"
+        "the rows of the run to the results store. Interrupted runs go on when the same\ncommand is given again.",
+        epilog=_SEVERAL_DEVICES, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=list(PROFILES), metavar="TASK", help=", ".join(PROFILES))
     parser.add_argument("--model", choices=list(MODELS), default="eqgat", metavar="MODEL", help=", ".join(MODELS))
     parser.add_argument("--profile", choices=["quick", "full"], help="default: EQGAT_PROFILE, else quick")
@@ -84,6 +100,8 @@ def _parser() -> argparse.ArgumentParser:
     again = how.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with an unfinished run (the default)")
     again.add_argument("--restart", action="store_true", help="forget an earlier run with the same settings")
+    how.add_argument("--no-test", action="store_true", help="leave the test set alone and write rows of the validation "
+                     "set only, to choose settings by; the same command without this goes on with the test")
     how.add_argument("--time-limit", type=_seconds, metavar="HH:MM:SS", help="stop with a checkpoint; go on later")
     how.add_argument("--accelerator", default="auto", help="cpu, gpu, ... (Lightning; default: auto)")
     how.add_argument("--devices", type=int, default=1, help="devices on each node")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import copy
 import json
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,7 +30,7 @@ __all__ = ["EvaluationSampler", "TimeIsUp", "TrainingModule", "TrainingSampler"]
 
 
 class TimeIsUp(Exception):
-    """The time limit was reached; the checkpoint is written."""
+    """The time limit was reached, or a signal came; the checkpoint is written."""
 
 
 class TrainingSampler(Sampler[list[int]]):
@@ -89,6 +91,10 @@ class TrainingModule(lightning.LightningModule):
         stop_at: moment (``time.monotonic``) at which to write a checkpoint and raise ``TimeIsUp``.
         workers: loader processes.
         on_epoch: called with the record of each finished epoch, in the first process.
+
+    Attributes:
+        stopped_by: the signal that asked for a stop, SIGINT (Ctrl-C) or SIGTERM; 0: none did. It stops as a time limit
+            does, after the step under way.
     """
 
     def __init__(self, task: Task, settings: Settings, splits: dict[str, Any], digest: str, checkpoint: Path,
@@ -97,7 +103,7 @@ class TrainingModule(lightning.LightningModule):
         super().__init__()
         self.task, self.settings, self.splits, self.digest = task, settings, splits, digest
         self.checkpoint, self.resume, self.stop_at, self.workers = checkpoint, resume, stop_at, workers
-        self.on_epoch = on_epoch
+        self.on_epoch, self.stopped_by = on_epoch, 0
         self.model = task.build()
         mean, std = standardisation(task, splits["train"])
         self.register_buffer("shift", mean, persistent=False)
@@ -136,6 +142,8 @@ class TrainingModule(lightning.LightningModule):
 
     def train_dataloader(self) -> DataLoader:
         """Made anew for every epoch."""
+        if hasattr(self.splits["train"], "set_epoch"):  # data that differ from epoch to epoch
+            self.splits["train"].set_epoch(self.epoch)
         return self._loader("train", TrainingSampler(
             len(self.splits["train"]), self.settings.batch_size, self.settings.seed, self.epoch, self._done_before(),
             self.global_rank, self.trainer.world_size))
@@ -172,8 +180,22 @@ class TrainingModule(lightning.LightningModule):
         return optimizer
 
     def on_train_start(self) -> None:
-        """The running loss lives on the device."""
+        """The running loss lives on the device; signals are ours until Lightning puts the former handlers back."""
         self.loss_sum = self.loss_sum.to(self.device)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                    signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        """Stop after this step, with a checkpoint; a second Ctrl-C stops at once, at the last checkpoint."""
+        alone = self.trainer.world_size == 1  # launchers send the same signal again to each of several processes
+        if alone and number == self.stopped_by == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.stopped_by = number
+        launcher = self.trainer.strategy.launcher
+        if launcher is not None and number == signal.SIGTERM:  # a terminal sends Ctrl-C to all processes itself
+            launcher.kill(number)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Dropout of a step depends on nothing that came before it."""
@@ -197,19 +219,17 @@ class TrainingModule(lightning.LightningModule):
         done = self._done_before() + batch_idx + 1
         if self.trainer.is_last_batch:  # the end of the epoch is at hand, with validation and a checkpoint
             return
-        if self._out_of_time(done):
+        if self._must_stop(done):
             self._save(self.epoch, done)
             raise TimeIsUp
         if time.monotonic() - self.saved_at > 600:
             self._save(self.epoch, done)
 
-    def _out_of_time(self, done: int) -> bool:
+    def _must_stop(self, done: int) -> bool:
         """Whether to stop now; all processes give the same answer, for which they meet only now and then."""
-        if self.stop_at is None:
-            return False
+        late = bool(self.stopped_by) or (self.stop_at is not None and time.monotonic() > self.stop_at)
         if self.trainer.world_size == 1:
-            return time.monotonic() > self.stop_at
-        late = time.monotonic() > self.stop_at
+            return late
         return done % 10 == 0 and self.trainer.strategy.reduce_boolean_decision(late, all=False)
 
     def on_train_epoch_end(self) -> None:
@@ -234,7 +254,7 @@ class TrainingModule(lightning.LightningModule):
             self.logger.log_metrics(record, step=self.epoch)
         if self.on_epoch is not None and self.trainer.is_global_zero:
             self.on_epoch(record)
-        if self.epoch + 1 < self.settings.epochs and self._out_of_time(0):
+        if self.epoch + 1 < self.settings.epochs and self._must_stop(0):
             raise TimeIsUp
 
     def _save(self, epoch: int, batch: int) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,9 @@ class Run:
     Attributes:
         settings: of the run.
         folder: with the checkpoint, the learning curve and, for EQGAT, the trained model.
-        metrics: split -> metric -> value; empty while the run is unfinished.
+        metrics: split -> metric -> value; empty while the training is unfinished, "val" alone before the test.
         history: one record an epoch.
-        finished: False if the time limit stopped it; the same call goes on.
+        finished: False if the time limit stopped it, or it was not to be tested yet; the same call goes on.
         model: the trained model, which gives raw predictions; None while the run is unfinished.
         first_process: False in all processes but the first of a run that has several.
     """
@@ -55,10 +56,12 @@ class Run:
 def train(settings: Settings, *, runs: str | Path = "runs", results: str | Path | None = None,
           data: str | None = None, accelerator: str = "auto", devices: int = 1, nodes: int = 1, strategy: str = "auto",
           workers: int = 0, deterministic: bool = False, time_limit: float | None = None, restart: bool = False,
-          progress: bool | None = None, on_epoch: Callable[[dict[str, float]], None] | None = None) -> Run:
+          test: bool = True, progress: bool | None = None,
+          on_epoch: Callable[[dict[str, float]], None] | None = None) -> Run:
     """Train, choose the best epoch by validation, test once, and write the rows of the run.
 
-    A run that was interrupted goes on where its last checkpoint is; one that had finished is only read.
+    A run that was interrupted goes on where its last checkpoint is; one that had finished is only read. Ctrl-C and
+    SIGTERM finish the step under way and write a checkpoint first.
 
     Args:
         settings: which run, see ``make_settings``.
@@ -70,11 +73,13 @@ def train(settings: Settings, *, runs: str | Path = "runs", results: str | Path 
         deterministic: also on a GPU, at some cost of speed. On a CPU every run is.
         time_limit: seconds after which the run stops with a checkpoint.
         restart: forget what an earlier run with these settings left.
+        test: False leaves the test set alone and writes rows of the validation set only, to choose settings by.
         progress: progress bars; None: where stderr is a terminal.
         on_epoch: called with the record of each epoch.
 
     Raises:
         ValueError: settings that do not fit together, or a checkpoint that cannot be used.
+        KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM came.
     """
     stop_at = None if time_limit is None else time.monotonic() + time_limit
     folder = Path(runs) / settings.task / settings.run_id
@@ -87,7 +92,7 @@ def train(settings: Settings, *, runs: str | Path = "runs", results: str | Path 
     with _quiet():
         import lightning
         from lightning.pytorch.callbacks import TQDMProgressBar
-        from lightning.pytorch.plugins.environments import SLURMEnvironment
+        from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
         from lightning.pytorch.strategies import DDPStrategy
         from lightning.pytorch.utilities import rank_zero_only
 
@@ -114,24 +119,35 @@ def train(settings: Settings, *, runs: str | Path = "runs", results: str | Path 
             enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=bars,
             callbacks=[TQDMProgressBar(refresh_rate=10)] if bars else [], logger=_tensorboard(folder),
             log_every_n_steps=1, default_root_dir=folder,
-            plugins=[SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else [])
+            # Under torchrun inside a SLURM job the processes are torchrun's.
+            plugins=[SLURMEnvironment(auto_requeue=False)]
+            if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect() else [])
+        unfinished = Run(settings, folder, {}, module.history, finished=False, first_process=trainer.is_global_zero)
+        stopped = False
         try:
             if module.start_epoch < settings.epochs:
                 trainer.fit(module)
         except TimeIsUp:
-            return Run(settings, folder, {}, module.history, finished=False, first_process=trainer.is_global_zero)
+            stopped = True
+        _pass_on(module.stopped_by)
+        if stopped:
+            return unfinished
         module.load_best()
-        trainer.test(module, verbose=False)
-        metrics = {"val": _best_validation(module.history, module.best["epoch"]), "test": module.evaluated["test"]}
+        metrics = {"val": _best_validation(module.history, module.best["epoch"])}
+        if test:
+            trainer.test(module, verbose=False)
+            metrics["test"] = module.evaluated["test"]
         model = module.export_model()
+    if trainer.is_global_zero and results is not None:
+        device = device_name(trainer.strategy.root_device)
+        common = _common(settings) | {
+            "best_epoch": module.best["epoch"], "parameters": num_parameters(model),
+            "num_train": len(splits["train"]), "seconds": round(module.seconds, 1), "data": digest,
+            "device": f"{devices * nodes} x {device}" if devices * nodes > 1 else device}
+        write_results(results, settings.run_id, common, metrics, module.history)
+    if not test:
+        return replace(unfinished, metrics=metrics)
     if trainer.is_global_zero:
-        if results is not None:
-            device = device_name(trainer.strategy.root_device)
-            common = _common(settings) | {
-                "best_epoch": module.best["epoch"], "parameters": num_parameters(model),
-                "num_train": len(splits["train"]), "seconds": round(module.seconds, 1), "data": digest,
-                "device": f"{devices * nodes} x {device}" if devices * nodes > 1 else device}
-            write_results(results, settings.run_id, common, metrics, module.history)
         if hasattr(model, "save_pretrained"):
             model.save_pretrained(folder / "model")
         else:
@@ -140,6 +156,14 @@ def train(settings: Settings, *, runs: str | Path = "runs", results: str | Path 
         _replace(finished, lambda partial: partial.write_text(json.dumps(record, indent=1), encoding="utf-8"))
     return Run(settings, folder, metrics, module.history, finished=True, model=model,
                first_process=trainer.is_global_zero)
+
+
+def _pass_on(number: int) -> None:
+    """End as a program does that a signal stopped, now that the checkpoint is written."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    if number:
+        raise SystemExit(128 + number)
 
 
 def _common(settings: Settings) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def paper_numbers(table: int | str) -> pd.DataFrame:
 
 
 def build_table(table: int, results: pd.DataFrame) -> pd.DataFrame:
-    """One row per number: model, task, metric, source, profile, device, n, mean, std (n - 1), seeds, parameters, note.
+    """One row per number: model, task, metric, source, profile, device, n, mean, std (n - 1), seeds, and more.
 
     Ours are means over seeds of the test rows in ``results`` whose profile was not changed; runs on other data or
     another kind of device make rows of their own. Where we have no run there is no row.
@@ -72,9 +72,10 @@ def build_table(table: int, results: pd.DataFrame) -> pd.DataFrame:
                      # ATOM3D's tasks can be run on other data of the same form; what they were is said before a comma.
                      "data": data.rpartition(", ")[0], "n": len(values), "mean": values.mean(),
                      "std": values.std(ddof=1), "seeds": " ".join(map(str, sorted(group["seed"]))),
+                     "learning_rate": float(group["learning_rate"].iloc[0]),
                      "parameters": float(group["parameters"].iloc[0]), "note": ""})
     columns = ["model", "task", "metric", "source", "profile", "device", "data", "n", "mean", "std", "seeds",
-               "parameters", "note"]
+               "learning_rate", "parameters", "note"]
     frame = pd.DataFrame(rows, columns=columns)
     order = {name: place for place, name in enumerate(dict.fromkeys(row["model"] for row in rows))}
     return frame.sort_values("model", key=lambda column: column.map(order), kind="stable").reset_index(drop=True)
@@ -84,8 +85,10 @@ def markdown(table: int, frame: pd.DataFrame) -> str:
     """The table as a page: a row per model and source, a column per task and metric."""
     metrics = list(dict.fromkeys(zip(frame["task"], frame["metric"], strict=True)))
     # In ATOM3D's tables a model has another count for each task, and what the data were has to be said.
-    counted, told = (["parameters"], []) if table == 3 else ([], ["data"])
-    header = ["Model", "Numbers of", "Profile", "Device", *[name.capitalize() for name in [*told, *counted]],
+    counted, told = (["learning_rate", "parameters"], []) if table == 3 else ([], ["data"])
+    frame = frame.assign(learning_rate=[f"{rate:g}" if rate > 0 else "" for rate in frame["learning_rate"]])
+    header = ["Model", "Numbers of", "Profile", "Device",
+              *[name.capitalize().replace("_", " ") for name in [*told, *counted]],
               *[f"{task} {metric.replace('_', ' ')}" for task, metric in metrics]]
     lines = [f"# {_TITLES[table]}", "", f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     keys = ["model", "source", "profile", "device", *told, *counted]

@@ -31,7 +31,7 @@ STORE_FIGURES = (nb09.learning_curves, nb09.error_by_target, nb09.table_3_as_fig
 def store(*runs: tuple[str, str, int, float]) -> pd.DataFrame:
     """Rows of runs (model, profile, seed, value), the same value for each metric."""
     rows = [{**dict.fromkeys(COLUMNS, ""), "task": "triangle", "split": "test", "parameters": 1, "device": "CPU",
-             "model": model, "profile": profile, "seed": seed, "metric": metric, "value": value}
+             "learning_rate": 1e-3, "model": model, "profile": profile, "seed": seed, "metric": metric, "value": value}
             for model, profile, seed, value in runs
             for metric in ("mse", "mse_distance", "mse_perimeter", "mse_area")]
     return pd.DataFrame(rows, columns=list(COLUMNS))
