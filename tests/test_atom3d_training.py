@@ -10,6 +10,7 @@ import torch
 from atom3d_items import write_task
 
 from eqgat.datasets.atom3d import load_atom3d, write_prepared
+from eqgat.datasets.atom3d.complexes import Complexes
 from eqgat.training import make_settings, read_results
 from eqgat.training.atom3d import PairModel, correlation_loss
 from eqgat.training.cli import main
@@ -39,7 +40,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def small(task: str, model: str = "eqgat", **changes: Any) -> Any:
+    """Quick settings with a small model; PPI with its stored pairs, as in the full profile."""
     options = {**OPTIONS[model], **(GRIDS[task] if model == "cnn3d" else {})}
+    if task == "ppi":
+        changes = {"data_options": {"drawn_pairs": None}, **changes}
     return make_settings(task, model, "quick", epochs=1, batch_size=4, model_options=options, **changes)
 
 
@@ -77,7 +81,7 @@ def test_a_whole_run_from_the_command_line(task: str, root: Path, tmp_path: Path
     test = rows[rows["split"] == "test"].set_index("metric")
     headline = {"lba": "rmse", "psr": "mean_spearman", "rsr": "mean_spearman", "res": "accuracy", "ppi": "roc_auc"}
     assert headline[task] in test.index
-    assert test["data"].iloc[0].startswith("small LMDB, not ATOM3D's own, ")
+    assert test["data"].iloc[0].startswith("small real LMDB set in the ATOM3D schema, not ATOM3D's, ")
     assert str(root) not in (next((tmp_path / "results" / task).glob("*.csv"))).read_text()
     assert "test:" in capsys.readouterr().out
 
@@ -89,6 +93,33 @@ def test_prepared_data_give_the_same_run(root: Path, tmp_path: Path) -> None:
             for name, folder in (("a", root), ("b", tmp_path / "res"))]
     assert runs[0].metrics == runs[1].metrics
     assert all(torch.equal(a, b) for a, b in zip(*(run.model.state_dict().values() for run in runs), strict=True))
+
+
+def test_ppi_learns_on_whole_complexes_and_is_judged_on_stored_pairs(root: Path) -> None:
+    for model in models_of("ppi"):
+        if model in ("gcn", "cnn3d"):  # a batch norm and a grid have no whole partner in common
+            assert "drawn_pairs" not in make_settings("ppi", model, "quick").data_options
+            continue
+        task = make_task(small("ppi", model, data_options={"drawn_pairs": 2}))
+        splits = task.load(str(root))
+        assert isinstance(splits["train"], Complexes)
+        batch = task.collate([splits["train"][0], splits["train"][1]])
+        prediction, target = task.predict(task.build(), batch), task.targets(batch)
+        assert prediction.shape == target.shape == (8, 1)
+        assert target.squeeze(1).tolist() == [1, 1, 0, 0] * 2
+        assert torch.isfinite(task.loss(prediction, target))
+        assert list(splits["val"].names) == list(load_atom3d("ppi", root, "val").names)
+        assert task.digest(splits) == make_task(small("ppi")).digest(splits)
+
+
+def test_drawn_pairs_of_an_interrupted_run_are_those_of_a_whole_one(root: Path, tmp_path: Path) -> None:
+    settings = make_settings("ppi", epochs=3, batch_size=2, model_options=SMALL, data_options={"drawn_pairs": 2})
+    whole = train(settings, runs=tmp_path / "whole", data=str(root), progress=False)
+    parts = [train(settings, runs=tmp_path / "parts", data=str(root), progress=False, time_limit=1e-6)
+             for _ in range(20) if not (tmp_path / "parts" / "ppi" / settings.run_id / "finished.json").exists()]
+    assert len(parts) > 3
+    assert parts[-1].finished
+    assert [row["train_loss"] for row in parts[-1].history] == [row["train_loss"] for row in whole.history]
 
 
 def test_res_reads_the_alpha_carbon_and_ppi_the_two(root: Path) -> None:

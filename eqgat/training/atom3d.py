@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from torch_geometric.data import Batch, Data
 
+from eqgat.datasets.atom3d.complexes import Complexes
 from eqgat.datasets.atom3d.data import SPLITS, Atom3DData, ItemData, load_atom3d, looks_official
 from eqgat.training.metrics import classification_metrics, pair_metrics, ranking_metrics, regression_metrics
+from eqgat.training.receptive_field import at_centers, hops_needed
 from eqgat.training.settings import Settings, build_model
 from eqgat.training.tasks import Task
 
@@ -34,28 +36,38 @@ class Atom3DTask(Task):
         if self.loss_name not in self.losses:
             raise ValueError(f"{settings.task} has the losses {', '.join(self.losses)}; got {self.loss_name!r}")
         self.embedded = False
+        options = settings.model_options
+        hops = hops_needed(settings.model, options) if options.get("readout") == "node" else None
+        self.data_options: dict[str, Any] = {"cutoff": options.get("cutoff", 4.5), "hops": hops,
+                                             **settings.data_options}
 
     def load(self, folder: str | None) -> dict[str, Any]:
-        """The splits, from the unpacked archive or from prepared data; without a folder, the embedded samples."""
-        options = {"cutoff": self.settings.model_options.get("cutoff", 4.5), **self.settings.data_options}
+        """The splits, from the unpacked archive or from prepared data; without a folder, the embedded samples.
+
+        Where the answer is read off one atom, graphs hold no atoms that it does not depend on (``hops``).
+        """
         if folder is not None:
-            return {split: load_atom3d(self.settings.task, folder, split, **options) for split in SPLITS}
+            return {split: self._read(folder, split) for split in SPLITS}
         if self.settings.profile == "full":
             raise ValueError(f"the full profile of {self.settings.task} needs the data set: give its folder with "
                              f"--data; `python -m eqgat download {self.settings.task} DIR` fetches it")
         self.embedded = True
-        return {split: ItemData(self.settings.task, _embedded(self.settings.task, split), split, **options)
+        return {split: ItemData(self.settings.task, _embedded(self.settings.task, split), split, **self.data_options)
                 for split in SPLITS}
+
+    def _read(self, folder: str, split: str) -> Atom3DData:
+        return load_atom3d(self.settings.task, folder, split, **self.data_options)
 
     def digest(self, splits: dict[str, Any]) -> str:
         """What the data are, and a hash: results of other data must not pass for ATOM3D's."""
         together = hashlib.sha256("".join(splits[name].digest() for name in SPLITS).encode()).hexdigest()[:12]
         if self.embedded:
-            kind = "embedded samples, not ATOM3D's own"
+            kind = "embedded samples, not ATOM3D's"
         elif looks_official(self.settings.task, splits):
             kind = "ATOM3D"
         else:
-            kind = "small LMDB, not ATOM3D's own" if splits["train"].num_items < 2000 else "not ATOM3D's own"
+            size = "small real LMDB set" if splits["train"].num_items < 2000 else "LMDB set"
+            kind = f"{size} in the ATOM3D schema, not ATOM3D's"
         return f"{kind}, {together}"
 
     def collate(self, items: Sequence[Data | tuple[Data, ...]]) -> Batch:
@@ -106,8 +118,7 @@ class RESTask(Atom3DTask):
 
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
         """Logits [environments, 20]."""
-        y = model(batch)
-        return y[batch.center_index] if self.settings.model_options.get("readout") == "node" else y
+        return at_centers(model, batch) if self.settings.model_options.get("readout") == "node" else model(batch)
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Cross entropy, classes unweighted."""
@@ -119,10 +130,32 @@ class RESTask(Atom3DTask):
 
 
 class PPITask(Atom3DTask):
-    """Interfaces: AUC over all stored pairs. Predictions are logits."""
+    """Interfaces: AUC over all stored pairs. Predictions are logits.
+
+    The data option ``drawn_pairs`` makes an item of a training batch a whole complex with so many pairs that touch,
+    drawn anew in every epoch, and as many that do not (see ``Complexes``). Without it, an item is one stored pair.
+    """
 
     monitor, mode = "roc_auc", "max"
     losses = ("binary-cross-entropy",)
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.drawn_pairs = self.data_options.pop("drawn_pairs", None)
+        if self.drawn_pairs and self.data_options["hops"] is None:
+            raise ValueError(f"drawn_pairs puts both partners into one graph, which {settings.model} with its options "
+                             "would see as a whole; leave it out")
+
+    def load(self, folder: str | None) -> dict[str, Any]:
+        """The stored pairs; for training, whole complexes where the settings say so."""
+        splits = super().load(folder)
+        if self.drawn_pairs:
+            splits["train"] = Complexes(splits["train"], self.drawn_pairs)
+        return splits
+
+    def _read(self, folder: str, split: str) -> Atom3DData:
+        prepared = not (self.drawn_pairs and split == "train")
+        return load_atom3d("ppi", folder, split, prepared=prepared, **self.data_options)
 
     def num_outputs(self) -> int:
         """One a pair, whatever the network has."""
@@ -175,7 +208,7 @@ class PairModel(nn.Module):
 
     def forward(self, data: Batch) -> Tensor:
         """A batch of 2P graphs, partners after each other, with ``center_index`` [2P] -> logits [P, 1]."""
-        x = self.network(data)[data.center_index]
+        x = at_centers(self.network, data)
         return self.head(x.view(-1, 2 * x.shape[1]))
 
 

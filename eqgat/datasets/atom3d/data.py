@@ -140,6 +140,7 @@ class Atom3DData(torch.utils.data.Dataset):
         task, split: which.
         options: of the task, as they were when the graphs were chosen.
         cutoff: of the edges, Å.
+        hops: graphs hold only atoms at most this many edges away from their centre; None: all.
         y: all targets, [n, 1] float32, or [n] int64 for classes.
         names, groups: of the samples [n]; a group is a target protein (PSR, RSR), a structure (RES), a complex (PPI).
         skipped: what was left out: item, name (empty for a whole item), reason.
@@ -152,9 +153,11 @@ class Atom3DData(torch.utils.data.Dataset):
     skipped: pd.DataFrame
     num_items: int
 
-    def __init__(self, task: str, split: str, options: Any, cutoff: float) -> None:
-        self.task, self.split, self.options, self.cutoff = task, split, options, cutoff
+    def __init__(self, task: str, split: str, options: Any, cutoff: float, hops: int | None = None) -> None:
+        self.task, self.split, self.options, self.cutoff, self.hops = task, split, options, cutoff, hops
         self.reader = task_reader(task)
+        if hops is not None and (hops < 1 or not self.reader.num_marks):
+            raise ValueError(f"hops must be at least 1, or None, and needs graphs with a centre; got {hops} for {task}")
 
     @property
     def radius(self) -> float | None:
@@ -181,7 +184,7 @@ class Atom3DData(torch.utils.data.Dataset):
         y, name = self.y[index : index + 1], self.name(index)
         graphs = []
         for view in self._views(index):
-            graph = make_graph(*view, radius=self.radius, cutoff=self.cutoff)
+            graph = make_graph(*view, radius=self.radius, cutoff=self.cutoff, hops=self.hops)
             graph.y, graph.name = y, name
             graphs.append(graph)
         return graphs[0] if len(graphs) == 1 else tuple(graphs)
@@ -200,14 +203,14 @@ class ItemData(Atom3DData):
         task: "lba", "psr", "rsr", "res" or "ppi".
         items: the items, in a list or as ``read_lmdb`` gives them; ``BrokenItem`` from one of them is recorded.
         split: name of the split.
-        cutoff: of the edges, Å.
+        cutoff, hops: see ``load_atom3d``.
         progress: a bar on stderr during the pass; never drawn where stderr is not a terminal.
         **options: see the task's options.
     """
 
     def __init__(self, task: str, items: Sequence[dict[str, Any]], split: str = "train", cutoff: float = 4.5,
-                 progress: bool = True, **options: Any) -> None:
-        super().__init__(task, split, make_options(task, **options), cutoff)
+                 progress: bool = True, hops: int | None = None, **options: Any) -> None:
+        super().__init__(task, split, make_options(task, **options), cutoff, hops)
         self.items, self.progress = items, progress
         self._contents: Contents | None = None
         self._last: tuple[int, Parsed] | None = None
@@ -290,7 +293,7 @@ class Subset(Sequence[Any]):
 
 
 def load_atom3d(task: str, root: str | os.PathLike[str], split: str = "train", *, cutoff: float = 4.5,
-                progress: bool = True, prepared: bool = True, **options: Any) -> Atom3DData:
+                hops: int | None = None, progress: bool = True, prepared: bool = True, **options: Any) -> Atom3DData:
     """One split of an ATOM3D task, from the official archive as it unpacks or from a prepared folder.
 
     Args:
@@ -299,6 +302,9 @@ def load_atom3d(task: str, root: str | os.PathLike[str], split: str = "train", *
             ``python -m eqgat prepare`` wrote. RES may also be the raw archive with its lists of indices beside it.
         split: "train", "val" or "test".
         cutoff: of the edges, Å; 4.5 in the paper.
+        hops: in RES and PPI, keep only atoms from which the alpha carbon is at most this many edges away; None: all.
+            With as many hops as a model has layers, no prediction at the alpha carbon changes: it depends on no other
+            atom. (SEGNN sees one hop more. A norm over the whole graph, or a batch norm, sees everything.)
         progress: a bar on stderr while data that are not prepared are read for the first time.
         prepared: take prepared data where there are some; False: only the official ones.
         **options: of the task, see ``LBAOptions``, ``PSROptions``, ``RSROptions``, ``RESOptions``, ``PPIOptions``.
@@ -316,8 +322,8 @@ def load_atom3d(task: str, root: str | os.PathLike[str], split: str = "train", *
 
     folder = find_prepared(task, root, split) if prepared else None
     if folder is None:
-        return ItemData(task, open_items(task, root, split), split, cutoff, progress, **options)
-    data = PreparedData(folder, cutoff)
+        return ItemData(task, open_items(task, root, split), split, cutoff, progress, hops, **options)
+    data = PreparedData(folder, cutoff, hops)
     other = {key: value for key, value in asdict(data.options).items() if getattr(chosen, key, None) != value}
     if data.task != task or other:
         raise ValueError(f"{folder} was prepared for {data.task} with {other or 'its options'}; ask for these, prepare "

@@ -48,13 +48,13 @@ class PreparedData(Atom3DData):
 
     Args:
         folder: of the split.
-        cutoff: of the edges, Å.
+        cutoff, hops: see ``load_atom3d``.
 
     Raises:
         ValueError: a folder of another version, or a file that is missing or cut off.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], cutoff: float = 4.5) -> None:
+    def __init__(self, folder: str | os.PathLike[str], cutoff: float = 4.5, hops: int | None = None) -> None:
         self.folder = Path(folder)
         try:
             meta = json.loads((self.folder / _META).read_text(encoding="utf-8"))
@@ -62,7 +62,7 @@ class PreparedData(Atom3DData):
             raise ValueError(f"{self.folder} is not a prepared data set: {error}") from error
         if meta.get("format") != _FORMAT:
             raise ValueError(f"{self.folder} was prepared by another version of this package; prepare the data again")
-        super().__init__(meta["task"], meta["split"], make_options(meta["task"], **meta["options"]), cutoff)
+        super().__init__(meta["task"], meta["split"], make_options(meta["task"], **meta["options"]), cutoff, hops)
         self.meta = meta
         for name, (kind, width) in _FILES.items():
             file, count = self.folder / f"{name}.bin", meta["counts"][name]
@@ -215,4 +215,4 @@ def write_prepared(data: ItemData, folder: str | os.PathLike[str]) -> PreparedDa
     finally:
         writer.close()
         shutil.rmtree(partial, ignore_errors=True)
-    return PreparedData(folder, data.cutoff)
+    return PreparedData(folder, data.cutoff, data.hops)

@@ -32,9 +32,8 @@ class RESOptions:
         alpha_carbon: "chain": by chain, residue number and residue name. "released": by residue number alone, as in
             the released code; where another chain has the same number nearby, which happens at the interfaces of
             homo-oligomers, the environment is then skipped, in the test set too.
-        radius: keep only atoms within this many Å of the alpha carbon; None: the whole environment. A model of L layers
-            that reads its answer off the alpha carbon sees no atom farther away than L cutoffs, so that this radius
-            changes no prediction and saves time: 13.5 Å for three layers of 4.5 Å.
+        radius: keep only atoms within this many Å of the alpha carbon; None: the whole environment. A smaller graph
+            trains faster and changes what the model can see; ``hops`` of ``load_atom3d`` saves time and does not.
 
     There is no choice of atoms: the official items hold C, N, O, S, P and Se of polymers alone.
     """

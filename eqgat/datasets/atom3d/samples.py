@@ -15,13 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.utils import subgraph
 
 from eqgat._elements import ELEMENTS, OTHER_ELEMENT, SYMBOLS
 from eqgat.datasets.atom3d.lmdb import BrokenItem
 from eqgat.graph import radius_graph
 
-__all__ = ["AtomOptions", "Molecule", "Parsed", "Reader", "Sample", "Skipped", "View", "make_graph",
+__all__ = ["AtomOptions", "Molecule", "Parsed", "Reader", "Sample", "Skipped", "View", "count_hops", "make_graph",
            "read_molecule", "table"]
 
 _NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS)} | {"D": 1}
@@ -171,8 +173,22 @@ def atomic_numbers(symbols: pd.Series) -> np.ndarray:
     return symbols.map(number).to_numpy(np.uint8)
 
 
+def count_hops(edge_index: Tensor, centers: Tensor, num_nodes: int, limit: int) -> Tensor:
+    """Edges on the shortest way from each atom to the nearest of ``centers``, [N]; ``limit + 1`` where there are more.
+
+    A model of L layers that reads its answer off the centres depends on nothing that is more than L hops away.
+    """
+    source, receiver = edge_index
+    hops = torch.full((num_nodes,), limit + 1, dtype=torch.int64, device=edge_index.device)
+    hops[centers] = 0
+    for step in range(1, limit + 1):
+        reached = source[hops[receiver] == step - 1]
+        hops[reached[hops[reached] > step]] = step
+    return hops
+
+
 def make_graph(molecule: Molecule, rows: np.ndarray | None, marks: np.ndarray, radius: float | None,
-               cutoff: float) -> Data:
+               cutoff: float, hops: int | None = None) -> Data:
     """The radius graph of a view: ``z`` [N], ``pos`` [N, 3] in Å float32, ``edge_index`` [2, E], ``atomic_number`` [N].
 
     Edges come from the stored float32 positions. In a batch, fields whose names end in ``_index`` count on:
@@ -184,8 +200,11 @@ def make_graph(molecule: Molecule, rows: np.ndarray | None, marks: np.ndarray, r
         marks: rows of the molecule, the centre first; may be empty.
         radius: of ``rows``, keep only atoms within this many Å of the centre; None: all.
         cutoff: of the edges, Å.
+        hops: of these, keep only atoms at most this many edges away from the centre (and the marked); None: all.
     """
     number, pos = molecule.atomic_number, molecule.pos
+    if hops is not None:  # nothing is reached in so many steps that is farther away than their lengths together
+        radius = hops * cutoff if radius is None else min(radius, hops * cutoff)
     if radius is not None:
         offset = (pos - pos[marks[0]]).astype(np.float64)
         near = np.einsum("ij,ij->i", offset, offset) <= radius**2
@@ -194,12 +213,17 @@ def make_graph(molecule: Molecule, rows: np.ndarray | None, marks: np.ndarray, r
         number, pos = number[rows], pos[rows]
         marks = np.searchsorted(rows, marks)
     atomic_number, positions = torch.from_numpy(np.array(number)), torch.from_numpy(np.array(pos))
-    graph = Data(z=_VOCABULARY[atomic_number.long()], pos=positions, edge_index=radius_graph(positions, cutoff),
-                 atomic_number=atomic_number)
+    marked, edge_index = torch.as_tensor(marks, dtype=torch.int64), radius_graph(positions, cutoff)
+    if hops is not None:
+        near = count_hops(edge_index, marked[:1], len(positions), hops) <= hops
+        near[marked] = True
+        edge_index, _ = subgraph(near, edge_index, relabel_nodes=True, num_nodes=len(positions))
+        marked, atomic_number, positions = near.cumsum(0)[marked] - 1, atomic_number[near], positions[near]
+    graph = Data(z=_VOCABULARY[atomic_number.long()], pos=positions, edge_index=edge_index, atomic_number=atomic_number)
     if len(marks):
-        graph.center_index = torch.as_tensor(marks[:1], dtype=torch.int64)
+        graph.center_index = marked[:1]
     if len(marks) == 3:
-        graph.backbone_index = torch.as_tensor([marks[1], marks[0], marks[2]], dtype=torch.int64)
+        graph.backbone_index = marked[[1, 0, 2]]
     if molecule.ligand_start < len(molecule.atomic_number):
         graph.ligand = torch.arange(len(positions)) >= molecule.ligand_start
         graph.bond_index = torch.from_numpy(molecule.bonds.astype(np.int64).T.copy())

@@ -1,0 +1,70 @@
+"""What a prediction at a few central atoms depends on: ``at_centers`` computes that and nothing else.
+
+Where the answer is read off one atom, the last layer is needed at that atom alone, the layer before it at its
+neighbours, and so on outwards: L layers of work on a few atoms instead of L layers on all. The result is the same.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from eqgat.checks import check_graph
+from eqgat.datasets.atom3d.samples import count_hops
+from eqgat.graph import edge_geometry
+from eqgat.layers import Edges
+from eqgat.model import EQGAT
+
+__all__ = ["at_centers", "hops_needed"]
+
+
+def hops_needed(name: str, model_options: dict) -> int | None:
+    """How many hops away the answer at an atom depends on others: L; None where it depends on the whole graph.
+
+    Args:
+        name: of the model, as in ``eqgat.training.settings.MODELS``.
+        model_options: its options; ``num_layers`` must be there.
+    """
+    if model_options.get("norm") is not None or name in ("gcn", "cnn3d"):  # statistics of the graph; batch norm; grid
+        return None
+    return model_options["num_layers"] + (name == "segnn")  # whose first states depend on the edges into an atom
+
+
+def at_centers(model: nn.Module, data: Data) -> Tensor:
+    """``model(data)[data.center_index]`` of a model with ``readout="node"``, [centres, out_channels].
+
+    For EQGAT without norm each layer computes only the states that the centres depend on; several centres share
+    theirs. Other models compute everything.
+
+    Raises:
+        ValueError: as the model does.
+    """
+    if not isinstance(model, EQGAT) or model.norms:
+        return model(data)[data.center_index]
+    check_graph(data, model.config.num_elements)
+    num_layers, num_atoms = len(model.layers), len(data.pos)
+    hops = count_hops(data.edge_index, data.center_index, num_atoms, num_layers)
+    order = hops.argsort(stable=True)  # the centres first, then their neighbours, ...
+    place = torch.empty_like(order).scatter_(0, order, torch.arange(num_atoms, device=order.device))
+    within = torch.bincount(hops, minlength=num_layers + 2).cumsum(0).tolist()  # atoms at most so many hops away
+
+    source, receiver = place[data.edge_index]
+    kept = receiver < within[num_layers - 1]
+    source, receiver = source[kept], receiver[kept]
+    sorting = receiver.argsort(stable=True)
+    source, receiver = source[sorting], receiver[sorting]
+    pos, s = data.pos[order], model.embedding(data.z[order])
+    distance, direction = edge_geometry(pos, torch.stack([source, receiver]))
+    radial, direction = model.basis(distance).to(s.dtype), direction.to(s.dtype)
+    number = torch.bincount(receiver, minlength=num_atoms)
+    last = number.cumsum(0).tolist()  # edges into the first atoms stand first
+    v = s.new_zeros(num_atoms, 3, model.config.vector_channels)
+    for depth, layer in zip(range(num_layers, 0, -1), model.layers, strict=True):
+        atoms, receiving = within[depth], within[depth - 1]
+        edges = slice(0, last[receiving - 1])
+        record = layer(s[:atoms], v[:atoms], Edges(
+            source[edges], receiver[edges], distance[edges], direction[edges], radial[edges],
+            number[:atoms].to(s.dtype)))
+        s, v = record.s[:receiving], record.v[:receiving]
+    return model.head(model.readout(s, v))[place[data.center_index]]
