@@ -40,7 +40,7 @@ ATOM3D: dict[str, dict[str, dict[str, Any]]] = {
         cnn3d=_own(50, 1e-3, 16, {"elements": ("H", "C", "O", "N", "F"), "radius": 20.0, "resolution": 1.0,
                                   "center": "ligand"})),
     "psr": _task(
-        5, 30, 16, {"epochs": 3, "batch_size": 4, "standardise": True}, out_channels=1,
+        5, 30, 16, {"epochs": 2, "batch_size": 4, "standardise": True}, out_channels=1,
         gcn=_own(20, 1e-4, 40, {}, hydrogens=True),
         cnn3d=_own(20, 1e-4, 16, {"elements": _POLYMER, "radius": 40.0, "resolution": 1.3})),
     "rsr": _task(
@@ -48,7 +48,7 @@ ATOM3D: dict[str, dict[str, dict[str, Any]]] = {
         gcn=_own(20, 1e-4, 32, {}, hydrogens=True),
         cnn3d=_own(30, 1e-4, 16, {"elements": _RNA, "radius": 40.0, "resolution": 1.3})),
     "res": _task(
-        5, 40, 32, {"epochs": 12, "batch_size": 8}, out_channels=20, readout="node",
+        5, 40, 32, {"epochs": 8, "batch_size": 8}, out_channels=20, readout="node",
         gcn=_own(5, 1e-4, 64, {"out_channels": 20, "last_width": 2, "readout": "center"}),
         cnn3d=_own(5, 1e-4, 64, {"out_channels": 20, "elements": ("C", "O", "N", "S", "P"), "radius": 9.5,
                                  "resolution": 1.0, "center": "backbone", "layout": "residue"})),
