@@ -15,10 +15,11 @@ from eqgat.graph import radius_graph
 from eqgat.training.settings import MODELS, make_settings
 
 __all__ = ["TARGETS", "TRIANGLE_MODELS", "bent_arm", "compare", "missing_runs", "nearest_cloud", "table_3",
-           "target_variances", "triangle_runs"]
+           "target_variances", "triangle_runs", "tuning_runs"]
 
 TARGETS = ("distance", "perimeter", "area")
 TRIANGLE_MODELS = {name: entry.labels["3"] for name, entry in MODELS.items() if "3" in entry.labels}
+TUNING_SEED = 10
 _SEEDS = (0, 1, 2)
 
 
@@ -40,6 +41,18 @@ def missing_runs(results: pd.DataFrame, profile: str) -> list[str]:
     known = set(zip(rows["model"], rows["seed"].astype(int), strict=True))
     return [make_settings("triangle", model, profile, seed).command for model, seed in product(TRIANGLE_MODELS, _SEEDS)
             if (model, seed) not in known]
+
+
+def tuning_runs(results: pd.DataFrame) -> pd.DataFrame:
+    """Validation MSE of the runs by which the quick profile was chosen: a row per model and batch, a column per rate.
+
+    They have a seed of their own and were made with ``--no-test``: their rows are of the validation set alone.
+    """
+    rows = results[(results["task"] == "triangle") & (results["profile"] == "quick") & (results["metric"] == "mse")
+                   & (results["split"] == "val") & (results["seed"] == TUNING_SEED)]
+    shown = rows.assign(model=[TRIANGLE_MODELS[model] for model in rows["model"]],
+                        batch=rows["batch_size"].astype(int), epochs=rows["epochs"].astype(int))
+    return shown.pivot_table("value", ["model", "batch", "epochs"], "learning_rate")
 
 
 def table_3(frame: pd.DataFrame) -> pd.DataFrame:
