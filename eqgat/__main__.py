@@ -14,6 +14,7 @@ COMMANDS = {
     "download": ("eqgat.datasets.atom3d.download", "fetch an ATOM3D data set"),
     "prepare": ("eqgat.datasets.atom3d.prepare", "convert a data set into the form that loads fast"),
     "tables": ("eqgat.training.tables", "write the paper's tables with our results beside them"),
+    "coursework": ("eqgat.coursework.cli", "student notebooks, solutions, grading"),
     "equations": ("eqgat.coursework.equations", "the paper's equations: code, notebook, test, exercises"),
 }
 

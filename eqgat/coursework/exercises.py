@@ -2,12 +2,15 @@
 
 In a notebook: ``check("02.1", answer)``, where the answer is a function, a number, or whatever the exercise asks for.
 A passed check prints one line; a failed one raises ``CheckFailed``, which JupyterLab shows as its message alone.
+``check("02.1", answer, draw=3)`` is the same check on other random numbers, for hidden tests.
 """
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
 from pkgutil import iter_modules
@@ -15,11 +18,15 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ["EXERCISES", "CheckFailed", "Exercise", "call", "check", "close", "exercise", "expect", "expect_close",
-           "load_exercises"]
+__all__ = ["EXERCISES", "AnswerError", "CheckFailed", "Cost", "Exercise", "call", "check", "close", "counting",
+           "exercise", "expect", "expect_close", "load_exercises", "measured", "seeded"]
 
 Kind = Literal["predict", "implement", "break it"]
+
+_DRAW: ContextVar[int] = ContextVar("draw", default=0)
 
 
 class CheckFailed(AssertionError):
@@ -38,6 +45,27 @@ class Exercise:
     kind: Kind
     points: int
     check: Callable[[Any], None]
+
+    @property
+    def minutes(self) -> int:
+        """What a student needs, as planned: 3 to predict, 4 a point to implement, 3 a point to break."""
+        return {"predict": 3, "implement": 4 * self.points, "break it": 3 * self.points}[self.kind]
+
+
+class AnswerError(Exception):
+    """An error that a learner's code raised in another process: its type's name, its message, the line of the cell."""
+
+    def __init__(self, kind: str, message: str, line: int = 0) -> None:
+        super().__init__(message)
+        self.kind, self.line = kind, line
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a call took: floating-point operations, and the numbers in the largest of PyTorch's cross products."""
+
+    flops: int
+    largest_cross: int
 
 
 EXERCISES: dict[str, Exercise] = {}
@@ -64,8 +92,18 @@ def load_exercises() -> dict[str, Exercise]:
     return dict(sorted(EXERCISES.items()))
 
 
-def check(number: str, answer: Any) -> None:
+def seeded(seed: int) -> int:
+    """The seed that a check should use for ``seed``: itself in a notebook, another in a hidden test (see ``check``)."""
+    return seed + 1000 * _DRAW.get()
+
+
+def check(number: str, answer: Any, draw: int = 0) -> None:
     """Check the answer to an exercise; print that it is right, or raise ``CheckFailed`` with a hint.
+
+    Args:
+        number: "NN.k".
+        answer: what the exercise asks for.
+        draw: 0 for the numbers of the notebook; another draws others and prints nothing, for hidden tests.
 
     Raises:
         KeyError: there is no exercise of this number.
@@ -76,11 +114,15 @@ def check(number: str, answer: Any) -> None:
         raise KeyError(f"there is no exercise {number!r}; there are {', '.join(exercises)}")
     if answer is None or answer is ...:
         raise CheckFailed(f"{number}: not answered yet. Replace the placeholder in the cell above and run it first.")
+    before = _DRAW.set(draw)
     try:
         exercises[number].check(answer)
     except CheckFailed as failed:
         raise CheckFailed(f"{number}: {failed}") from None
-    print(f"✓ {number} {exercises[number].title}: right")
+    finally:
+        _DRAW.reset(before)
+    if not draw:
+        print(f"✓ {number} {exercises[number].title}: right")
 
 
 def expect(condition: bool | Tensor, hint: str) -> None:
@@ -98,12 +140,46 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
     except NotImplementedError:
         raise CheckFailed(f"{name} is not written yet. Fill in its body and run its cell.") from None
+    except AnswerError as error:
+        raise CheckFailed(f"{name} stopped with {error.kind} at line {error.line} of its cell: {error}") from None
     except Exception as error:
         line = traceback.extract_tb(error.__traceback__)[-1].lineno
         raise CheckFailed(f"{name} stopped with {type(error).__name__} at line {line} of its cell: {error}") from None
     if result is None or result is ...:
         raise CheckFailed(f"{name} returned nothing. Is its body still empty, or is the return missing?")
     return result
+
+
+class _CrossProducts(TorchFunctionMode):
+    """Notes how many numbers go through PyTorch's own cross product at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.largest = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Iterable[Any] = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if getattr(func, "__name__", "") in ("cross", "linalg_cross"):
+            self.largest = max(self.largest, result.numel())
+        return result
+
+
+@contextmanager
+def counting() -> Iterator[list[Cost]]:
+    """A list that holds, when the block is left, the cost of what ran in it."""
+    costs: list[Cost] = []
+    with FlopCounterMode(display=False) as flops, _CrossProducts() as crosses:
+        yield costs
+    costs.append(Cost(flops.get_total_flops(), crosses.largest))
+
+
+def measured(function: Any, *args: Any) -> tuple[Any, Cost]:
+    """``call(function, *args)``, and what it cost."""
+    if hasattr(function, "with_cost"):  # it runs in another process, and is measured there
+        return call(function.with_cost, *args), function.cost
+    with counting() as costs:
+        result = call(function, *args)
+    return result, costs[0]
 
 
 def close(actual: Any, expected: Any, rtol: float = 1e-5, atol: float = 1e-8) -> bool:

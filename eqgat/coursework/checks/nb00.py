@@ -6,12 +6,12 @@ from typing import Any
 
 import torch
 
-from eqgat.coursework.exercises import call, close, exercise, expect, expect_close
+from eqgat.coursework.exercises import call, close, exercise, expect, expect_close, seeded
 from eqgat.symmetry import random_rotation
 
 
 def _cloud() -> torch.Tensor:
-    return torch.randn(40, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5)) * 3 + 20
+    return torch.randn(40, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seeded(5))) * 3 + 20
 
 
 @exercise("00.1", "what a translation does", "predict", points=1)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eqgat.coursework.exercises import call, exercise, expect, expect_close
+from eqgat.coursework.exercises import call, exercise, expect, expect_close, seeded
 from eqgat.coursework.toy_models import along_x, capped_radius_graph
 from eqgat.graph import edge_geometry, radius_graph
 from eqgat.layers import sum_over_neighbours
@@ -16,7 +16,7 @@ from eqgat.symmetry import relative_error
 
 def _cloud(number: int, size: float, seed: int) -> Tensor:
     """``number`` random atoms in a cube of edge ``size`` Å, float64, [number, 3]."""
-    return size * torch.rand(number, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return size * torch.rand(number, 3, generator=torch.Generator().manual_seed(seeded(seed)), dtype=torch.float64)
 
 
 def _edges(keep: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ def radius_graph_exercise(function: Any) -> None:
 @exercise("01.2", "one step of message passing", "implement", points=2)
 def message_passing(function: Any) -> None:
     pos = _cloud(12, 4.0, 3)
-    s = torch.randn(12, 5, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    s = torch.randn(12, 5, generator=torch.Generator().manual_seed(seeded(4)), dtype=torch.float64)
     # A list in which some edges have no way back, so that sources and receivers cannot be confused unnoticed.
     edge_index = radius_graph(pos, 2.5)[:, ::3]
     source, receiver = edge_index

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eqgat.coursework.exercises import call, exercise, expect, expect_close
+from eqgat.coursework.exercises import call, exercise, expect, expect_close, seeded
 from eqgat.radial import bessel_basis, polynomial_envelope
 
 
@@ -18,7 +18,7 @@ def _grid(start: float, stop: float, number: int = 9) -> Tensor:
 
 @exercise("02.1", "the Bessel basis and its limit", "implement", points=2)
 def bessel(function: Any) -> None:
-    cutoff, number = 3.7, 5
+    cutoff, number = 3.7 + seeded(0) / 5000, 5 + seeded(0) // 1000
     d = _grid(0.3, 3.5)
     right, k = bessel_basis(d, cutoff, number), torch.arange(1, number + 1, dtype=torch.float64)
     column = d.unsqueeze(1)
@@ -47,7 +47,7 @@ def bessel(function: Any) -> None:
 
 @exercise("02.2", "the envelope for any exponent", "implement", points=2)
 def envelope(function: Any) -> None:
-    cutoff = 5.0
+    cutoff = 5.0 + seeded(0) / 5000
     for p in (6, 3):
         d = _grid(0.1, 4.9)
         x, right = d / cutoff, polynomial_envelope(d, cutoff, p)
@@ -65,7 +65,7 @@ def envelope(function: Any) -> None:
         expect_close(call(function, d, cutoff, p), right,
                      f"wrong for p = {p} inside the cutoff. At x = 1 value, slope and curvature should be zero",
                      mistakes)
-    beyond = _grid(5.0, 9.0)
+    beyond = _grid(cutoff, 9.0)
     expect_close(call(function, beyond, cutoff, 6), torch.zeros_like(beyond),
                  "beyond the cutoff the envelope is zero. The polynomial alone is not: it runs far from zero there, "
                  "so choose by torch.where(x < 1, ...)")
@@ -85,8 +85,8 @@ def at_the_cutoff(answer: Any) -> None:
 
 @exercise("02.4", "an envelope that fails the third condition", "break it", points=2)
 def third_condition(function: Any) -> None:
-    cutoff = 4.0
-    d = torch.tensor([0.0, 2.0, 4.0 - 1e-7, 4.0], dtype=torch.float64, requires_grad=True)
+    cutoff = 4.0 + seeded(0) / 5000
+    d = torch.tensor([0.0, cutoff / 2, cutoff - 1e-7, cutoff], dtype=torch.float64, requires_grad=True)
     value = call(function, d, cutoff)
     expect(isinstance(value, Tensor) and value.shape == d.shape, "return a tensor of the shape of d")
     expect(value.requires_grad, "the value does not depend on d in a way that PyTorch can differentiate")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eqgat.coursework.exercises import call, close, exercise, expect, expect_close
+from eqgat.coursework.exercises import call, close, exercise, expect, expect_close, seeded
 from eqgat.graph import edge_geometry
 from eqgat.layers import sum_over_neighbours
 from eqgat.symmetry import random_rotation, rotation_about
@@ -18,7 +18,7 @@ EDGES = torch.tensor([[1, 2, 3, 0, 2, 0], [0, 0, 0, 1, 1, 2]])
 
 
 def _random(seed: int, *sizes: tuple[int, ...]) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seeded(seed))
     return [torch.randn(*size, generator=generator, dtype=torch.float64) for size in sizes]
 
 

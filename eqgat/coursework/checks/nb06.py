@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from eqgat.coursework.exercises import call, close, exercise, expect, expect_close
+from eqgat.coursework.exercises import call, close, exercise, expect, expect_close, seeded
 from eqgat.layers import GatedUpdate, vector_length
 from eqgat.symmetry import ReleasedNorm
 
 
 @exercise("06.1", "the residual step", "implement", points=2)
 def residual_step(answer: Any) -> None:
-    generator = torch.Generator().manual_seed(61)
+    generator = torch.Generator().manual_seed(seeded(61))
     s, scalar_message = torch.randn(2, 4, 6, generator=generator, dtype=torch.float64)
     v, vector_sum = torch.randn(2, 4, 3, 5, generator=generator, dtype=torch.float64)
     num_neighbours = torch.tensor([3.0, 1.0, 0.0, 12.0], dtype=torch.float64)
@@ -40,7 +40,7 @@ def residual_step(answer: Any) -> None:
 def gated_update(answer: Any) -> None:
     for scalar_channels, vector_channels, seed in ((6, 4, 1), (5, 5, 2)):
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(seeded(seed))
             update = GatedUpdate(scalar_channels, vector_channels).double()
             s = torch.randn(7, scalar_channels, dtype=torch.float64)
             v = torch.randn(7, 3, vector_channels, dtype=torch.float64)
@@ -108,7 +108,7 @@ def released_norm_rotations(answer: Any) -> None:
 
 def _norm_error(matrix: Tensor) -> float:
     """Largest relative error of ReleasedNorm(Q v) against Q ReleasedNorm(v), for vectors that are long along x."""
-    generator = torch.Generator().manual_seed(64)
+    generator = torch.Generator().manual_seed(seeded(64))
     v = torch.randn(20, 3, 4, generator=generator, dtype=torch.float64)
     v[:, 0] *= 3
     s, batch, norm = v.new_zeros(20, 2), torch.zeros(20, dtype=torch.int64), ReleasedNorm(2).double()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eqgat.coursework.exercises import call, close, exercise, expect, expect_close
+from eqgat.coursework.exercises import call, close, exercise, expect, expect_close, seeded
 from eqgat.graph import edge_geometry, radius_graph
 from eqgat.symmetry import coordinate_update, rotation_about
 
@@ -17,7 +17,7 @@ ROUNDING = 1e-8
 
 
 def _cloud(seed: int, num_atoms: int = 7) -> Tensor:
-    return 2 * torch.randn(num_atoms, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return 2 * torch.randn(num_atoms, 3, generator=torch.Generator().manual_seed(seeded(seed)), dtype=torch.float64)
 
 
 def _axial(pos: Tensor) -> Tensor:
@@ -111,7 +111,8 @@ def coordinate_step(answer: Any) -> None:
     pos = _cloud(74)
     edge_index = radius_graph(pos, 4.5)
     receiver = edge_index[1]
-    weight = torch.rand(edge_index.shape[1], generator=torch.Generator().manual_seed(74), dtype=torch.float64) - 0.3
+    generator = torch.Generator().manual_seed(seeded(74))
+    weight = torch.rand(edge_index.shape[1], generator=generator, dtype=torch.float64) - 0.3
     distance, direction = edge_geometry(pos, edge_index)
     right = coordinate_update(pos, edge_index, weight)
     count = torch.bincount(receiver, minlength=len(pos)).clamp(min=1).unsqueeze(1)

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eqgat.coursework.exercises import call, close, exercise, expect, expect_close
+from eqgat.coursework.exercises import call, close, exercise, expect, expect_close, seeded
 from eqgat.inspection import best_plane, out_of_plane
 from eqgat.symmetry import random_reflection, random_rotation
 
 
 def _random(seed: int, *sizes: tuple[int, ...]) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seeded(seed))
     return [torch.randn(*size, generator=generator, dtype=torch.float64) for size in sizes]
 
 

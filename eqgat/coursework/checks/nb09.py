@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eqgat.coursework.exercises import call, exercise, expect, expect_close
+from eqgat.coursework.exercises import call, exercise, expect, expect_close, seeded
 from eqgat.symmetry import random_rotation
 
 
 @exercise("09.1", "The three targets", "implement", points=2)
 def three_targets(answer: Any) -> None:
-    generator = torch.Generator().manual_seed(91)
+    generator = torch.Generator().manual_seed(seeded(91))
     points = 4.0 * torch.randn(12, 3, generator=generator, dtype=torch.float64) + 2.0
     special = torch.tensor([7, 2, 9])
     a, b, c = corners = points[special]
@@ -58,7 +58,7 @@ def nanometres(answer: Any) -> None:
 
 @exercise("09.3", "A model that profits from a leak", "break it", points=2)
 def memoriser(answer: Any) -> None:
-    generator = torch.Generator().manual_seed(93)
+    generator = torch.Generator().manual_seed(seeded(93))
     train = 3.0 * torch.randn(40, 30, 3, generator=generator)
     train_y = 10.0 * torch.rand(40, 3, generator=generator)
     rows = torch.randperm(40, generator=generator)[:20]
