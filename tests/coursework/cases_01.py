@@ -44,6 +44,23 @@ def _in_place(s, pos, edge_index):
 
 _star = [[0.0, 0, 0], [1.5, 0, 0], [-1.5, 0, 0], [0, 1.5, 0]]
 
+def _turn(scale=math.pi / 180, axis=2, transpose=True, centred=False, sign=-1):
+    def answer(pos, degrees):
+        c, s = math.cos(scale * degrees), math.sin(scale * degrees)
+        a, b = [x for x in range(3) if x != axis]
+        matrix = torch.eye(3, dtype=pos.dtype)
+        matrix[a, a] = matrix[b, b] = c
+        matrix[a, b], matrix[b, a] = sign * s, s
+        middle = pos.mean(dim=0) if centred else 0.0
+        return (pos - middle) @ (matrix.T if transpose else matrix) + middle
+    return answer
+
+
+def _turn_in_place(pos, degrees):
+    pos.copy_(_turn()(pos, degrees))
+    return pos
+
+
 CASES = {
     "01.1": {"solution": _graph(lambda d, c, i, j: (d < c) & (i != j)),
              "wrong": [(_graph(lambda d, c, i, j: d < c), "its own neighbour"),
@@ -69,4 +86,10 @@ CASES = {
              "wrong": [(rotation_about((0, 0, 1), math.pi / 2), "notices"), (torch.eye(3), "more than 30°"),
                        (torch.diag(torch.tensor([1.0, 1, -1])), "mirror image"),
                        (2 * torch.eye(3), "not a rotation")]},
+    "01.6": {"solution": _turn(),
+             "wrong": [(_turn(scale=1.0), "you gave them degrees: 180° are π"),
+                       (_turn(scale=180 / math.pi), "upside down"), (_turn(scale=math.pi / 360), "not 360°"),
+                       (_turn(transpose=False), "clockwise"),
+                       (_turn(axis=0), "about the x axis"), (_turn(centred=True), "their own centre"),
+                       (_turn(sign=1), "also mirrors"), (_turn_in_place, "in place")]},
 }

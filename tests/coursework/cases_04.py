@@ -34,6 +34,7 @@ CASES = {
             (lambda pos, e, b: direction_term(pos, e.flip(0), b), "the sign is turned round"),
             (unnormalised, "not divided by their length"),
             (lambda pos, e, b: direction_term(pos, e, b).transpose(1, 2), "the axes are exchanged"),
+            (lambda pos, e, b: (pos[e[1]] - pos[e[0]]).sign().unsqueeze(2) * b.unsqueeze(1), "component is normalised"),
             (no_clamp, "two atoms in one place"),
         ],
     },

@@ -47,6 +47,7 @@ CASES = {
     "05.1": {"solution": cross_term,
              "wrong": [(lambda v, b, source, receiver: cross_term(v, b, receiver, source), "sign is opposite"),
                        (lambda v, b, source, receiver: cross(v[receiver], v[source]), "without its weight"),
+                       (lambda v, b, source, receiver: cross_term(v, b, source, source), "wrong pair"),
                        (lambda v, b, source, receiver: b.unsqueeze(1) * v[receiver] * v[source],
                         "component by component"),
                        (along_channels, "along the channels"),

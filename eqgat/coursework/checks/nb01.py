@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from eqgat.coursework.exercises import call, exercise, expect, expect_close, see
 from eqgat.coursework.toy_models import along_x, capped_radius_graph
 from eqgat.graph import edge_geometry, radius_graph
 from eqgat.layers import sum_over_neighbours
-from eqgat.symmetry import relative_error
+from eqgat.symmetry import relative_error, rotation_about
 
 
 def _cloud(number: int, size: float, seed: int) -> Tensor:
@@ -138,3 +139,30 @@ def blind_rotation(answer: Any) -> None:
     worst = max(relative_error(along_x(pos @ matrix.T), along_x(pos)) for pos in clouds)
     expect(worst < 1e-6, f"model B notices this rotation (relative change {worst:.0e}). Which axis can one turn about "
                          "without changing any x?")
+
+
+@exercise("01.6", "turn a molecule by degrees", "implement", points=2)
+def turn_by_degrees(function: Any) -> None:
+    pos, degrees = _cloud(9, 4.0, 6), 50.0 + seeded(0) / 100
+    radians = math.radians(degrees)
+
+    def turned(angle: float, axis: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> Tensor:
+        return pos @ rotation_about(axis, angle).T
+
+    before, middle = pos.clone(), pos.mean(dim=0)
+    result = call(function, pos, degrees)
+    expect(torch.equal(pos, before), "your function changed its input pos in place. Return new positions instead")
+    expect_close(result, turned(radians), "x' = x cos a - y sin a, y' = x sin a + y cos a, and z stays", {
+        "cos and sin take radians, you gave them degrees: 180° are π": turned(degrees),
+        "cos and sin take radians, you gave them degrees: 180° are π. It also turns the other way": turned(-degrees),
+        "degrees times π/180 are radians; you have the factor upside down": turned(degrees * 180 / math.pi),
+        "π are 180°, not 360°": turned(radians / 2),
+        "it turns clockwise: one sign is wrong, or the matrix is transposed. For rows, R acts as pos @ R.T":
+            turned(-radians),
+        "this is a turn about the x axis, which is the axis whose coordinate stays": turned(radians, (1.0, 0.0, 0.0)),
+        "this is a turn about the y axis, which is the axis whose coordinate stays": turned(radians, (0.0, 1.0, 0.0)),
+        "the atoms turn about their own centre; they should turn about the z axis of the coordinate system":
+            turned(radians) - turned(radians).mean(dim=0) + middle,
+        "both signs of sin are the same: this matrix also mirrors":
+            torch.stack([pos[:, 0] * math.cos(radians) + pos[:, 1] * math.sin(radians),
+                         pos[:, 0] * math.sin(radians) + pos[:, 1] * math.cos(radians), pos[:, 2]], dim=1)})

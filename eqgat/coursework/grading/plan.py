@@ -106,6 +106,7 @@ def make_plan(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]] 
             steps.append(Answer(grade_id(cell), source if submitted is None else theirs.get(grade_id(cell)),
                                 blank(source)))
         elif is_test(cell):
+            imports.update(_imports(visible_part(source)))
             steps.append(_test(cell, imports, defined, tuple(since)))
             since = []
         else:
