@@ -1,0 +1,145 @@
+"""What notebook 12 says about RES and PPI: reach of an answer, curves of a score, pairs and how they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+from torch_geometric.data import Data
+
+from eqgat.datasets.atom3d import ItemData, write_prepared
+from eqgat.datasets.atom3d.samples import count_hops
+from eqgat.datasets.samples import sample_items
+from eqgat.training.metrics import pair_metrics
+from eqgat.training.tables import paper_numbers
+
+__all__ = ["BURIAL", "all_pairs", "auc_by_counting", "curves", "drawn_scores", "hop_table", "openness", "paper_column",
+           "prepared_samples", "stored_runs"]
+
+BURIAL = 10.0  # Å around an alpha carbon
+
+
+def hop_table(graph: Data, layers: int) -> pd.DataFrame:
+    """How the atoms that an answer at the central atom depends on grow outwards; one row a hop, 0 to ``layers``.
+
+    Columns: "atoms" at most so many hops away; "farthest" of them from the centre, Å; "edges" into them, which is
+    what the layer computes that has to know the states of these atoms.
+    """
+    hops = count_hops(graph.edge_index, graph.center_index, graph.num_nodes, layers)
+    away = (graph.pos - graph.pos[graph.center_index]).norm(dim=1)
+    degree = torch.bincount(graph.edge_index[1], minlength=graph.num_nodes)
+    rows = [{"hops": k, "atoms": int((hops <= k).sum()), "farthest": float(away[hops <= k].max()),
+             "edges": int(degree[hops <= k].sum())} for k in range(layers + 1)]
+    return pd.DataFrame(rows).set_index("hops")
+
+
+def curves(scores: Sequence[float], labels: Sequence[int]) -> pd.DataFrame:
+    """ROC and precision-recall points of distinct scores, from the strictest threshold on: one more row a threshold.
+
+    Columns: "threshold" (scores at least so high count as positive), "true positives", "false positives", "recall"
+    (true positives of all positives), "false positive rate", "precision". The first row accepts nothing; its precision
+    is undefined, nan.
+    """
+    order = np.argsort(-np.asarray(scores, dtype=float), kind="stable")
+    truth = np.asarray(labels)[order].astype(bool)
+    right, wrong = np.concatenate([[0], truth.cumsum()]), np.concatenate([[0], (~truth).cumsum()])
+    with np.errstate(invalid="ignore"):
+        return pd.DataFrame({
+            "threshold": [np.inf, *np.asarray(scores, dtype=float)[order]], "true positives": right,
+            "false positives": wrong, "recall": right / max(truth.sum(), 1),
+            "false positive rate": wrong / max((~truth).sum(), 1), "precision": right / (right + wrong)})
+
+
+def openness(pos: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Minus the number of a partner's own heavy atoms within 10 Å of each of ``rows``: large where a residue lies open.
+
+    Args:
+        pos: all atoms of the partner [n, 3], Å.
+        rows: alpha carbons [r].
+    """
+    return -np.array([len(near) for near in cKDTree(pos).query_ball_point(pos[rows], BURIAL)], dtype=float)
+
+
+def all_pairs(split: str = "test", items: Sequence[Any] | None = None) -> pd.DataFrame:
+    """Every pair of residues of the embedded complexes of a split: "complex", "touching" (0, 1), "first", "second".
+
+    The last two are the ``openness`` of the two residues, each in its own partner alone.
+    """
+    tables = []
+    for item in sample_items("ppi", split) if items is None else items:
+        parsed = ItemData("ppi", [item], positives=10**6, negatives=10**6, progress=False).parse(0)
+        marks = np.array([[view.marks[0] for view in sample.views] for sample in parsed.samples])
+        open_ = {}
+        for side, name in enumerate(("first", "second")):
+            rows, place = np.unique(marks[:, side], return_inverse=True)
+            open_[name] = openness(parsed.molecules[side].pos, rows)[place]
+        touching = [int(sample.y) for sample in parsed.samples]
+        tables.append(pd.DataFrame({"complex": str(item["id"]), "touching": touching, **open_}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def drawn_scores(pairs: pd.DataFrame, draws: int = 200, positives: int = 10, ratio: int = 1, seed: int = 0
+                 ) -> pd.DataFrame:
+    """One and the same scorer, judged on different draws of pairs: "roc_auc" and "average_precision" of each draw.
+
+    The scorer is ``first + second``: both residues lie open.
+
+    Args:
+        pairs: ``all_pairs``.
+        draws: how many times to draw.
+        positives: pairs that touch, from each complex (all, where it has fewer).
+        ratio: pairs that do not, for each of these.
+        seed: of the draws.
+    """
+    random, rows = np.random.default_rng(seed), []
+    groups = [(np.flatnonzero(own & (pairs["touching"] == 1)), np.flatnonzero(own & (pairs["touching"] == 0)))
+              for own in ((pairs["complex"] == name).to_numpy() for name in pairs["complex"].unique())]
+    score = torch.from_numpy((pairs["first"] + pairs["second"]).to_numpy())
+    truth = torch.from_numpy(pairs["touching"].to_numpy())
+    for _ in range(draws):
+        chosen = []
+        for touching, apart in groups:
+            count = min(positives, len(touching))
+            chosen += [random.choice(touching, count, replace=False),
+                       random.choice(apart, min(ratio * count, len(apart)), replace=False)]
+        kept = torch.from_numpy(np.concatenate(chosen))
+        metrics = pair_metrics(score[kept], truth[kept])
+        rows.append({name: metrics[name] for name in ("roc_auc", "average_precision")})
+    return pd.DataFrame(rows)
+
+
+def prepared_samples(task: str, folder: str | Path) -> str:
+    """The embedded samples of a task in the prepared form, which is faster to train from; returns the folder."""
+    for split in ("train", "val", "test"):
+        write_prepared(ItemData(task, sample_items(task, split), split, progress=False), Path(folder) / task / split)
+    return str(folder)
+
+
+def paper_column(task: str) -> pd.DataFrame:
+    """The paper's Table 1 for "RES" or "PPI": model as index, mean and std."""
+    numbers = paper_numbers(1)
+    return numbers[numbers["task"] == task].set_index("model")[["mean", "std"]]
+
+
+def stored_runs(results: pd.DataFrame, task: str, metric: str) -> pd.DataFrame:
+    """Test rows of a task in the store, models and trivial answers: model, profile, seed, epochs, data, value.
+
+    Runs with changed settings are left out.
+    """
+    rows = results[(results["task"] == task) & (results["split"] == "test") & (results["metric"] == metric)
+                   & (results["changed"] == "")]
+    rows = rows.assign(data=[text.rpartition(", ")[0] for text in rows["data"]], value=rows["value"].astype(float))
+    return rows[["model", "profile", "seed", "epochs", "device", "data", "value"]].sort_values("value")
+
+
+def auc_by_counting(scores: Tensor, labels: Tensor) -> float:
+    """Share of the pairs (one positive, one negative) in which the positive has the larger score; ties count half."""
+    positive, negative = scores[labels == 1].double(), scores[labels == 0].double()
+    difference = positive[:, None] - negative[None, :]
+    return float(((difference > 0).double() + 0.5 * (difference == 0).double()).mean())
