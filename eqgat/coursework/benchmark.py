@@ -52,7 +52,9 @@ def tuning_runs(results: pd.DataFrame) -> pd.DataFrame:
                    & (results["split"] == "val") & (results["seed"] == TUNING_SEED)]
     shown = rows.assign(model=[TRIANGLE_MODELS[model] for model in rows["model"]],
                         batch=rows["batch_size"].astype(int), epochs=rows["epochs"].astype(int))
-    return shown.pivot_table("value", ["model", "batch", "epochs"], "learning_rate")
+    wide = shown.pivot_table("value", ["model", "batch", "epochs"], "learning_rate").reset_index(["batch", "epochs"])
+    wide.columns = [name if isinstance(name, str) else f"rate {name:g}" for name in wide.columns]
+    return wide.map(lambda value: "" if pd.isna(value) else f"{value:.2f}" if isinstance(value, float) else value)
 
 
 def table_3(frame: pd.DataFrame) -> pd.DataFrame:

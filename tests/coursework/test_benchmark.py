@@ -11,12 +11,14 @@ from eqgat import EQGAT
 from eqgat.baselines import SchNet
 from eqgat.coursework.benchmark import (
     TRIANGLE_MODELS,
+    TUNING_SEED,
     bent_arm,
     compare,
     missing_runs,
     nearest_cloud,
     table_3,
     triangle_runs,
+    tuning_runs,
 )
 from eqgat.datasets import make_triangles
 from eqgat.symmetry import random_rotation
@@ -69,6 +71,15 @@ def test_missing_runs_are_commands():
     assert len(missing) == 3 * len(TRIANGLE_MODELS) - 1
     assert not any(line.endswith("--model eqgat --profile quick --seed 0") for line in missing)
     assert all(line.startswith("python -m eqgat train triangle") for line in missing)
+
+
+def test_runs_that_chose_the_settings_are_shown_by_validation_alone():
+    runs = store(("painn", "quick", TUNING_SEED, 4.0), ("painn", "quick", TUNING_SEED, 2.0), ("painn", "quick", 0, 1.0))
+    runs = runs.assign(split="val", learning_rate=[1e-3] * 4 + [1e-2] * 4 + [3e-3] * 4, batch_size=16, epochs=7)
+    tested = store(("eqgat", "quick", TUNING_SEED, 9.0)).assign(batch_size=16, epochs=7)
+    shown = tuning_runs(pd.concat([runs, tested]))
+    assert shown.to_dict("index") == {"PaiNN": {"batch": 16, "epochs": 7, "rate 0.001": "4.00", "rate 0.01": "2.00"}}
+    assert tuning_runs(store()).empty
 
 
 def test_differences_are_measured_in_the_spread_of_two_runs():
