@@ -35,16 +35,16 @@ def _own(epochs: int, learning_rate: float, batch_size: int, options: dict[str, 
 _POLYMER, _RNA = ("C", "O", "N", "S"), ("C", "O", "N", "P")
 ATOM3D: dict[str, dict[str, dict[str, Any]]] = {
     "lba": _task(
-        3, 20, 16, {"epochs": 6, "batch_size": 8, "standardise": True}, out_channels=1,
+        3, 20, 16, {"epochs": 3, "batch_size": 8, "standardise": True}, out_channels=1,
         gcn=_own(100, 1e-4, 16, {"last_width": 8, "head_width": 4, "readout": "sum", "ligand": True}),
         cnn3d=_own(50, 1e-3, 16, {"elements": ("H", "C", "O", "N", "F"), "radius": 20.0, "resolution": 1.0,
                                   "center": "ligand"})),
     "psr": _task(
-        5, 30, 16, {"epochs": 2, "batch_size": 4, "standardise": True}, out_channels=1,
+        5, 30, 16, {"epochs": 1, "batch_size": 4, "standardise": True}, out_channels=1,
         gcn=_own(20, 1e-4, 40, {}, hydrogens=True),
         cnn3d=_own(20, 1e-4, 16, {"elements": _POLYMER, "radius": 40.0, "resolution": 1.3})),
     "rsr": _task(
-        5, 30, 16, {"epochs": 2, "batch_size": 8, "standardise": True}, out_channels=1,
+        5, 30, 16, {"epochs": 1, "batch_size": 8, "standardise": True}, out_channels=1,
         gcn=_own(20, 1e-4, 32, {}, hydrogens=True),
         cnn3d=_own(30, 1e-4, 16, {"elements": _RNA, "radius": 40.0, "resolution": 1.3})),
     "res": _task(
