@@ -37,10 +37,10 @@ def _cache(tmp_path_factory):
 
 @pytest.fixture
 def few(monkeypatch):
-    """One or two structures a split, where a test asks for the form alone."""
-    for module, name, number in ((ranking, "PROTEINS", 1), (res, "PROTEINS", 2), (ppi, "PAIRS", 2)):
-        fewer = {split: entries[-number:] for split, entries in getattr(module, name).items()}
-        monkeypatch.setattr(module, name, fewer)
+    """One small structure a split, where a test asks for the form alone; the same protein's decoys in all."""
+    monkeypatch.setattr(ranking, "PROTEINS", dict.fromkeys(SPLITS, ("2cviA",)))
+    for module, name in ((res, "PROTEINS"), (ppi, "PAIRS")):
+        monkeypatch.setattr(module, name, {split: entries[:1] for split, entries in getattr(module, name).items()})
 
 
 # --- the schema -----------------------------------------------------------------------------------------------------
@@ -104,12 +104,13 @@ def test_the_command(tmp_path, capsys):
 
 # --- splits ---------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("splits", [res.PROTEINS, ranking.PROTEINS, ppi.PAIRS, lba.COMPLEXES])
+# The test complex of LBA is the second copy of the one in val, and said to be.
+@pytest.mark.parametrize("splits", [res.PROTEINS, ranking.PROTEINS, ppi.PAIRS, {**lba.COMPLEXES, "test": ()}])
 def test_no_protein_and_no_relative_is_in_two_splits(splits):
     # A local alignment score of 78 would be one chance in a thousand in a search of all pairs (see res.py).
     aligner = PairwiseAligner(mode="local", substitution_matrix=substitution_matrices.load("BLOSUM62"),
                               open_gap_score=-11, extend_gap_score=-1)
-    sequences: dict[str, dict[str, str]] = {}
+    sequences: dict[str, dict[str, str]] = {split: {} for split in SPLITS}
     for split, entries in splits.items():
         for entry in entries:
             name, chains = (entry, None) if isinstance(entry, str) else entry
@@ -117,7 +118,7 @@ def test_no_protein_and_no_relative_is_in_two_splits(splits):
             for chain in chains or pd.unique(structure.atoms["chain"]):
                 letters = structure.sequence(chain).replace("X", "A")
                 if not set(letters) <= set("ACGTU"):  # the operator DNA of 1LCD
-                    sequences.setdefault(split, {})[f"{name}:{chain}"] = letters
+                    sequences[split][f"{name}:{chain}"] = letters
     for one, other in combinations(SPLITS, 2):
         assert {n[:4] for n in sequences[one]}.isdisjoint(n[:4] for n in sequences[other])
         for name, a in sequences[one].items():
@@ -152,8 +153,9 @@ def test_environments_by_brute_force():
 
 
 def test_all_residues_of_all_proteins_are_there_if_asked_for():
-    sizes = {split: sum(len(item["labels"]) for item in res.res_items(split, environments=None)) for split in SPLITS}
+    sizes = {split: sum(len(res._read(name)[2]) for name in res.PROTEINS[split]) for split in SPLITS}
     assert sizes == {"train": 4645, "val": 1237, "test": 1559}
+    assert len(res.res_item("5pti", environments=None)["labels"]) == len(res._read("5pti")[2]) == 58
     labels = pd.concat([item["labels"] for split in SPLITS for item in res.res_items(split)])
     assert len(labels) == 2200
     assert set(labels["label"]) == set(range(20))
@@ -301,8 +303,10 @@ def test_a_torsion_turns_by_its_angle_and_nothing_else():
         backbone_torsions(polymer("1hvr"))
 
 
-def test_scores_of_decoys_by_brute_force():
-    items = [item for item in ranking.psr_items("val", walks=1, frames=3) if "2cviA" in item["id"]]
+def test_scores_of_decoys_by_brute_force(monkeypatch):
+    monkeypatch.setitem(ranking.PROTEINS, "val", ("2cviA",))
+    items = ranking.psr_items("val", walks=1, frames=3)
+    assert len(items) == 3
     native = polymer("2cviA")
     alpha = native.atoms["name"].eq("CA").to_numpy()
     for item in items:
@@ -324,16 +328,31 @@ def test_scores_of_decoys_by_brute_force():
 
 
 def test_decoys_are_graded_and_other_ones_in_each_split(monkeypatch):
-    monkeypatch.setitem(ranking.PROTEINS, "test", ("2va0A", "1ahsA"))
+    monkeypatch.setitem(ranking.PROTEINS, "test", ("1ahsA",))
     gdt = [item["scores"]["gdt_ts"] for item in ranking.psr_items("test", walks=2)]
     assert min(gdt) < 0.5
     assert max(gdt) > 0.95
-    rms = {split: [item["scores"]["rms"] for item in ranking.rsr_items(split)] for split in SPLITS}
-    assert {split: len(values) for split, values in rms.items()} == {"train": 57, "val": 23, "test": 22}
-    assert len({value for values in rms.values() for value in values}) == 102
+    rms = {split: [item["scores"]["rms"] for item in ranking.rsr_items(split, walks=4)] for split in SPLITS}
+    assert len({value for values in rms.values() for value in values}) == sum(map(len, rms.values()))
     for values in rms.values():
         assert min(values) < 1.5
         assert max(values) > 14
+
+
+def test_how_many_walks_there_are_by_default(monkeypatch):
+    asked = []
+    monkeypatch.setattr(ranking, "decoys", lambda *what: asked.append(what) or ())
+    for split in SPLITS:
+        assert ranking.rsr_items(split) == ranking.psr_items(split) == []
+    assert [what for what in asked if what[0] == "1k5i_md"] == [
+        ("1k5i_md", 10, 6, "train/0"), ("1k5i_md", 4, 6, "val/0"), ("1k5i_md", 4, 6, "test/0")]
+    assert {what[1:] for what in asked if what[0] != "1k5i_md"} == {(3, 8, 0)}
+    assert len({what[0] for what in asked}) == 21  # 20 proteins and one RNA
+    asked.clear()
+    ranking.psr_items("val", targets=["3ii2A"])
+    assert asked == [("3ii2A", 3, 8, 0)]
+    with pytest.raises(ValueError, match="val has no target 1ahsA; it has 2cviA, 2i39A, 3aqgA, 3ii2A"):
+        ranking.psr_items("val", targets=["1ahsA"])
 
 
 def test_decoys_are_kept_and_a_damaged_file_is_made_again(tmp_path, monkeypatch):
@@ -397,8 +416,9 @@ def test_number_of_pairs():
 
 # --- LBA ------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("name", "formula"), [("1hvr", {"C": 41, "N": 2, "O": 3}), ("1a28", {"C": 21, "O": 2}),
-                                               ("10gs", {"C": 23, "N": 3, "O": 6, "S": 1})])
+@pytest.mark.parametrize(("name", "formula"), [("1hvr", {"C": 41, "N": 2, "O": 3}),
+                                               ("10gs", {"C": 23, "N": 3, "O": 6, "S": 1}),
+                                               ("10gs_B", {"C": 23, "N": 3, "O": 6, "S": 1})])
 def test_complexes(name, formula):
     item = lba.lba_item(name)
     drug, bonds = item["atoms_ligand"], item["bonds"]
@@ -419,13 +439,32 @@ def test_complexes(name, formula):
     assert set(map(tuple, pocket[["chain", "residue"]].to_numpy())) == keys
     assert len(pocket) == sum((chain, residue) in keys for chain, residue in dry[["chain", "residue"]].to_numpy())
     assert cdist(pocket[XYZ], drug[XYZ]).min() > 2.3
-    assert set(protein["resname"]).isdisjoint({"XK2", "STR", "VWW"})
+    assert set(protein["resname"]).isdisjoint({"XK2", "VWW"})
 
 
-def test_affinities_are_negative_logarithms():
-    assert lba.LIGANDS["1hvr"].affinity == pytest.approx(-np.log10(0.31e-9), abs=0.005)
-    assert lba.LIGANDS["10gs"].affinity == pytest.approx(-np.log10(0.4e-6), abs=0.005)
-    assert [name for name, ligand in lba.LIGANDS.items() if ligand.approximate] == ["1a28"]
-    assert all(ligand.source for ligand in lba.LIGANDS.values())
-    with pytest.raises(ValueError, match="the affinity of '5pti' is not known here"):
-        lba.lba_item("5pti")
+def test_affinities_are_negative_logarithms_with_a_source():
+    unit = {"nM": 1e-9, "µM": 1e-6}
+    table = lba.lba_sources()
+    assert table.index.tolist() == ["1hvr", "10gs", "10gs_B"]
+    for row in table.itertuples():
+        constant, equals, number, prefix = row.measured.split()
+        assert (constant, equals) == ("Ki", "=")
+        assert -np.log10(float(number) * unit[prefix]) == pytest.approx(lba.LIGANDS[row.Index].affinity, abs=0.005)
+        assert re.search(r"et al\., .* \((19|20)\d\d\) \d+-\d+; as listed by PDBbind", row.source)
+    assert (table["-log10 K"] == [lba.lba_item(name)["scores"]["neglog_aff"] for name in table.index]).all()
+    for unknown in ("5pti", "1a28"):
+        with pytest.raises(ValueError, match=f"the affinity of '{unknown}' is not known here"):
+            lba.lba_item(unknown)
+
+
+def test_the_two_copies_of_a_complex_are_one_molecule_twice():
+    first, second = (lba.lba_item(name) for name in ("10gs", "10gs_B"))
+    assert first["scores"] == second["scores"]
+    a, b = (item["atoms_ligand"].set_index("name").sort_index() for item in (first, second))
+    assert a.index.tolist() == b.index.tolist()
+    assert rmsd(b[XYZ].to_numpy(), a[XYZ].to_numpy()) < 0.01  # Å: the copies were refined to be alike
+    assert np.abs(b[XYZ].to_numpy() - a[XYZ].to_numpy()).max() > 5  # but lie in different places
+    assert first["bonds"]["type"].tolist() == second["bonds"]["type"].tolist()
+    residues = [Counter(item["atoms_pocket"].drop_duplicates(["chain", "residue"])["residue"])
+                for item in (first, second)]
+    assert sum((residues[0] & residues[1]).values()) > 0.8 * sum(residues[0].values())

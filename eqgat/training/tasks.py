@@ -128,11 +128,15 @@ def make_task(settings: Settings) -> Task:
 
 
 def standardisation(task: Task, train: Any) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the training targets [out_channels]; 0 and 1 where the settings say raw."""
+    """Mean and standard deviation of the training targets [out_channels]; 0 and 1 where the settings say raw.
+
+    The deviation of a single target is taken to be 1.
+    """
     if not task.settings.standardise:
         return torch.zeros(task.num_outputs()), torch.ones(task.num_outputs())
     target = task.train_targets(train).double()
-    return target.mean(dim=0).float(), target.std(dim=0).clamp(min=1e-12).float()
+    deviation = target.std(dim=0).clamp(min=1e-12) if len(target) > 1 else torch.ones(target.shape[1:])
+    return target.mean(dim=0).float(), deviation.float()
 
 
 def predict_the_mean(task: Task, splits: dict[str, Any], split: str = "test") -> dict[str, float]:

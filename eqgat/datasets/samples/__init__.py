@@ -16,7 +16,7 @@ res   the proteins, their residues         the choice of residues and the split
 ppi   the complexes and their contacts     the choice of complexes and the split
 psr   the native structures                the decoys, by turned backbone torsions; their scores are computed
 rsr   the start, one RNA                   the decoys; one target for all splits, so nothing is learnt about new RNA
-lba   three complexes, two affinities      the split, and an approximate third value; three numbers teach nothing
+lba   two complexes, their affinities      the split, with one complex twice; two numbers teach nothing
 ====  ===================================  ===========================================================================
 
 Where each structure comes from, and its licence, is in ``embedded_table()``; the modules of the tasks say how their
@@ -43,9 +43,9 @@ __all__ = ["SPLITS", "TASKS", "main", "sample_items", "write_samples"]
 def sample_items(task: str, split: str = "train", **options: Any) -> list[dict[str, Any]]:
     """The items of one split ("train", "val" or "test") in ATOM3D's schema.
 
-    Options are those of the task's function: ``res_items`` (``environments``, ``frame``, ``seed``), ``psr_items`` and
-    ``rsr_items`` (``walks``, ``frames``, ``seed``); ``ppi_items`` and ``lba_items`` have none. Raises ``ValueError``
-    for an unknown task or split.
+    Options are those of the task's function: ``res_items`` (``environments``, ``frame``, ``seed``), ``psr_items``
+    (``walks``, ``frames``, ``seed``, ``targets``), ``rsr_items`` (``walks``, ``frames``, ``seed``); ``ppi_items`` and
+    ``lba_items`` have none. Raises ``ValueError`` for an unknown task or split.
     """
     if task not in _MODULES:
         raise ValueError(f"there are no samples for {task!r}; there are for {', '.join(TASKS)}")

@@ -1,15 +1,19 @@
-"""LBA: three real complexes with the affinities that were measured, to show what an item is.
+"""LBA: two real complexes with the affinities that were measured, to show what an item is.
 
-**Three numbers teach a model nothing.** They are here so that notebook and tests run without a download.
+**Two numbers teach a model nothing.** They are here so that notebook and tests run without a download.
 
-=======  ==========================================  ==========================================================
-complex  protein and ligand                          affinity, and where it is from
-=======  ==========================================  ==========================================================
-1HVR     HIV-1 protease, cyclic urea XK263           Ki = 0.31 nM: Lam et al., Science 263 (1994) 380; in PDBbind
-10GS     glutathione S-transferase P1-1, TER117      Ki = 0.4 µM: the value that PDBbind v.2019 lists for 10GS
-1A28     progesterone receptor, progesterone         **approximate**: 8.5 stands for "a few nM", as assays of
-                                                     this receptor give; no single value could be checked
-=======  ==========================================  ==========================================================
+=======  ========================================  ===========  ======  =============================================
+entry    protein and ligand                        measured     label   primary citation of the entry
+=======  ========================================  ===========  ======  =============================================
+1HVR     HIV-1 protease, cyclic urea XK263         Ki 0.31 nM   9.51    Lam et al., Science 263 (1994) 380-384
+10GS     glutathione S-transferase P1-1, TER117    Ki 0.4 µM    6.40    Oakley et al., J. Mol. Biol. 274 (1997) 84-100
+=======  ========================================  ===========  ======  =============================================
+
+Both constants are those that PDBbind v.2020 lists for the entry (``INDEX_general_PL_data.2020``), with the ligand's
+residue name (XK2, VWW) and the entry's own paper as reference. 10GS holds the same complex twice, in chains A and B of
+the crystal: "10gs" and "10gs_B" have one label, and coordinates that are nearly the same once they are laid on each
+other. That makes three items for three splits and no third measurement. A third embedded complex, 1A28 (progesterone
+receptor), is left out: no affinity measured for it could be found.
 
 Label: ``neglog_aff`` = -log10 of the constant in mol/l. As in ATOM3D, the pocket is every residue with an atom within
 6 Å of a heavy atom of the ligand, without waters. Unlike ATOM3D's, the tables have no hydrogens: the official proteins
@@ -20,7 +24,7 @@ hand from the ligands' formulas; the SMILES carry no stereochemistry.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -35,31 +39,44 @@ POCKET = 6.0  # Å
 
 @dataclass(frozen=True)
 class Ligand:
-    """A ligand: residue name and chain of the copy that is used, -log10 affinity, SMILES, and which bonds are not
-    single: between atoms of ``aromatic`` (sets of names), and the pairs ``double``."""
+    """A complex and its ligand: embedded structure; residue name and chain of the copy that is used; the constant as it
+    was measured and its -log10; SMILES; and which bonds are not single: between atoms of ``aromatic`` (sets of names),
+    and the pairs ``double``."""
 
+    entry: str
+    protein: str
     name: str
     chain: str
+    measured: str
     affinity: float
-    approximate: bool
     source: str
     smiles: str
     aromatic: tuple[str, ...]
     double: tuple[str, ...]
 
 
+_PDBBIND = "as listed by PDBbind v.2020"
 LIGANDS = {
-    "1hvr": Ligand("XK2", "A", 9.51, False, "Ki = 0.31 nM; Lam et al., Science 263 (1994) 380-384",
+    "1hvr": Ligand("1hvr", "HIV-1 protease", "XK2", "A", "Ki = 0.31 nM", 9.51,
+                   f"Lam et al., Science 263 (1994) 380-384; {_PDBBIND}",
                    "OC1C(O)C(Cc2ccccc2)N(Cc2ccc3ccccc3c2)C(=O)N(Cc2ccc3ccccc3c2)C1Cc1ccccc1",
                    ("C21 C22 C23 C24 C25 C26 C27 C28 C29", "C32 C33 C34 C35 C36 C37", "C62 C63 C64 C65 C66 C67",
                     "C71 C72 C73 C74 C75 C76 C77 C78 C79"), ("C1 O1",)),
-    "10gs": Ligand("VWW", "A", 6.40, False, "Ki = 0.4 µM; PDBbind v.2019",
+    "10gs": Ligand("10gs", "glutathione S-transferase P1-1", "VWW", "A", "Ki = 0.4 µM", 6.40,
+                   f"Oakley et al., J. Mol. Biol. 274 (1997) 84-100; {_PDBBIND}",
                    "NC(CCC(=O)NC(CSCc1ccccc1)C(=O)NC(c1ccccc1)C(=O)O)C(=O)O",
                    ("CB2 CG1 CG2 CD11 CD2 CE1", "CE CZ1 CZ2 CT1 CT2 CH"), ("C O", "CD OE1", "C1 O1", "C2 O2")),
-    "1a28": Ligand("STR", "A", 8.5, True, "approximate: a few nM in assays of this receptor",
-                   "CC(=O)C1CCC2C3CCC4=CC(=O)CCC4(C)C3CCC12C", (), ("C3 O3", "C4 C5", "C20 O20")),
 }
-COMPLEXES = {"train": ("1hvr",), "val": ("10gs",), "test": ("1a28",)}
+LIGANDS["10gs_B"] = replace(LIGANDS["10gs"], chain="B")
+COMPLEXES = {"train": ("1hvr",), "val": ("10gs",), "test": ("10gs_B",)}
+
+
+def lba_sources() -> pd.DataFrame:
+    """One row an item: split, PDB entry, protein, ligand (residue name, chain), measured constant, label, source."""
+    return pd.DataFrame([
+        {"item": name, "split": split, "PDB entry": (ligand := LIGANDS[name]).entry.upper(), "protein": ligand.protein,
+         "ligand": f"{ligand.name}, chain {ligand.chain}", "measured": ligand.measured, "-log10 K": ligand.affinity,
+         "source": ligand.source} for split, names in COMPLEXES.items() for name in names]).set_index("item")
 
 
 def lba_item(name: str) -> dict:
@@ -67,11 +84,12 @@ def lba_item(name: str) -> dict:
 
     Keys: ``id``; ``atoms_protein``, ``atoms_pocket``, ``atoms_ligand`` (20 columns each); ``bonds`` of the ligand
     (``atom1``, ``atom2``: its rows; ``type`` 1, 2 or 1.5, aromatic); ``smiles``; ``seq`` (one a chain); ``scores`` with
-    ``neglog_aff``. Raises ``ValueError`` for another structure than the three.
+    ``neglog_aff``. Raises ``ValueError`` for another name than those of ``LIGANDS``.
     """
     if name not in LIGANDS:
         raise ValueError(f"the affinity of {name!r} is not known here; there are {', '.join(LIGANDS)}")
-    ligand, structure = LIGANDS[name], embedded_structure(name, waters=True)
+    ligand = LIGANDS[name]
+    structure = embedded_structure(ligand.entry, waters=True)
     atoms = structure.atoms
     is_ligand = (atoms["resname"] == ligand.name).to_numpy()
     drug = structure.select(is_ligand & (atoms["chain"] == ligand.chain).to_numpy())
@@ -109,5 +127,5 @@ def _bonds(drug: Structure, ligand: Ligand) -> pd.DataFrame:
 
 
 def lba_items(split: str = "train") -> list[dict]:
-    """The items of a split: one. ``ValueError`` for an unknown split."""
+    """The items of a split: one. Raises ``ValueError`` for an unknown split."""
     return [lba_item(name) for name in split_of(COMPLEXES, split)]

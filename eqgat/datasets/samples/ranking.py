@@ -5,7 +5,7 @@ that every bond and angle of a decoy is that of the crystal structure. Label: GD
 The split is by protein, and no two are related (see ``eqgat.datasets.samples.res``).
 
 **RSR**: one RNA, a hairpin of 23 nucleotides (a frame of a simulation that started from 1K5I). Label: RMSD of all
-heavy atoms to that frame, Å. There is one target, so all splits are decoys of the same molecule, made by different
+heavy atoms to that frame, Å. **There is one target**, so all splits are decoys of the same molecule, made by different
 walks: a score on them says nothing about RNAs that a model has not seen.
 
 **The decoys are made here** (``eqgat.datasets.samples.decoys``), they are not submissions to CASP or RNA-Puzzles. Those
@@ -23,6 +23,7 @@ import inspect
 import os
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 
@@ -83,15 +84,18 @@ def _make_decoys(name: str, walks: int, frames: int, seed: int | str) -> tuple[t
     return tuple(found)
 
 
-def psr_items(split: str = "train", walks: int = 3, frames: int = 8, seed: int = 0) -> list[dict]:
-    """Decoys of the proteins of a split, up to ``walks`` times ``frames`` of each.
+def psr_items(split: str = "train", walks: int = 3, frames: int = 8, seed: int = 0,
+              targets: Sequence[str] | None = None) -> list[dict]:
+    """Decoys of the proteins of a split (of those named in ``targets``), up to ``walks`` times ``frames`` of each.
 
     Keys: ``id``, the text of a tuple (target, decoy); ``atoms`` (20 columns, heavy atoms); ``scores`` with ``rmsd``
     (Å), ``gdt_ts``, ``gdt_ha`` and ``tm``, computed from the coordinates as stored. ``ValueError`` for an unknown
-    split.
+    split, or a target that is not in it.
     """
-    items = []
-    for name in split_of(PROTEINS, split):
+    items, names = [], split_of(PROTEINS, split)
+    if unknown := set(targets or ()) - set(names):
+        raise ValueError(f"{split} has no target {', '.join(sorted(unknown))}; it has {', '.join(names)}")
+    for name in names if targets is None else targets:
         native = polymer(name)
         alpha = (native.atoms["name"] == "CA").to_numpy()
         for decoy, positions in decoys(name, walks, frames, seed):
