@@ -38,8 +38,8 @@ def cross_term(answer: Any) -> None:
             "Swapping the factors turns every cross product around.": weight * _cross(partner, central),
             "This is v_i x v_j without its weight: multiply by b, with one more axis so that each channel's "
             "coefficient meets all three components.": _cross(central, partner),
-            "The cross product of the wrong pair: both factors belong to one atom, and v x v is zero. Eq. (5) pairs v_i "
-            "of the receiver with v_j of the source.": torch.zeros_like(central),
+            "The cross product of the wrong pair: both factors belong to one atom, and v x v is zero. Eq. (5) pairs "
+            "v_i of the receiver with v_j of the source.": torch.zeros_like(central),
             "These products are taken component by component. Eq. (5) has the cross product: its x component is "
             "a_y b_z - a_z b_y.": weight * central * partner,
         }

@@ -19,6 +19,7 @@ from dataclasses import asdict
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from secrets import token_hex
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -79,7 +80,7 @@ class RemoteSession:
     def run(self, cell: str) -> AnswerError | None:
         """Run a cell; the error that it raised."""
         with self.limited():
-            error = self._ask({"do": "run", "cell": cell})["error"]
+            error = self._ask({"do": "run", "cell": cell}).get("error")
         return _error(error) if error else None
 
     def get(self, name: str) -> Any:
@@ -127,11 +128,14 @@ class RemoteSession:
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send a request and wait for its answer; answer calls back in between."""
+        request["id"] = token_hex(8)  # so that what was written before the question is no answer to it
         try:
             send(self.requests, request, self.cell_until)
             while True:
                 reply = receive(self.answers, self.cell_until)
                 if "callback" not in reply:
+                    if reply.get("id") != request["id"]:
+                        raise ValueError("an answer that was not asked for")
                     return reply
                 send(self.requests, self._called_back(reply), self.cell_until)
         except TimeoutError:

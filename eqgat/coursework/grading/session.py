@@ -22,7 +22,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from torch import Tensor
 from traitlets.config import Config
 
-from eqgat.coursework.exercises import counting, load_exercises
+from eqgat.coursework.exercises import counting
 from eqgat.coursework.grading.sandbox import Limits, confine, die_with_parent, set_limits
 from eqgat.coursework.grading.wire import pack, receive, send, tensor_from, tensor_to, unpack
 
@@ -42,15 +42,16 @@ class Session:
         while True:
             try:
                 request = receive(self.requests)
-                answer = getattr(self, "do_" + request["do"])(request)
             except EOFError:
                 return
+            try:
+                answer = getattr(self, "do_" + request["do"])(request)
             except BaseException as error:
                 answer = {"error": _describe(error)}
             try:
-                send(self.answers, answer)
+                send(self.answers, {**answer, "id": request["id"]})
             except ValueError as error:
-                send(self.answers, {"error": _describe(error)})
+                send(self.answers, {"error": _describe(error), "id": request["id"]})
 
     def do_run(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run one cell; its error or None."""
@@ -158,8 +159,7 @@ def main(argv: list[str] | None = None) -> None:
     requests, answers, scratch, limits = sys.argv[1:] if argv is None else argv
     die_with_parent()
     confined = confine(Path(scratch))
-    load_exercises()  # so that the memory limit counts what the submission adds
-    set_limits(Limits(**json.loads(limits)))
+    set_limits(Limits(**json.loads(limits)))  # now, so that the memory limit counts what the submission adds
     session = Session(int(requests), int(answers))
     send(session.answers, {"ready": True, "confined": confined})
     session.serve()

@@ -11,6 +11,7 @@ import json
 import os
 import select
 import struct
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
 __all__ = ["MOST_BYTES", "Ended", "Opaque", "pack", "receive", "send", "tensor_from", "tensor_to", "unpack"]
 
@@ -66,7 +66,7 @@ def pack(value: Any, name_function: Callable[[Any], str]) -> tuple[Any, list[Ten
         if isinstance(item, (list, tuple, set, frozenset)):
             name = "list" if isinstance(item, list) else "tuple" if isinstance(item, tuple) else "set"
             return {name: [tree(part) for part in item]}
-        if isinstance(item, Data):  # before functions: Data can be called
+        if _is_graph(item):  # before functions: Data can be called
             return {"graph": tree(item.to_dict())}
         if isinstance(item, dict):
             return {"dict": [[tree(key), tree(part)] for key, part in item.items()]}
@@ -75,6 +75,11 @@ def pack(value: Any, name_function: Callable[[Any], str]) -> tuple[Any, list[Ten
         return {"opaque": type(item).__name__}
 
     return tree(value), leaves
+
+
+def _is_graph(item: Any) -> bool:
+    loaded = sys.modules.get("torch_geometric.data")  # it takes a second to load, and may not be needed
+    return loaded is not None and isinstance(item, loaded.Data)
 
 
 def unpack(tree: Any, leaves: list[Tensor], function: Callable[[str], Any]) -> Any:
@@ -94,6 +99,8 @@ def unpack(tree: Any, leaves: list[Tensor], function: Callable[[str], Any]) -> A
     if kind == "dict":
         return {unpack(key, leaves, function): unpack(part, leaves, function) for key, part in content}
     if kind == "graph":
+        from torch_geometric.data import Data
+
         return Data.from_dict(unpack(content, leaves, function))
     if kind in ("tensor", "array"):
         return leaves[int(content)] if kind == "tensor" else leaves[int(content)].numpy()
