@@ -68,8 +68,8 @@ def test_caption_numbers_are_those_of_the_data(ring):
     for vectors in ring.vectors:
         longest = np.linalg.norm(vectors.directions, axis=1).max()
         assert f"{vectors.label} ({vectors.kind}" in caption
-        assert f"the longest {longest:.3g} e" in caption
-    assert f"1 Å of arrow stands for {ring.arrow_unit():g} e" in caption
+        assert f"the longest |v| = {longest:.3g} e" in caption
+    assert f"An arrow 1 Å long stands for |v| = {ring.arrow_unit():g} e" in caption
     assert caption in ring.alt_text()
     assert "C1" in ring.alt_text()
 
@@ -116,6 +116,17 @@ def test_no_arrow_is_longer_than_three_angstrom_nor_much_shorter(longest):
     vectors = Vectors([[longest, 0, 0]], "v")
     start, end = Scene(np.zeros((1, 3)), ["C"], vectors=vectors).arrows(vectors)
     assert 1.2 - 1e-6 <= np.linalg.norm(end - start) <= 3 + 1e-6
+
+
+def test_arrows_of_one_length_say_their_true_lengths():
+    vectors = [Vectors([[0, 0, 3e-6]], "cross", kind="axial", unit="e", same_length=True),
+               Vectors([[0, 5.0, 0]], "direction", unit="e", same_length=True)]
+    scene = Scene(np.zeros((1, 3)), ["C"], vectors=vectors)
+    drawn = [np.linalg.norm(np.subtract(*scene.arrows(one))) for one in vectors]
+    np.testing.assert_allclose(drawn, drawn[0])
+    assert vectors[0].key == "cross (axial), |v| = 3e-06 e"
+    assert "directions only" in scene.caption()
+    assert "stands for" not in scene.caption()
 
 
 # -- geometry ----------------------------------------------------------------------------------------------------------
@@ -200,8 +211,9 @@ def test_axial_arrows_are_hollow_and_ringed_polar_ones_filled():
 def test_still_states_unit_scale_bar_and_arrow_scale(ring):
     fig = ring.still()
     words = " | ".join(text.get_text() for ax in fig.axes for text in ax.texts) + fig.axes[1].get_ylabel()
-    assert re.search(r"\d Å", words)
-    assert f"cross term (axial); 1 Å of arrow = {ring.arrow_unit():g} e" in words
+    bar = float(re.search(r"([\d.]+) Å; as an arrow, ", words)[1])
+    assert f"{bar:g} Å; as an arrow, |v| = {bar * ring.arrow_unit():g} e" in words, "one bar for lengths and arrows"
+    assert "cross term (axial)" in words
     assert "attention" in words
     assert details_of(fig)["alt"] == ring.alt_text()
 
@@ -212,7 +224,7 @@ def test_scale_bar_is_as_long_as_it_says(ring):
     molecule, strip = fig.axes[0], fig.axes[-1]
     left, right = strip.transData.transform([(x, 0) for x in strip.lines[0].get_xdata()])[:, 0]
     one = np.diff(molecule.transData.transform([(0, 0), (1, 0)])[:, 0])[0]
-    assert f"{(right - left) / one:g} Å" == strip.texts[0].get_text()
+    assert f"{(right - left) / one:g} Å" == strip.texts[0].get_text().split(";")[0]
 
 
 def test_equal_aspect_and_nearest_drawn_last(ring):

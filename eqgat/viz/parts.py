@@ -117,6 +117,8 @@ class Vectors:
     "mixed" (a sum of both: turns with the molecule, and has no mirror image of its own) as a filled arrow with a ring.
     colour: vermilion for polar, pink for axial and black for mixed ones if left out.
     limit: the most arrows to draw; the longest are kept, and the caption says how many were left out.
+    same_length: draw all of them equally long, for vectors whose lengths differ by orders of magnitude; key and caption
+    then say the true length.
     """
 
     directions: Any
@@ -126,6 +128,7 @@ class Vectors:
     atoms: Any = None
     colour: str = ""
     limit: int = 150
+    same_length: bool = False
 
     def __post_init__(self) -> None:
         own = {"polar": "vermilion", "axial": "pink", "mixed": "black"}
@@ -139,6 +142,17 @@ class Vectors:
         object.__setattr__(self, "directions", directions)
         if self.atoms is not None:
             object.__setattr__(self, "atoms", as_array(self.atoms, f"atoms of {self.label!r}", (len(directions),), int))
+
+    @property
+    def key(self) -> str:
+        """What the arrow key says: label, kind, and the true length where the drawn one does not show it."""
+        most = "" if len(self.directions) == 1 else "up to "
+        length = f", |v| = {most}{self.longest():.2g} {self.unit}".rstrip() if self.same_length else ""
+        return f"{self.label} ({self.kind}){length}"
+
+    def longest(self) -> float:
+        """Length of the longest, in their unit."""
+        return float(np.linalg.norm(self.directions, axis=1).max(initial=0))
 
     def kept(self) -> np.ndarray:
         """Indices of the arrows that are drawn: the longest, without those of length zero."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LONGEST_ARROW = 3.0  # Å, about two bonds: longer ones hide a small molecule
+SAME_LENGTH = 2.5  # Å of arrows that show directions only
 ARROW_SHARE = 0.15  # of the extent of a large one, in which 3 Å could not be seen
 FADED_COLOUR = "#D8D8D8"
 # Van der Waals radii in Å (Bondi 1964); 1.8 for the rest.
@@ -118,20 +120,25 @@ class Scene:
         """Starts [e, 3], ends [e, 3] and colours [e] of the drawn edges, and whether they carry a head."""
         if self.edges is None:
             return np.empty((0, 3)), np.empty((0, 3)), np.empty(0, str), False
-        source, receiver = self.edges.index
+        kept, both = self._kept_edges(), not self._one_way
+        source, receiver = self.edges.index[:, kept]
         start, end = self.positions[source], self.positions[receiver]
-        n = len(self.positions)
-        both = bool(np.isin(source * n + receiver, receiver * n + source).any())
-        kept = self._kept_edges()
         scalars = self.edges.scalars
-        colours = scalars.colours() if scalars is not None else np.full(len(source), self.edges.colour)
+        colours = scalars.colours()[kept] if scalars is not None else np.full(len(source), self.edges.colour)
         # From the surface of one ball (or the middle of the line) to the surface of the other.
         along = end - start
         length = np.linalg.norm(along, axis=1)
         unit = along / np.maximum(length, 1e-9)[:, None]
         start = (start + end) / 2 if both else start + unit * np.minimum(self.radii[source], 0.3 * length)[:, None]
         end = end - unit * np.minimum(self.radii[receiver], 0.3 * length)[:, None]
-        return start[kept], end[kept], colours[kept], not both
+        return start, end, colours, not both
+
+    @cached_property
+    def _one_way(self) -> bool:
+        """Whether no edge is there together with its reverse."""
+        low, high = np.sort(self.edges.index, axis=0)
+        pair = np.sort(2 * (low * len(self.positions) + high) + (self.edges.index[0] == high))  # even: from low to high
+        return not ((np.diff(pair) == 1) & (pair[:-1] % 2 == 0)).any()
 
     def _kept_edges(self) -> np.ndarray:
         source, receiver = self.edges.index
@@ -149,7 +156,7 @@ class Scene:
         """
         if self.arrow_scale is not None:
             return self.arrow_scale
-        longest = max((np.linalg.norm(v.directions, axis=1).max(initial=0) for v in self.vectors), default=0)
+        longest = max((vectors.longest() for vectors in self.vectors if not vectors.same_length), default=0)
         if longest == 0:
             return 1.0
         need = longest / (LONGEST_ARROW * self.arrow_size()) * (1 - 1e-9)
@@ -165,7 +172,22 @@ class Scene:
         """Starts and ends [m, 3] of the arrows that are drawn, in Å."""
         kept = vectors.kept()
         origin = self.positions[kept if vectors.atoms is None else vectors.atoms[kept]]
-        return origin, origin + vectors.directions[kept] / self.arrow_unit()
+        drawn = vectors.directions[kept]
+        if vectors.same_length:
+            length = SAME_LENGTH * self.arrow_size()
+            return origin, origin + length * drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+        return origin, origin + drawn / self.arrow_unit()
+
+    def arrow_words(self, length: float = 1.0) -> str:
+        """What an arrow `length` Å long stands for; empty if no arrow is drawn."""
+        drawn = [vectors for vectors in self.vectors if len(vectors.kept())]
+        if not drawn:
+            return ""
+        if all(vectors.same_length for vectors in drawn):
+            return "directions only"
+        units = {vectors.unit for vectors in drawn if not vectors.same_length}
+        unit = units.pop() if len(units) == 1 else "of the unit of each"
+        return f"|v| = {length * self.arrow_unit():g} {unit}".rstrip()
 
     def page(self, points: np.ndarray) -> np.ndarray:
         """[n, 3] points in Å as the camera sees them: right, up, towards the eye; the origin is the scene's middle."""
@@ -196,20 +218,21 @@ class Scene:
         if self.edges is not None:
             sentences.append(self._edge_sentence())
         sentences += [self._vector_sentence(vectors) for vectors in self.vectors]
-        if any(len(vectors.kept()) for vectors in self.vectors):
-            units = {vectors.unit for vectors in self.vectors}
-            unit = f" {units.pop()}" if len(units) == 1 else " of the unit of each"
-            sentences.append(f"1 Å of arrow stands for {self.arrow_unit():g}{unit}".rstrip())
+        words = self.arrow_words()
+        if words.startswith("|v|"):
+            sentences.append(f"An arrow 1 Å long stands for {words}")
+        elif words:
+            sentences.append(f"All arrows are drawn {SAME_LENGTH * self.arrow_size():.2g} Å long: they show {words}")
         return ". ".join(sentences) + "."
 
     def _edge_sentence(self) -> str:
         total = self.edges.index.shape[1]
-        start, _, _, heads = self.edge_segments()
-        shown = _count(len(start), "edge")
-        if len(start) < total:
+        drawn = min(total, self.edges.limit)
+        shown = _count(drawn, "edge")
+        if drawn < total:
             order = "shortest" if self.edges.scalars is None else "strongest"
-            shown = f"the {len(start):,} {order} of {_count(total, 'edge')}"
-        how = "arrows from neighbour to receiver" if heads else "half-lines, each next to its receiver"
+            shown = f"the {drawn:,} {order} of {_count(total, 'edge')}"
+        how = "arrows from neighbour to receiver" if self._one_way else "half-lines, each next to its receiver"
         sentence = f"Lines: {shown}, drawn as {how}"
         return sentence + (f", coloured by {self.edges.scalars.describe()}" if self.edges.scalars is not None else "")
 
@@ -223,7 +246,7 @@ class Scene:
         shown = _count(kept, "arrow") if kept == nonzero else f"the {kept:,} longest of {_count(nonzero, 'arrow')}"
         left_out = f", {nonzero - kept:,} left out" if kept < nonzero else ""
         unit = f" {vectors.unit}" if vectors.unit else ""
-        return f"Arrows: {vectors.label} ({kind}), {shown}{left_out}, the longest {length.max():.3g}{unit}"
+        return f"Arrows: {vectors.label} ({kind}), {shown}{left_out}, the longest |v| = {length.max():.3g}{unit}"
 
     def alt_text(self) -> str:
         """The caption for somebody who cannot see the picture: it also says how the scene is drawn."""

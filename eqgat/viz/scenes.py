@@ -65,9 +65,8 @@ def neighbourhood_scene(structure: Structure, record: LayerTrace, centre: int, c
     if vector_channel is not None:
         for term, name in TERMS.items():
             mean = getattr(record, term)[incoming, :, vector_channel].mean(dim=0)
-            length = float(mean.norm())
-            vectors.append(Vectors(mean[None] / (length or 1.0), f"{name}; true length {length:.1e}",
-                                   kind=_kind(term, 1), atoms=[0], colour=TERM_COLOURS[term]))
+            vectors.append(Vectors(mean[None], name, kind=_kind(term, 1), atoms=[0], colour=TERM_COLOURS[term],
+                                   same_length=True))
     atoms = local.atoms
     # One label a residue, at its outermost atom: more would lie on top of each other.
     camera = Camera.facing(local.positions)
@@ -76,8 +75,7 @@ def neighbourhood_scene(structure: Structure, record: LayerTrace, centre: int, c
     labels = {row: _atom_label(local, row) for row in [0, *outermost]}
     return Scene.from_structure(
         local, edges=Edges(torch.stack([number, torch.zeros_like(number)]), Scalars(attention, label, limits=limits)),
-        vectors=tuple(vectors), labels=labels, camera=camera,
-        arrow_scale=0.4 if vectors else None, title=title)
+        vectors=tuple(vectors), labels=labels, camera=camera, title=title)
 
 
 def burial_scene(structure: Structure, num_neighbours: Tensor, centre: int, title: str = "") -> Scene:
@@ -174,7 +172,7 @@ def terms_scene(structure: Structure, trace: Sequence[LayerTrace], rows: Sequenc
               for term, (name, vectors, kind) in zip(terms, term_vectors(trace, layer, channel, terms), strict=True)]
     names = {rows.index(int(row)): _atom_label(structure, int(row)) for row in labels}
     scene = Scene.from_structure(local, vectors=tuple(arrows), labels=names, title=title,
-                                 radii=np.full(len(rows), 0.3), camera=camera or Camera.facing(local.positions))
+                                 radii=np.full(len(rows), 0.2), camera=camera or Camera.facing(local.positions))
     return replace(scene, arrow_scale=2 / stretch * scene.arrow_unit())
 
 
@@ -231,7 +229,7 @@ def residue_scene(structure: Structure, values: Any, label: str, unit: str = "",
     return Scene.from_structure(
         structure, representation="cartoon", labels=labels, title=title,
         camera=camera or Camera.facing(structure.positions),
-        atom_scalars=Scalars(means[structure.residue_index], f"{label}, mean of each residue", unit, limits=limits))
+        atom_scalars=Scalars(means[structure.residue_index], f"{label} (mean of a residue)", unit, limits=limits))
 
 
 def _far_apart(positions: np.ndarray, ranked: list[int], count: int) -> list[int]:

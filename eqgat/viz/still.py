@@ -6,22 +6,23 @@ away is drawn first, and paler; colours that stand for numbers are never paled.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from string import ascii_lowercase
 
 import matplotlib as mpl
-import matplotlib.patheffects
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection, LineCollection, PolyCollection
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure, SubFigure
-from scipy.interpolate import CubicSpline
 from scipy.spatial import ConvexHull
 
-from eqgat.viz.parts import Vectors
+from eqgat.viz.backbone import ribbons
+from eqgat.viz.labels import draw_labels
+from eqgat.viz.parts import Scalars, Vectors
 from eqgat.viz.scene import Scene
 from eqgat.viz.style import describe, style
 
@@ -31,8 +32,10 @@ MANY_ATOMS = (
 SLICES = 120  # depth is sorted in this many layers
 FOG = 0.5  # how far the farthest things fade into the page
 BOND_WIDTH = 0.22  # Å
-TUBE_WIDTH = 0.9  # Å
+COIL_WIDTH = 0.55  # Å
 ARROW_WIDTH = 0.12  # Å, in a small scene
+BAR_WIDTH = 1.2  # inches for a colour bar with its numbers and title
+SMALL = 12
 OUTLINE, FADED_OUTLINE = "#222222", "#A8A8A8"
 
 
@@ -72,27 +75,41 @@ def render(scene: Scene, width: float = 6.4, height: float = 4.8) -> Figure:
     """The figure of a scene, `width` by `height` inches, with caption and alternative text attached."""
     with style():
         fig = _empty(width, height)
-        _draw(scene, fig, width, height)
+        _draw(scene, fig, _Layout.of(scene, width, height))
         return describe(fig, scene.caption(), scene.alt_text())
 
 
-def panels(scenes: Sequence[Scene], columns: int = 2, width: float = 7.2, height: float = 3.6) -> Figure:
+def panels(scenes: Sequence[Scene], columns: int = 2, width: float = 7.2, height: float = 3.6,
+           bar_title: str | None = None) -> Figure:
     """Several scenes in one figure, `width` inches wide; `height` of one row. Give each a title.
 
-    The caption joins those of the scenes. Arrows can be compared between panels only where all have one
-    `arrow_scale`, colours where all have the same limits.
+    One Å has the same length in all of them. The caption joins those of the scenes. Arrows can be compared between
+    panels only where all have one `arrow_scale`. With `bar_title`, one colour bar of that title serves all panels;
+    their colours must then have the same map and limits.
 
     Raises:
-        ValueError: no scene.
+        ValueError: no scene; or one colour bar is asked for and the scenes have several.
     """
     if not scenes:
         raise ValueError("panels needs at least one scene")
+    bars = [bar for scene in scenes for bar in scene.colour_bars()]
+    if bar_title is not None and len({(bar.cmap, bar.limits) for bar in bars}) != 1:
+        raise ValueError("one colour bar for all panels needs the same map and limits in all; pass limits=...")
     rows = -(-len(scenes) // columns)
+    right = 0.0 if bar_title is None else BAR_WIDTH
+    each = (width - right) / columns
     with style():
         fig = _empty(width, height * rows)
-        parts = fig.subfigures(rows, columns, squeeze=False).ravel()
-        for part, scene in zip(parts, scenes, strict=False):
-            _draw(scene, part, width / columns, height)
+        whole = fig if not right else fig.subfigures(1, 2, width_ratios=(width - right, right))[0]
+        parts = whole.subfigures(rows, columns, squeeze=False).ravel()
+        layouts = [_Layout.of(scene, each, height, bar_title is None) for scene in scenes]
+        scale = min(layout.scale(scene) for layout, scene in zip(layouts, scenes, strict=True))
+        for part, scene, layout in zip(parts, scenes, layouts, strict=False):
+            _draw(scene, part, layout, scale)
+        if right:
+            length = min(2.8, height * rows - 0.8)
+            place = (width - right, (height * rows - length) / 2, length)
+            _draw_bar(fig, replace(bars[0], label=bar_title, unit=""), place, (width, height * rows))
         lettered = list(zip(ascii_lowercase, scenes, strict=False))
         return describe(fig, " ".join(f"({letter}) {scene.caption()}" for letter, scene in lettered),
                         " ".join(f"({letter}) {scene.alt_text()}" for letter, scene in lettered))
@@ -104,15 +121,38 @@ def _empty(width: float, height: float) -> Figure:
     return fig
 
 
-def _draw(scene: Scene, fig: Figure | SubFigure, width: float, height: float) -> None:
-    """Draw a scene into a figure, or a part of one, of `width` by `height` inches."""
-    bars = scene.colour_bars()
-    keys = [vectors for vectors in scene.vectors if len(vectors.kept())]
-    strip, title = 0.34 + 0.27 * len(keys), 0.34 if scene.title else 0.0
-    right = 1.05 * len(bars)
-    box = (0.05, strip, width - right - 0.1, height - strip - title - 0.05)  # inches: left, bottom, width, height
+@dataclass(frozen=True)
+class _Layout:
+    """Where the parts of a still lie, in inches: the strip below with scale bar and key, the heading, the bars."""
+
+    width: float
+    height: float
+    strip: float
+    box: tuple[float, float, float, float]  # of the molecule: left, bottom, width, height
+    bars: tuple[Scalars, ...]
+
+    @classmethod
+    def of(cls, scene: Scene, width: float, height: float, with_bars: bool = True) -> _Layout:
+        bars = tuple(scene.colour_bars()) if with_bars else ()
+        strip, title = 0.34 + 0.27 * len(_keys(scene)), 0.34 if scene.title else 0.0
+        box = (0.05, strip, width - BAR_WIDTH * len(bars) - 0.1, height - strip - title - 0.05)
+        return cls(width, height, strip, box, bars)
+
+    def scale(self, scene: Scene) -> float:
+        """Inches for an Å with which all of the scene just fits."""
+        low, high = _extent(scene)
+        return min(self.box[2] / (high - low)[0], self.box[3] / (high - low)[1])
+
+
+def _keys(scene: Scene) -> list[Vectors]:
+    return [vectors for vectors in scene.vectors if len(vectors.kept())]
+
+
+def _draw(scene: Scene, fig: Figure | SubFigure, layout: _Layout, scale: float | None = None) -> None:
+    """Draw a scene into a figure, or a part of one; `scale` in inches for an Å, as large as possible if left out."""
+    width, height, box = layout.width, layout.height, layout.box
     ax = fig.add_axes([box[0] / width, box[1] / height, box[2] / width, box[3] / height])
-    canvas = _canvas(scene, ax, box[2], box[3])
+    canvas = _canvas(scene, ax, box[2], box[3], scale or layout.scale(scene))
     if len(scene.positions) > MANY_ATOMS:
         ax.set_rasterization_zorder(999)
     _draw_atoms(scene, canvas)
@@ -120,34 +160,44 @@ def _draw(scene: Scene, fig: Figure | SubFigure, width: float, height: float) ->
     for vectors in scene.vectors:
         start, end = scene.arrows(vectors)
         _draw_arrows(canvas, scene.page(start), scene.page(end), vectors, scene.arrow_size())
-    _draw_labels(scene, canvas)
+    draw_labels(scene, canvas.ax, canvas.points_per_angstrom)
     if scene.title:
         fig.text(0.5, 1 - 0.08 / height, scene.title, ha="center", va="top", fontsize=14 if width > 4.5 else 13)
-    for number, scalars in enumerate(bars):
-        left = width - right + 1.05 * number + 0.08
-        cax = fig.add_axes([left / width, (strip + 0.35) / height, 0.16 / width, (box[3] - 0.7) / height])
-        bar = fig.colorbar(mpl.cm.ScalarMappable(Normalize(*scalars.limits), scalars.cmap), cax=cax)
-        bar.set_label(scalars.title, fontsize=11)
-        bar.ax.tick_params(labelsize=10)
-        bar.locator = mpl.ticker.MaxNLocator(4)
-        bar.update_ticks()
-        bar.outline.set_linewidth(0.6)
-    _draw_strip(scene, fig, canvas, keys, strip, width, height)
+    for number, scalars in enumerate(layout.bars):
+        left = width - BAR_WIDTH * (len(layout.bars) - number)
+        _draw_bar(fig, scalars, (left, layout.strip + 0.35, box[3] - 0.7), (width, height))
+    _draw_strip(scene, fig, canvas, layout)
 
 
-def _canvas(scene: Scene, ax: Axes, width: float, height: float) -> _Canvas:
-    """Axes, `width` by `height` inches, with limits around everything that is drawn."""
+def _draw_bar(fig: Figure | SubFigure, scalars: Scalars, place: tuple[float, float, float],
+              size: tuple[float, float]) -> None:
+    """A colour bar at `place`, its left, bottom and length, in a figure of this `size`, all in inches."""
+    (left, bottom, length), (width, height) = place, size
+    cax = fig.add_axes([(left + 0.08) / width, bottom / height, 0.16 / width, length / height])
+    bar = fig.colorbar(mpl.cm.ScalarMappable(Normalize(*scalars.limits), scalars.cmap), cax=cax)
+    bar.set_label(textwrap.fill(scalars.title, max(12, int(length * 72 / (0.56 * SMALL)))), fontsize=SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
+    bar.locator = mpl.ticker.MaxNLocator(4)
+    bar.update_ticks()
+    bar.outline.set_linewidth(0.6)
+
+
+def _extent(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest page coordinates [3] of everything that is drawn, in Å."""
     page = scene.page(scene.positions)
     ends = [scene.page(scene.arrows(vectors)[1]) for vectors in scene.vectors]
     pad = scene.radii[:, None] + 0.25
     everything = np.concatenate([page - pad, page + pad, *[end - 0.3 for end in ends], *[end + 0.3 for end in ends]])
-    low, high = everything.min(axis=0), everything.max(axis=0)
-    per_angstrom = min(width / (high - low)[0], height / (high - low)[1])
-    middle = (low + high) / 2
-    ax.set_xlim(middle[0] - width / per_angstrom / 2, middle[0] + width / per_angstrom / 2)
-    ax.set_ylim(middle[1] - height / per_angstrom / 2, middle[1] + height / per_angstrom / 2)
+    return everything.min(axis=0), everything.max(axis=0)
+
+
+def _canvas(scene: Scene, ax: Axes, width: float, height: float, scale: float) -> _Canvas:
+    """Axes of `width` by `height` inches, `scale` of them for an Å, with the scene in the middle."""
+    depth, (low, high) = scene.page(scene.positions)[:, 2], _extent(scene)
+    middle, half = (low + high) / 2, np.array([width, height]) / (2 * scale)
+    ax.set(xlim=(middle[0] - half[0], middle[0] + half[0]), ylim=(middle[1] - half[1], middle[1] + half[1]))
     ax.set_axis_off()
-    return _Canvas(ax, 72 * per_angstrom, near=page[:, 2].max(), far=page[:, 2].min())
+    return _Canvas(ax, 72 * scale, near=depth.max(), far=depth.min())
 
 
 def _draw_atoms(scene: Scene, canvas: _Canvas) -> None:
@@ -155,7 +205,7 @@ def _draw_atoms(scene: Scene, canvas: _Canvas) -> None:
     shown = np.ones(len(page), bool)
     if scene.representation == "cartoon":
         shown = scene.structure.atoms["hetero"].astype(str).str.startswith("H").to_numpy()
-        _draw_tubes(scene, canvas, page, colours)
+        _draw_ribbons(scene, canvas, colours)
     exact = scene.atom_scalars is not None
     outlines = np.where(scene.faded, FADED_OUTLINE, OUTLINE)
     bonds = scene.bonds[shown[scene.bonds].all(axis=1)]
@@ -197,35 +247,27 @@ def _draw_atoms(scene: Scene, canvas: _Canvas) -> None:
         )
 
 
-def _draw_tubes(scene: Scene, canvas: _Canvas, page: np.ndarray, colours: np.ndarray) -> None:
-    """The backbone as a smooth tube through the C-alpha (or phosphorus) atoms of each chain."""
-    atoms = scene.structure.atoms
-    trace = np.flatnonzero(
-        atoms["name"].isin(["CA", "P"]).to_numpy() & ~atoms["hetero"].astype(str).str.startswith("H").to_numpy()
-    )
-    if len(trace) < 2:
-        return
-    chain = atoms["chain"].astype(str).to_numpy()[trace]
-    step = np.linalg.norm(np.diff(scene.positions[trace], axis=0), axis=1)
-    limit = np.where(atoms["name"].to_numpy()[trace][1:] == "P", 8.0, 4.3)  # Å between neighbours in a chain
-    breaks = np.flatnonzero((chain[1:] != chain[:-1]) | (step > limit)) + 1
-    starts, ends, tints = [], [], []
-    for piece in np.split(trace, breaks):
-        if len(piece) < 2:
+def _draw_ribbons(scene: Scene, canvas: _Canvas, colours: np.ndarray) -> None:
+    """The backbone of each chain: a tube where it is a coil, a broad band in a helix, a flat arrow in a strand."""
+    exact, thin = scene.atom_scalars is not None, max(COIL_WIDTH * canvas.points_per_angstrom, 1.2)
+    for ribbon in ribbons(scene.structure):
+        centre, half = scene.page(ribbon.centre), ribbon.half @ scene.camera.rotation().T
+        start, end = centre[:-1], centre[1:]
+        z, tint = (start[:, 2] + end[:, 2]) / 2, colours[ribbon.atom[:-1]]
+        rgb = np.array([to_rgb(c) for c in tint]) if exact else canvas.fog(tint, z)
+        outline = canvas.fog(np.full(len(z), OUTLINE), z)
+        canvas.lines(start, end, outline, thin + 1.2, 0.0, capstyle="butt")
+        canvas.lines(start, end, rgb, thin, 0.1, capstyle="round")
+        wide = np.flatnonzero((np.abs(half[:-1]) + np.abs(half[1:])).sum(axis=1) > 0)
+        if not len(wide):
             continue
-        curve = CubicSpline(np.arange(len(piece)), page[piece])(
-            np.linspace(0, len(piece) - 1, 8 * (len(piece) - 1) + 1)
-        )
-        nearest = np.rint((np.arange(len(curve) - 1) + 0.5) / 8).astype(int)
-        starts.append(curve[:-1])
-        ends.append(curve[1:])
-        tints.append(colours[piece][np.minimum(nearest, len(piece) - 1)])
-    start, end, tint = np.concatenate(starts), np.concatenate(ends), np.concatenate(tints)
-    z = (start[:, 2] + end[:, 2]) / 2
-    rgb = np.array([to_rgb(c) for c in tint]) if scene.atom_scalars is not None else canvas.fog(tint, z)
-    width = max(TUBE_WIDTH * canvas.points_per_angstrom, 1.5)
-    canvas.lines(start, end, canvas.fog(np.full(len(start), OUTLINE), z), width + 1.2, 0.0, capstyle="butt")
-    canvas.lines(start, end, rgb, width, 0.1, capstyle="round")
+        corners = np.stack([start - half[:-1], start + half[:-1], end + half[1:], end - half[1:]], axis=1)
+        for layer, index in canvas.slices(z[wide]):
+            piece = wide[index]
+            canvas.ax.add_collection(PolyCollection(corners[piece, :, :2], facecolors=rgb[piece], edgecolors=rgb[piece],
+                                                    linewidths=0.4, zorder=10 + layer + 0.15))
+        for first, second in ((0, 3), (1, 2)):
+            canvas.lines(corners[wide, first], corners[wide, second], outline[wide], 0.8, 0.16, capstyle="round")
 
 
 def _draw_edges(scene: Scene, canvas: _Canvas) -> None:
@@ -309,40 +351,23 @@ def _circles(centre: np.ndarray, axis: np.ndarray, radius: np.ndarray, corners: 
     return centre[:, None] + radius * (np.cos(angle) * first[:, None] + np.sin(angle) * second[:, None])
 
 
-def _draw_labels(scene: Scene, canvas: _Canvas) -> None:
-    page = scene.page(scene.positions)
-    for atom, text in scene.labels.items():
-        gap = 0.75 * scene.radii[atom] * canvas.points_per_angstrom + 1
-        # 6.5 points a letter: where the text would run over the right edge, it goes to the left of its atom.
-        room = (canvas.ax.get_xlim()[1] - page[atom, 0]) * canvas.points_per_angstrom
-        side, align = (1, "left") if room > gap + 6.5 * len(text) else (-1, "right")
-        label = canvas.ax.annotate(text, page[atom, :2], (side * gap, gap), textcoords="offset points", ha=align)
-        label.set_fontsize(11)
-        label.set(zorder=1000, path_effects=[mpl.patheffects.withStroke(linewidth=2.5, foreground="white")])
-
-
-def _draw_strip(
-    scene: Scene,
-    fig: Figure | SubFigure,
-    canvas: _Canvas,
-    keys: list[Vectors],
-    strip: float,
-    width: float,
-    height: float,
-) -> None:
-    """Below the molecule: the scale bar, then one arrow of each kind with its name and scale."""
-    ax = fig.add_axes([0, 0, 1, strip / height])
+def _draw_strip(scene: Scene, fig: Figure | SubFigure, canvas: _Canvas, layout: _Layout) -> None:
+    """Below the molecule: the scale bar and what the length of an arrow means, then an arrow of each kind."""
+    ax = fig.add_axes([0, 0, 1, layout.strip / layout.height])
     unit = 4.0  # an inch of the key counts as 4 Å, so that its arrows are drawn at a readable size in every scene
-    ax.set(xlim=(0, width * unit), ylim=(0, strip * unit))
+    ax.set(xlim=(0, layout.width * unit), ylim=(0, layout.strip * unit))
     ax.set_axis_off()
     per_inch = 72 / canvas.points_per_angstrom  # Å of the scene
-    bar = next((step for step in (50, 20, 10, 5, 2, 1, 0.5, 0.2) if step <= 0.25 * width * per_inch), 0.1)
-    y, left, end = (strip - 0.17) * unit, 0.15 * unit, (0.15 + bar / per_inch) * unit
+    bar = next((step for step in (50, 20, 10, 5, 2, 1, 0.5, 0.2) if step <= 0.25 * layout.width * per_inch), 0.1)
+    y, left, end = (layout.strip - 0.17) * unit, 0.15 * unit, (0.15 + bar / per_inch) * unit
     ax.plot([left, end], [y, y], color="black", lw=2.5, solid_capstyle="butt")
-    ax.text(end + 0.1 * unit, y, f"{bar:g} Å", va="center", fontsize=11)
+    words = scene.arrow_words(bar)
+    if words:
+        words = f"; as an arrow, {words}" if words.startswith("|v|") else f"; arrows: {words}"
+    words = f"{bar:g} Å{words}"
+    ax.text(end + 0.1 * unit, y, words, va="center", fontsize=SMALL)
     key = _Canvas(ax, 72 / unit, near=1.0, far=0.0)
-    for vectors in keys:
+    for vectors in _keys(scene):
         y -= 0.27 * unit
         _draw_arrows(key, np.array([[left, y, 0.0]]), np.array([[left + 0.5 * unit, y, 0.0]]), vectors)
-        text = f"{vectors.label} ({vectors.kind}); 1 Å of arrow = {scene.arrow_unit():g} {vectors.unit}".rstrip()
-        ax.text(left + 0.6 * unit, y, text, va="center", fontsize=11)
+        ax.text(left + 0.6 * unit, y, vectors.key, va="center", fontsize=SMALL)

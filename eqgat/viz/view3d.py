@@ -21,7 +21,8 @@ from matplotlib.colors import to_hex
 from scipy.spatial.transform import Rotation
 
 from eqgat.viz import scripts
-from eqgat.viz.parts import Scalars
+from eqgat.viz.backbone import secondary_structure
+from eqgat.viz.parts import Scalars, Vectors
 from eqgat.viz.scene import Scene
 from eqgat.viz.style import use_style
 
@@ -78,6 +79,7 @@ class View(py3Dmol.view):
     def __init__(self, width: int, height: int, alt: str, legend: str = "") -> None:
         super().__init__(width=width, height=height, js=ADDRESS)
         self.startjs = self.startjs[self.startjs.index("<script>") :]  # py3Dmol's box is empty until it is drawn
+        self.startjs = self.startjs.replace('{backgroundColor:', '{antialias: eqgatSmooth(), backgroundColor:')
         self.size, self.alt, self.legend = (width, height), alt, legend
 
     def to_html(self) -> str:
@@ -110,7 +112,11 @@ class View(py3Dmol.view):
 
 def render(scene: Scene, width: int = 640, height: int = 440) -> View:
     """The view of a scene; `width` and `height` in pixels."""
-    view = View(width, height, scene.alt_text(), "".join(_colour_bar(bar) for bar in scene.colour_bars()))
+    legend = "".join([*(_arrow_key(vectors) for vectors in scene.vectors if len(vectors.kept())),
+                      *(_colour_bar(bar) for bar in scene.colour_bars())])
+    if scene.arrow_words():
+        legend += f"<div>length of an arrow of 1 Å: {html.escape(scene.arrow_words())}</div>"
+    view = View(width, height, scene.alt_text(), legend)
     # JSON may hold "</script>" in a label, which would end the script.
     data = json.dumps(_data(scene, width, height), ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
     view.startjs += f"{DRAW.read_text(encoding='utf-8')}\neqgatDraw(viewer_UNIQUEID, {data});\n"
@@ -159,7 +165,8 @@ def _data(scene: Scene, width: int = 640, height: int = 440) -> dict[str, Any]:
         "quaternion": Rotation.from_matrix(scene.camera.rotation()).as_quat().round(5).tolist(),
     }
     if scene.representation == "cartoon":
-        return {**data, "pdb": scene.structure.to_pdb()}
+        kind = secondary_structure(scene.structure)[scene.structure.residue_index]
+        return {**data, "pdb": scene.structure.to_pdb(), "secondary": "".join(kind)}
     molecule = {
         "elements": list(scene.elements),
         "positions": _flat(scene.positions),
@@ -192,3 +199,10 @@ def _colour_bar(scalars: Scalars) -> str:
     look = f"display:inline-block;width:12em;height:0.9em;background:linear-gradient(to right, {stops})"
     bar = f'<span style="{look}"></span>'
     return f"<div>{html.escape(scalars.title)}: {low} {bar} {high}</div>"
+
+
+def _arrow_key(vectors: Vectors) -> str:
+    """An arrow of the colour and kind of the vectors, and what the still's key says of them."""
+    arrow = {"polar": "➞", "axial": "⇨", "mixed": "➲"}[vectors.kind]
+    look = f"color:{to_hex(vectors.colour)};font-weight:bold"
+    return f'<div><span style="{look}">{arrow}</span> {html.escape(vectors.key)}</div>'

@@ -12,11 +12,14 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib
+import multiprocessing
+import os
 import pkgutil
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,32 +95,88 @@ def load_all() -> dict[str, FigureEntry]:
     return dict(sorted(REGISTRY.items(), key=lambda item: (item[1].notebook, item[0])))
 
 
-def build(outdir: str | Path = "figures", names: Iterable[str] | None = None) -> list[Path]:
+def build(outdir: str | Path = "figures", names: Iterable[str] | None = None, workers: int = 1) -> list[Path]:
     """Draw figures into `outdir` as PNG and SVG; print each one's time. Without names: all, and the README too.
 
-    Returns the written paths.
+    `workers`: processes, each with one thread. The figures of a notebook share data, so one process draws them all.
+    The files do not depend on the number of workers, nor on which figures are drawn beside them. Returns their paths.
 
     Raises:
-        ValueError: if a name is not registered; the message lists those that are.
+        ValueError: if a name is not registered; the message lists those that are. Or if there is no worker.
     """
     entries = load_all()
     wanted = list(entries) if names is None else list(names)
     unknown = [name for name in wanted if name not in entries]
     if unknown:
         raise ValueError(f"no figure named {', '.join(unknown)}; there are: {', '.join(entries)}")
+    if workers < 1:
+        raise ValueError(f"workers must be 1 or more; got {workers}")
     outdir = Path(outdir)
-    written, rows = [], []
-    for count, name in enumerate(wanted, 1):
-        start = time.perf_counter()
-        fig = entries[name].draw()
-        written += save(fig, outdir / name)
-        rows.append((entries[name], details_of(fig)))
-        print(f"[{count}/{len(wanted)}] {name}: {time.perf_counter() - start:.1f} s", flush=True)
+    groups: dict[str, list[str]] = {}
+    for name in wanted:
+        groups.setdefault(entries[name].notebook, []).append(name)
+    largest_first = sorted(groups.values(), key=len, reverse=True)
+    made: dict[str, tuple[list[Path], dict[str, str]]] = {}
+    if min(workers, len(groups)) < 2:
+        drawn: Iterable[list] = ([_drawn(name, outdir)] for name in wanted)
+    else:
+        drawn = _drawn_by(min(workers, len(groups)), [(group, sorted({entries[name].draw.__module__ for name in group}))
+                                                      for group in largest_first], outdir)
+    for batch in drawn:
+        for name, paths, details, seconds in batch:
+            made[name] = paths, details
+            print(f"[{len(made)}/{len(wanted)}] {name}: {seconds:.1f} s", flush=True)
+    written = [path for name in wanted for path in made[name][0]]
     if names is None:
         path = outdir / README
-        path.write_text(readme(rows), encoding="utf-8")
+        path.write_text(readme([(entries[name], made[name][1]) for name in wanted]), encoding="utf-8")
         written.append(path)
     return written
+
+
+def _drawn(name: str, outdir: Path) -> tuple[str, list[Path], dict[str, str], float]:
+    """Draw one figure and save it, on one thread and with a seed of its own, so that nothing else has a say in it."""
+    import torch
+
+    start, threads = time.perf_counter(), torch.get_num_threads()
+    torch.set_num_threads(1)  # sums depend on how they are split
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            fig = REGISTRY[name].draw()
+        return name, save(fig, outdir / name), details_of(fig), time.perf_counter() - start
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _drawn_by(workers: int, groups: list[tuple[list[str], list[str]]], outdir: Path) -> Iterator[list]:
+    """The same for groups of figures and their modules, each in one of several processes; results as they come."""
+    # Spawned, not forked: threads of torch do not survive a fork. Workers read the number of threads when they start.
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+            tasks = [pool.submit(_draw_group, names, modules, outdir) for names, modules in groups]
+            try:
+                for task in as_completed(tasks):
+                    yield task.result()
+            except BaseException:  # a figure failed, or somebody pressed Ctrl-C
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
+def _draw_group(names: list[str], modules: list[str],
+                outdir: Path) -> list[tuple[str, list[Path], dict[str, str], float]]:
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    for module in modules:
+        importlib.import_module(module)
+    return [_drawn(name, outdir) for name in names]
 
 
 def readme(rows: list[tuple[FigureEntry, dict[str, str]]]) -> str:
@@ -142,10 +201,12 @@ def readme(rows: list[tuple[FigureEntry, dict[str, str]]]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line of `python -m eqgat figures [--out DIR] [--list] [NAMES]`; returns the exit status."""
+    """Command line of `python -m eqgat figures [--out DIR] [--workers N] [--list] [NAMES]`; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m eqgat figures", description="Draw the suite's figures.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="figures to draw (default: all, and their README)")
     parser.add_argument("--out", default="figures", metavar="DIR", help="folder to write into (default: figures)")
+    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), metavar="N",
+                        help="processes that draw at the same time (default: 2, or 1 on a single core)")
     parser.add_argument("--list", action="store_true", help="only list the figures")
     options = parser.parse_args(argv)
     if options.list:
@@ -156,7 +217,7 @@ def main(argv: list[str] | None = None) -> int:
 
     mpl.use("agg")
     try:
-        build(options.out, options.names or None)
+        build(options.out, options.names or None, options.workers)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2

@@ -80,7 +80,7 @@ def basis_at_the_cutoff() -> Figure:
         ax.text(CUTOFF + 0.04, 0.115, "cutoff", color=COLOURS["grey"], fontsize=12)
         ax.set(title=title, xlabel="distance d (Å)", xticks=[3.6, 4.0, 4.5])
     axes[0].set_ylabel("Å$^{-3/2}$")
-    axes[1].legend(loc="lower right")
+    axes[1].legend(loc="lower left")
     return describe(fig, "Without the envelope each function arrives at the cutoff with a slope and stops in a kink; "
                          "with it, each lies flat on the axis before the edge disappears.")
 

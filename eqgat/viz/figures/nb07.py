@@ -231,7 +231,7 @@ def learned_or_built() -> Figure:
 
 
 @torch.enable_grad()
-def _train_on_triangles(turned: bool, steps: int = 3000) -> tuple[list[int], list[float]]:
+def _train_on_triangles(turned: bool, steps: int = 1000) -> tuple[list[int], list[float]]:
     """Train a network on 9 coordinates to give the perimeter; mean |f(Rx) - f(x)| on 512 triangles as it learns."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(9, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1))

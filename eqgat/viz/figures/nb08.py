@@ -165,7 +165,7 @@ def channel_head_mean(channel: int | None = None) -> Figure:
     near = [f"{step:d} " for step in (residue - 1, residue + 1)]
     scenes[0] = replace(scenes[0], labels={row: label for row, label in scenes[0].labels.items()
                                            if not any(number in label for number in near)})
-    return still.panels(scenes, columns=2, width=9.6, height=4.0)
+    return still.panels(scenes, columns=2, width=7.2, height=3.1, bar_title="α (equal shares)")
 
 
 @figure(name="attention-whole-protein", notebook="08", data=DATA, profile=TRAINED)
@@ -174,7 +174,7 @@ def before_and_after(layer: int = 3, limit: float = 1.5) -> Figure:
     shown = seen("5pti")
     scenes = [attention_scene(shown.structure, trace[layer - 1], num_edges=0, num_labels=0, limit=limit, title=title)
               for trace, title in ((shown.before, "before training"), (shown.after, "after training"))]
-    return still.panels(scenes, columns=2, width=9.6, height=3.6)
+    return still.panels(scenes, columns=2, width=7.2, height=3.0, bar_title="log₂ (received / equal share)")
 
 
 def flat_camera(structure: Structure, rows: list[int], across: float = 0.0, up: float = 1.2) -> Camera:
@@ -185,12 +185,11 @@ def flat_camera(structure: Structure, rows: list[int], across: float = 0.0, up: 
 
 def term_panels(structure: Structure, trace: list[LayerTrace], rows: list[int], channel: int, camera: Camera) -> Figure:
     """The three terms of the second layer at a flat group, and their sum; each panel has a scale of its own."""
-    titles = {"v_direction": f"directions, channel {channel}", "v_mix": f"mixing, channel {channel}",
-              "v_cross": f"cross products, channel {channel}", "sum": f"sum of the three, channel {channel}"}
-    scenes = [terms_scene(structure, trace, rows, channel=channel, terms=(term,), title=title, camera=camera,
-                          stretch=2 if term == "v_cross" else 1)
-              for term, title in titles.items()]
-    return still.panels(scenes, columns=2, width=9.6, height=3.4)
+    names = {"v_direction": "directions", "v_mix": "mixing", "v_cross": "cross products", "sum": "sum of the three"}
+    scenes = [terms_scene(structure, trace, rows, channel=channel, terms=(term,), camera=camera,
+                          title=f"{name}, channel {channel}", stretch=2 if term == "v_cross" else 1)
+              for term, name in names.items()]
+    return still.panels(scenes, columns=2, width=7.2, height=3.0)
 
 
 @figure(name="vector-terms-at-a-ring", notebook="08", data=DATA, profile=TRAINED)
@@ -300,6 +299,12 @@ def axial_share_by_layer() -> Figure:
     return describe(fig, caption, caption)
 
 
+def _core(structure: Structure) -> np.ndarray:
+    """[N] whether an atom is an alpha carbon of the part of adenylate kinase that does not move."""
+    atoms = structure.atoms
+    return (adk_domain(atoms["residue"].to_numpy()) == "core") & (atoms["name"] == "CA").to_numpy()
+
+
 @cache
 def enzyme() -> pd.DataFrame:
     """Adenylate kinase, open against closed: one row an atom with its displacement (Å) and both changes in layer 2.
@@ -309,8 +314,7 @@ def enzyme() -> pd.DataFrame:
     opened, closed = seen("adk_open"), seen("adk_closed")
     atoms = opened.structure.atoms
     domain = adk_domain(atoms["residue"].to_numpy())
-    _, moved = displacement(opened.structure, closed.structure,
-                            (domain == "core") & (atoms["name"] == "CA").to_numpy())
+    _, moved = displacement(opened.structure, closed.structure, _core(opened.structure))
     neighbours, attention = neighbourhood_change(opened.after[1], closed.after[1])
     pairs = [{(j, i) for j, i in zip(record.edges.source.tolist(), record.edges.receiver.tolist(), strict=True)
               if domain[i] != domain[j]} for record in (opened.after[1], closed.after[1])]
@@ -333,15 +337,17 @@ def noise_floor() -> float:
 @figure(name="enzyme-moved-and-changed", notebook="08", data="embedded structures adk_open and adk_closed; the trained "
         "model", profile=TRAINED)
 def enzyme_panels() -> Figure:
-    """How far each residue of adenylate kinase moves when it closes, and how much of its attention moves on."""
-    table, structure = enzyme(), seen("adk_open").structure
-    camera = Camera.facing(structure.positions)
+    """Adenylate kinase open, with how far each residue moves, and closed, with how much of its attention moves on."""
+    table, opened = enzyme(), seen("adk_open").structure
+    closed, _ = displacement(opened, seen("adk_closed").structure, _core(opened))
+    camera = Camera.facing(opened.positions)
     scenes = [
-        residue_scene(structure, table["moved"], "displacement", "Å", camera=camera, title="how far it moves"),
-        residue_scene(structure, table["attention"], "attention that moves on", camera=camera, num_labels=4,
-                      title="how much its attention changes"),
+        residue_scene(opened, table["moved"], "displacement", "Å", camera=camera,
+                      title="open: how far each residue moves"),
+        residue_scene(closed, table["attention"], "attention that moves on", camera=camera, num_labels=4,
+                      title="closed: how much attention moves on"),
     ]
-    return still.panels(scenes, columns=2, width=10.4, height=4.6)
+    return still.panels(scenes, columns=1, width=7.2, height=3.6)
 
 
 @figure(name="enzyme-by-residue", notebook="08", data="embedded structures adk_open and adk_closed; the trained model",
@@ -390,7 +396,7 @@ def turned_scene(angle: float = 0.0, term: str = "v_direction") -> Scene:
 def turning_along(angle: float = 70) -> Figure:
     """Two terms at a ring, as the protein lies in its file and turned by ``angle`` degrees."""
     scenes = [turned_scene(turn, term) for term in ("v_direction", "v_cross") for turn in (0, angle)]
-    return still.panels(scenes, columns=2, width=9.6, height=3.6)
+    return still.panels(scenes, columns=2, width=7.2, height=3.0)
 
 
 @cache

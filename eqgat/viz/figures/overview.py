@@ -81,7 +81,7 @@ def neighbourhood(cutoff: float = 4.5) -> Figure:
 
 
 class _Diagram:
-    """Boxes with names, and arrows between them, in units of about half an inch."""
+    """Boxes with names, and arrows between them; the width is 20 units."""
 
     def __init__(self, width: float, height: float) -> None:
         self.fig, self.ax = plt.subplots(figsize=(width, height), layout="none")
@@ -94,7 +94,7 @@ class _Diagram:
         shape = {"map": "square,pad=0.35", "sum": "circle,pad=0.15"}.get(kind, "round,pad=0.3,rounding_size=0.4")
         patch = {"boxstyle": shape, "facecolor": FILL[kind], "edgecolor": "#333333", "linewidth": 1.2}
         self.boxes[name] = self.ax.annotate(
-            text, (x, y), ha="center", va="center", fontsize=14, bbox=patch, zorder=3, annotation_clip=False
+            text, (x, y), ha="center", va="center", fontsize=12.5, bbox=patch, zorder=3, annotation_clip=False
         )
 
     def link(self, start: str, end: str, bend: str = "arc3") -> None:
@@ -114,7 +114,7 @@ class _Diagram:
     def frame(self, x: float, y: float, width: float, height: float, title: str) -> None:
         look = {"facecolor": "#F7F7F7", "edgecolor": "#BBBBBB", "linewidth": 1}
         self.ax.add_patch(Rectangle((x, y), width, height, zorder=0, **look))
-        self.ax.text(x + 0.2, y + height - 0.22, title, va="top", fontsize=15, fontweight="bold")
+        self.ax.text(x + 0.2, y + height - 0.22, title, va="top", fontsize=13, fontweight="bold")
 
 
 @figure(
@@ -131,65 +131,63 @@ class _Diagram:
     ),
 )
 def message_and_update() -> Figure:
-    """Fig. 1b: the message function (left) and the update function (right) of one layer."""
-    d = _Diagram(12.8, 8.6)
-    d.frame(0.15, 0.15, 12.9, 13.1, "Message from j to i")
-    d.frame(13.25, 0.15, 6.6, 13.1, "Update of i")
+    """Fig. 1b: the message function (above) and the update function (below) of one layer."""
+    d = _Diagram(6.8, 8.0)
+    d.frame(0.15, 8.35, 19.7, 15.0, "Message from j to i")
+    d.frame(0.15, 0.15, 19.7, 7.9, "Update of i")
 
-    d.box("si", 1.6, 11.9, "$s_i$", "scalar")
-    d.box("sj", 2.8, 11.9, "$s_j$", "scalar")
-    d.box("d", 4.9, 11.9, "$d_{ji}$", "scalar")
-    d.box("rbf", 4.9, 10.8, r"$\kappa(d_{ji})\,G_d(d_{ji})$", "map")
-    d.box("cat", 2.8, 9.7, r"$e_{ji} = [\,s_i\,\Vert\,s_j\,\Vert\,\kappa G_d\,]$", "scalar")
-    d.box("mlp", 2.8, 8.6, "MLP: linear, SiLU, linear", "map")
-    d.box("a", 2.0, 7.2, "$a_{ji}$", "scalar")
-    d.box("b0", 4.2, 7.2, "$b_{ji,0}$", "scalar")
-    d.box("b1", 7.0, 7.2, "$b_{ji,1}$", "scalar")
-    d.box("b2", 9.8, 7.2, "$b_{ji,2}$", "scalar")
+    d.box("si", 1.6, 21.4, "$s_i$", "scalar")
+    d.box("sj", 3.9, 21.4, "$s_j$", "scalar")
+    d.box("d", 8.3, 21.4, "$d_{ji}$", "scalar")
+    d.box("rbf", 8.3, 20.0, r"$\kappa(d_{ji})\,G_d(d_{ji})$", "map")
+    d.box("cat", 4.3, 18.6, r"$e_{ji} = [\,s_i\,\Vert\,s_j\,\Vert\,\kappa G_d\,]$", "scalar")
+    d.box("mlp", 4.3, 17.2, "MLP: linear, SiLU, linear", "map")
+    d.box("a", 2.9, 15.6, "$a_{ji}$", "scalar")
+    for number, x in enumerate((7.6, 11.8, 16.0)):
+        d.box(f"b{number}", x, 15.6, f"$b_{{ji,{number}}}$", "scalar")
     d.links("si cat; sj cat; d rbf cat mlp")
     for name in ("a", "b0", "b1", "b2"):
         d.link("mlp", name)
 
-    d.box("soft", 2.0, 6.0, r"softmax over $\mathcal{N}(i)$", "map")
-    d.box("alpha", 1.3, 4.9, r"$\alpha_{ji}$", "scalar")
-    d.box("sj2", 2.9, 4.9, "$W_s s_j$", "scalar")
-    d.box("dot", 2.1, 3.7, r"$\odot$", "sum")
-    d.box("sum_s", 2.1, 2.4, r"sum over $\mathcal{N}(i)$", "map")
-    d.box("ms", 2.1, 0.95, "$m_{i,s}$", "scalar")
+    d.box("soft", 2.9, 14.2, r"softmax over $\mathcal{N}(i)$", "map")
+    d.box("alpha", 1.6, 12.9, r"$\alpha_{ji}$", "scalar")
+    d.box("sj2", 4.3, 12.9, "$W_s s_j$", "scalar")
+    d.box("dot", 2.9, 11.7, r"$\odot$", "sum")
+    d.box("sum_s", 2.9, 10.45, r"sum over $\mathcal{N}(i)$", "map")
+    d.box("ms", 2.9, 9.15, "$m_{i,s}$", "scalar")
     d.links("a soft alpha dot; sj2 dot sum_s ms")
 
-    d.box("p", 5.6, 6.1, "$p_{ji,n}$", "vector")
-    d.box("vj", 8.4, 6.1, "$v_j W_v$", "vector")
-    d.box("vv", 11.4, 6.1, r"$v_i \times v_j$", "vector")
-    for number, (x, sign) in enumerate(((4.9, r"$\otimes$"), (7.7, r"$\odot$"), (10.6, r"$\odot$"))):
-        d.box(f"o{number}", x, 4.9, sign, "sum")
-        d.box(f"v{number}", x, 3.7, f"$v_{{ji,{number}}}$", "vector")
-        d.links(f"b{number} o{number} v{number}")
-    d.links("p o0; vj o1; vv o2")
-    d.box("mean", 7.7, 2.4, r"mean over $\mathcal{N}(i)$ of $v_{ji,0}+v_{ji,1}+v_{ji,2}$", "map")
-    d.box("mv", 7.7, 0.95, "$m_{i,v}$", "vector")
+    signs = (r"$\otimes$", r"$\odot$", r"$\odot$")
+    for number, (x, sign, text) in enumerate(zip((7.6, 11.8, 16.0), signs, ("$p_{ji,n}$", "$v_j W_v$",
+                                                                           r"$v_i \times v_j$"), strict=True)):
+        d.box(f"in{number}", x + 2.1, 14.2, text, "vector")
+        d.box(f"o{number}", x, 13.2, sign, "sum")
+        d.box(f"v{number}", x, 11.9, f"$v_{{ji,{number}}}$", "vector")
+        d.links(f"b{number} o{number} v{number}; in{number} o{number}")
+    d.box("mean", 11.8, 10.45, r"mean over $\mathcal{N}(i)$ of $v_{ji,0}+v_{ji,1}+v_{ji,2}$", "map")
+    d.box("mv", 11.8, 9.15, "$m_{i,v}$", "vector")
     d.links("v0 mean; v1 mean; v2 mean; mean mv")
 
-    d.box("key0", 8.2, 12.0, "invariant scalars", "scalar")
-    d.box("key1", 10.95, 12.0, "vectors", "vector")
-    d.box("key2", 9.2, 11.1, "maps and operations", "map")
+    d.box("key0", 16.4, 22.4, "invariant scalars", "scalar")
+    d.box("key1", 16.4, 20.9, "vectors", "vector")
+    d.box("key2", 16.4, 19.4, "maps, operations", "map")
 
-    d.box("s", 14.9, 11.6, r"$\tilde s_i = s_i + m_{i,s}$", "scalar")
-    d.box("v", 18.2, 11.6, r"$\tilde v_i = v_i + m_{i,v}$", "vector")
-    d.box("w0", 18.2, 10.2, "$W_0$", "map")
-    d.box("u", 17.3, 8.9, "$u$", "vector")
-    d.box("w", 19.1, 8.9, "$w$", "vector")
-    d.box("n", 17.3, 7.7, r"$\Vert u\Vert$", "scalar")
-    d.box("cat2", 15.2, 6.6, r"$[\,\tilde s_i\,\Vert\,\Vert u\Vert\,]$", "scalar")
-    d.box("mlp2", 15.2, 5.4, "linear, SiLU, linear", "map")
-    d.box("ds", 14.2, 4.0, r"$\Delta s$", "scalar")
-    d.box("g", 16.6, 4.0, "$g$", "scalar")
-    d.box("gate", 18.2, 4.0, r"$\odot$", "sum")
-    d.box("w1", 18.2, 3.0, "$W_1$", "map")
-    d.box("dv", 18.2, 2.0, r"$\Delta v$", "vector")
-    d.box("s_new", 14.9, 0.95, r"$s_i^{(l+1)} = \tilde s_i + \Delta s$", "scalar")
-    d.box("v_new", 18.2, 0.95, r"$v_i^{(l+1)} = \tilde v_i + \Delta v$", "vector")
-    d.links("v w0 u n cat2 mlp2 ds s_new; w0 w gate; s cat2; mlp2 g gate w1 dv v_new")
+    d.box("s", 3.1, 6.3, r"$\tilde s_i = s_i + m_{i,s}$", "scalar")
+    d.box("cat2", 8.6, 6.3, r"$[\,\tilde s_i\,\Vert\,\Vert u\Vert\,]$", "scalar")
+    d.box("mlp2", 13.7, 6.3, "linear, SiLU, linear", "map")
+    d.box("ds", 18.4, 6.3, r"$\Delta s$", "scalar")
+    d.box("n", 8.6, 4.9, r"$\Vert u\Vert$", "scalar")
+    d.box("g", 12.6, 4.9, "$g$", "scalar")
+    d.box("s_new", 16.9, 4.9, r"$s_i^{(l+1)} = \tilde s_i + \Delta s$", "scalar")
+    d.box("u", 8.6, 3.5, "$u$", "vector")
+    d.box("v", 3.1, 2.2, r"$\tilde v_i = v_i + m_{i,v}$", "vector")
+    d.box("w0", 6.8, 2.2, "$W_0$", "map")
+    d.box("w", 9.6, 2.2, "$w$", "vector")
+    d.box("gate", 12.6, 2.2, r"$\odot$", "sum")
+    d.box("w1", 15.0, 2.2, "$W_1$", "map")
+    d.box("dv", 18.4, 2.2, r"$\Delta v$", "vector")
+    d.box("v_new", 16.9, 0.95, r"$v_i^{(l+1)} = \tilde v_i + \Delta v$", "vector")
+    d.links("s cat2 mlp2 ds s_new; mlp2 g gate; v w0 u n cat2; w0 w gate w1 dv v_new")
     return d.fig
 
 
