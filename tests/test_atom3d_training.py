@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from eqgat.training.atom3d import PairModel, correlation_loss
 from eqgat.training.cli import main
 from eqgat.training.run import train
 from eqgat.training.settings import build_model, models_of, num_parameters
+from eqgat.training.tables import build_table
 from eqgat.training.tasks import make_task
+from eqgat.training.trivial import close_pairs, num_atoms, radius_of_gyration, trivial_answers
+from eqgat.training.trivial import main as trivial_main
 
 TASKS = ("lba", "psr", "rsr", "res", "ppi")
 SMALL = {"scalar_channels": 8, "vector_channels": 4, "num_layers": 2, "num_radial": 6}
@@ -193,3 +197,30 @@ def test_a_pair_of_networks_without_a_head() -> None:
     segnn = make_task(small("ppi", "segnn")).build()
     assert isinstance(segnn, PairModel)
     assert segnn.head[0].in_features == 200
+
+
+def test_trivial_answers(root: Path, tmp_path: Path) -> None:
+    """The numbers to beat: by hand where that is short; in the store under a name that no table takes for a model."""
+    res, train_labels = load_atom3d("res", root, "test"), load_atom3d("res", root, "train").y.tolist()
+    commonest = max(range(20), key=lambda label: (train_labels.count(label), -label))
+    assert trivial_answers("res", str(root)) == {
+        "commonest class": {"accuracy": pytest.approx((res.y == commonest).double().mean().item())}}
+    ppi = trivial_answers("ppi", str(root))
+    assert ppi["constant"]["roc_auc"] == 0.5
+    assert 0 <= ppi["residues that lie open"]["roc_auc"] <= 1
+    lba = load_atom3d("lba", root, "test").y - load_atom3d("lba", root, "train").y.mean()
+    assert trivial_answers("lba", str(root))["mean"]["rmse"] == pytest.approx(lba.square().mean().sqrt().item())
+    psr = trivial_answers("psr", str(root))
+    assert math.isnan(psr["mean"]["mean_spearman"])
+    assert set(psr) == {"mean", "number of atoms", "radius of gyration", "clashes"}
+    assert trivial_main(["res", "--data", str(root), "--results", str(tmp_path)]) == 0
+    rows = read_results(tmp_path)
+    assert rows["model"].tolist() == ["trivial: commonest class"]
+    assert build_table(1, rows)["source"].tolist() == build_table(1, rows.iloc[:0])["source"].tolist()
+
+
+def test_what_the_trivial_answers_count() -> None:
+    square = torch.tensor([[0.0, 0, 0], [2, 0, 0], [0, 2, 0], [2, 2, 0]]).numpy()
+    assert num_atoms(square) == 4
+    assert radius_of_gyration(square) == pytest.approx(2**0.5)
+    assert close_pairs(square) == 4 / 4  # the sides; the diagonals are 2.8 Å long

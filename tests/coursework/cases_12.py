@@ -38,7 +38,7 @@ CASES = {
     "12.4": {
         "solution": ranked(700, 30),
         "wrong": [
-            (ranked(10, 1), "still of use"),
+            (ranked(30, 1), "still of use"),
             (ranked(700, 300), "nine tenths"),
             ((torch.zeros(3), torch.zeros(3)), "both kinds"),
             ((torch.zeros(3), torch.tensor([0, 1])), "each score needs one"),

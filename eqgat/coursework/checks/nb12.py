@@ -75,7 +75,7 @@ def useless_list(answer: Any) -> None:
     expect(bool(((labels == 0) | (labels == 1)).all()), "labels are 0 (apart) or 1 (touching)")
     expect(0 < int(labels.sum()) < len(labels), "both kinds of pairs are needed: without one, the area is undefined")
     metrics = _metrics(scores, labels)
-    expect(metrics["roc_auc"] >= 0.9,
+    expect(metrics["roc_auc"] >= 0.9 - 1e-6,
            f"the area under the ROC curve is {metrics['roc_auc']:.3f}. Put the positive above nine tenths of the "
            "negatives.")
     expect(metrics["average_precision"] <= 0.1,
