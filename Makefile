@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 WORKERS ?= 2
 
-.PHONY: help install run lab test lint figures tables notebooks bench
+.PHONY: help install run lab test lint figures tables notebooks bench coursework
 
 help:
 	@echo "make run        install, execute all notebooks (quick profile, CPU), rebuild the figures"
@@ -14,6 +14,7 @@ help:
 	@echo "make figures    rebuild every figure        make tables   rebuild every table"
 	@echo "make notebooks  execute the notebooks in place, as they are committed"
 	@echo "make bench      measure speed and memory    make lint     check the style of the code"
+	@echo "make coursework build the student notebooks and the solutions set into build/coursework"
 
 # One stamp file: a second call installs nothing. A changed pyproject.toml installs again.
 install: $(INSTALLED)
@@ -54,3 +55,6 @@ notebooks: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/forward.py
+
+coursework: $(INSTALLED)
+	$(BIN)/python -m eqgat coursework build build/coursework

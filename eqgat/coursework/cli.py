@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from eqgat.coursework.course import exercise_map
+from eqgat.coursework.course import exercise_map, insert_map
 from eqgat.notebooks import find_notebooks
 
 __all__ = ["main"]
@@ -40,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument("--memory", type=int, default=2048, metavar="MB", help="limit beyond what the libraries take")
     exercises = commands.add_parser("map", help="print the table of the exercises, or renew it in a file")
     exercises.add_argument("--write", type=Path, metavar="FILE")
-    for command in (build, grade, exercises):
+    for command in (build, grade):
         command.add_argument("--source", type=Path, default=Path("notebooks"), metavar="DIR",
                              help="the instructor's notebooks (default: notebooks)")
     build.add_argument("--notebooks", nargs="+", default=[], metavar="NN", help="some notebooks only, as 03 05")
@@ -72,13 +72,8 @@ def _grade(options: argparse.Namespace) -> int:
 
 
 def _map(options: argparse.Namespace) -> int:
-    table = exercise_map(options.source)
     if options.write is None:
-        print(table)
-        return 0
-    start, end = "<!-- exercises -->", "<!-- /exercises -->"
-    text = options.write.read_text(encoding="utf-8")
-    if text.count(start) != 1 or text.count(end) != 1 or text.index(end) < text.index(start):
-        raise ValueError(f"{options.write} needs one line {start} and, below it, one line {end}")
-    options.write.write_text(f"{text.split(start)[0]}{start}\n{table}\n{end}{text.split(end)[1]}", encoding="utf-8")
+        print(exercise_map())
+    else:
+        options.write.write_text(insert_map(options.write.read_text(encoding="utf-8")), encoding="utf-8")
     return 0

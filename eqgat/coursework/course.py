@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 from eqgat.coursework.exercises import load_exercises
-from eqgat.notebooks import find_notebooks
 
-__all__ = ["KINDS", "exercise_map"]
+__all__ = ["KINDS", "MARKERS", "exercise_map", "insert_map"]
 
 KINDS = ("predict", "implement", "break it")
+MARKERS = ("<!-- exercises -->", "<!-- /exercises -->")
 
 
-def exercise_map(folder: Path) -> str:
-    """All exercises as a Markdown table, and a line with the sums; no newline at the end.
-
-    Args:
-        folder: of the notebooks, for their names.
-    """
-    titles = {path.name[:2]: path.stem for path in find_notebooks(folder, [])}
+def exercise_map() -> str:
+    """All exercises as a Markdown table, and a line with the sums; no newline at the end."""
     exercises = load_exercises()
     lines = ["| exercise | notebook | what | kind | points | minutes |", "|---|---|---|---|---|---|"]
-    lines += [f"| {number} | {titles.get(number[:2], number[:2])} | {item.title} | {item.kind} | {item.points} | "
-              f"{item.minutes} |" for number, item in exercises.items()]
+    lines += [f"| {number} | {number[:2]} | {item.title} | {item.kind} | {item.points} | {item.minutes} |"
+              for number, item in exercises.items()]
     kinds = Counter(item.kind for item in exercises.values())
     lines += ["", f"{len(exercises)} exercises: " + ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS)
               + f"; {sum(item.points for item in exercises.values())} points, "
               f"{sum(item.minutes for item in exercises.values())} minutes."]
     return "\n".join(lines)
+
+
+def insert_map(text: str) -> str:
+    """``text`` with what stands between the two ``MARKERS`` replaced by the table.
+
+    Raises:
+        ValueError: the markers are missing, or not there once each and in order.
+    """
+    start, end = MARKERS
+    if text.count(start) != 1 or text.count(end) != 1 or text.index(end) < text.index(start):
+        raise ValueError(f"the file needs one line {start} and, below it, one line {end}; the table goes between them")
+    return f"{text.split(start)[0]}{start}\n{exercise_map()}\n{end}{text.split(end)[1]}"
