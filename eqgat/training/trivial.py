@@ -73,7 +73,8 @@ def trivial_answers(task: str, folder: str | None = None, split: str = "test") -
     """Name -> metrics of each trivial answer of a task, on a split.
 
     Regression and ranking: the mean of the training labels (its correlations are undefined, nan). RES: the commonest
-    class of the training labels. PPI: a constant. Squared errors of the other answers mean nothing and are left out.
+    class of the training labels, and that of the very labels that are scored, which no constant can beat. PPI: a
+    constant. Squared errors of the other answers mean nothing and are left out.
 
     Args:
         task: "lba", "psr", "rsr", "res" or "ppi".
@@ -86,9 +87,10 @@ def trivial_answers(task: str, folder: str | None = None, split: str = "test") -
     data = splits[split]
     found = {}
     if task == "res":
-        commonest = int(splits["train"].y.bincount(minlength=20).argmax())
-        logits = torch.nn.functional.one_hot(torch.full((len(data),), commonest), 20).float()
-        found["commonest class"] = {"accuracy": chosen.metrics(logits, data.y, data)["accuracy"]}
+        for name, labels in (("commonest class", splits["train"].y), ("best constant, seen afterwards", data.y)):
+            same = torch.full((len(data),), int(labels.bincount(minlength=20).argmax()))
+            logits = torch.nn.functional.one_hot(same, 20).float()
+            found[name] = {"accuracy": chosen.metrics(logits, data.y, data)["accuracy"]}
     elif task != "ppi":
         found["mean"] = predict_the_mean(chosen, splits, split)
     for name, answer in TRIVIAL[task].items():
@@ -113,7 +115,8 @@ def main(argv: list[str] | None = None) -> int:
                   "data": task.digest(splits), "versions": package_versions(), "commit": git_commit(), "date": now(),
                   "command": f"python -m eqgat.training.trivial {arguments.task} --data DIR"}
         run = f"{arguments.task}-trivial-{re.sub('[^a-z]+', '-', name)}"
-        write_results(arguments.results or results_folder(), run, common, {"test": metrics}, [])
+        file = write_results(arguments.results or results_folder(), run, common, {"test": metrics}, [])
+        file.with_name(f"{run}.history.csv").unlink()  # nothing was trained: there is no curve
         print(f"{run}: " + ", ".join(f"{key} {value:.4g}" for key, value in metrics.items()))
     return 0
 
