@@ -40,7 +40,7 @@ ATOM3D: dict[str, dict[str, dict[str, Any]]] = {
         cnn3d=_own(50, 1e-3, 16, {"elements": ("H", "C", "O", "N", "F"), "radius": 20.0, "resolution": 1.0,
                                   "center": "ligand"})),
     "psr": _task(
-        5, 30, 16, {"epochs": 1, "batch_size": 4, "standardise": True}, out_channels=1,
+        5, 30, 16, {"epochs": 3, "batch_size": 4, "learning_rate": 2e-3, "standardise": True}, out_channels=1,
         gcn=_own(20, 1e-4, 40, {}, hydrogens=True),
         cnn3d=_own(20, 1e-4, 16, {"elements": _POLYMER, "radius": 40.0, "resolution": 1.3})),
     "rsr": _task(
