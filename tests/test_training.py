@@ -197,7 +197,9 @@ def test_settings_can_be_chosen_without_the_test_set(finished: Run, tmp_path: Pa
         chosen = train(finished.settings, runs=tmp_path, results=tmp_path / "results", test=False)
     assert not chosen.finished
     assert chosen.metrics == {"val": finished.metrics["val"]}
-    assert set(read_results(tmp_path / "results")["split"]) == {"val"}
+    rows = read_results(tmp_path / "results")
+    assert set(rows["split"]) == {"val"}
+    assert rows["command"].iloc[0].endswith(" --no-test")
     assert_same_run(train(finished.settings, runs=tmp_path), finished)
 
 

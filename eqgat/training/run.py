@@ -141,8 +141,9 @@ def train(settings: Settings, *, runs: str | Path = "runs", results: str | Path 
     if trainer.is_global_zero and results is not None:
         device = device_name(trainer.strategy.root_device)
         common = _common(settings) | {
-            "best_epoch": module.best["epoch"], "parameters": num_parameters(model),
-            "num_train": len(splits["train"]), "seconds": round(module.seconds, 1), "data": digest,
+            "command": settings.command + ("" if test else " --no-test"), "best_epoch": module.best["epoch"],
+            "parameters": num_parameters(model), "num_train": len(splits["train"]),
+            "seconds": round(module.seconds, 1), "data": digest,
             "device": f"{devices * nodes} x {device}" if devices * nodes > 1 else device}
         write_results(results, settings.run_id, common, metrics, module.history)
     if not test:
@@ -170,8 +171,7 @@ def _common(settings: Settings) -> dict[str, Any]:
     return {"task": settings.task, "model": settings.model, "variant": MODELS[settings.model].variant,
             "profile": settings.profile, "changed": settings.changed, "seed": settings.seed, "epochs": settings.epochs,
             "batch_size": settings.batch_size, "learning_rate": settings.learning_rate,
-            "precision": settings.precision, "versions": package_versions(), "commit": git_commit(), "date": now(),
-            "command": settings.command}
+            "precision": settings.precision, "versions": package_versions(), "commit": git_commit(), "date": now()}
 
 
 def _best_validation(history: list[dict[str, float]], epoch: int) -> dict[str, float]:

@@ -182,7 +182,7 @@ def error_by_target(shares: Mapping[str, Mapping[str, float]] | None = None, tit
         rows_ = np.arange(len(models)) + 0.26 * (place - 1)
         values = [100 * shares[model][target] for model in models]
         bars = ax.barh(rows_, values, 0.24, color=TARGET_COLOURS[target], label=target)
-        ax.bar_label(bars, [f" {value:.2g}" for value in values], fontsize=SMALL)
+        ax.bar_label(bars, [f" {value:.{0 if value > 9.95 else 1}f}" for value in values], fontsize=SMALL)
     if models:
         ax.set_title(title, fontsize=SMALL)
         ax.set_yticks(range(len(models)), [_name(model) for model in models])
