@@ -79,7 +79,7 @@ function eqgatDraw(viewer, scene) {
     const first = mesh.vertexArr.length;
     circle(around).forEach(([c, s], k) => {
       const outward = add(add([0, 0, 0], c, u), s, v), middle = add(centre, radius, outward);
-      for (const [x, y] of circle(sides)) corner(middle, thickness, add(add([0, 0, 0], x, outward), y, axis), tint);
+      for (const [x, y] of circle(sides)) corner(middle, thickness, add(add([0, 0, 0], x, outward), -y, axis), tint);
       band(first + k * sides, first + ((k + 1) % around) * sides, sides);
     });
   };

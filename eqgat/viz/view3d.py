@@ -79,7 +79,8 @@ class View(py3Dmol.view):
     def __init__(self, width: int, height: int, alt: str, legend: str = "") -> None:
         super().__init__(width=width, height=height, js=ADDRESS)
         self.startjs = self.startjs[self.startjs.index("<script>") :]  # py3Dmol's box is empty until it is drawn
-        self.startjs = self.startjs.replace('{backgroundColor:', '{antialias: eqgatSmooth(), backgroundColor:')
+        options = f"antialias: eqgatSmooth(), disableFog: {json.dumps(bool(legend))}"  # fog would pale what has a key
+        self.startjs = self.startjs.replace("{backgroundColor:", f"{{{options}, backgroundColor:")
         self.size, self.alt, self.legend = (width, height), alt, legend
 
     def to_html(self) -> str:
@@ -114,8 +115,8 @@ def render(scene: Scene, width: int = 640, height: int = 440) -> View:
     """The view of a scene; `width` and `height` in pixels."""
     legend = "".join([*(_arrow_key(vectors) for vectors in scene.vectors if len(vectors.kept())),
                       *(_colour_bar(bar) for bar in scene.colour_bars())])
-    if scene.arrow_words():
-        legend += f"<div>length of an arrow of 1 Å: {html.escape(scene.arrow_words())}</div>"
+    if scene.arrow_words().startswith("|v|"):
+        legend += f"<div>an arrow 1 Å long: {html.escape(scene.arrow_words())}</div>"
     view = View(width, height, scene.alt_text(), legend)
     # JSON may hold "</script>" in a label, which would end the script.
     data = json.dumps(_data(scene, width, height), ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
