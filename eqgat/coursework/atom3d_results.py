@@ -23,15 +23,15 @@ def beside_the_paper(task: str, metrics: tuple[str, ...], results: pd.DataFrame 
         results: rows of the store; default: all of the task.
 
     Returns:
-        Columns: model, numbers of ("paper", "this code"), data, profile, changed, n (seeds), for each metric its mean
-        (nan: not measured, or undefined) and "<metric> std" (n - 1; nan for one seed).
+        Columns: model, numbers of ("paper", "this code"), data, profile, changed, n (seeds, text), for each metric its
+        mean (nan: not measured, or undefined) and "<metric> std" (n - 1; nan for one seed).
     """
     results = read_results(task=task) if results is None else results
     paper = paper_numbers(1)
     paper = paper[(paper["task"] == task.upper()) & paper["metric"].isin(metrics)]
     rows = []
     for model, group in paper.groupby("model", sort=False):
-        row = {"model": model, "numbers of": "paper", "data": "ATOM3D", "profile": "paper's", "changed": "", "n": None}
+        row = {"model": model, "numbers of": "paper", "data": "ATOM3D", "profile": "paper's", "changed": "", "n": ""}
         for number in group.to_dict("records"):
             row |= {number["metric"]: number["mean"], f"{number['metric']} std": number["std"]}
         rows.append(row)
@@ -39,7 +39,7 @@ def beside_the_paper(task: str, metrics: tuple[str, ...], results: pd.DataFrame 
     for key, group in own.groupby(["model", "data", "profile", "changed"], sort=False):
         model, data, profile, changed = key
         row = {"model": _label(model), "numbers of": "this code", "data": data.rpartition(", ")[0] or data,
-               "profile": profile, "changed": changed, "n": group["seed"].nunique()}
+               "profile": profile, "changed": changed, "n": str(group["seed"].nunique())}
         for metric, values in group.groupby("metric")["value"]:
             row |= {metric: float(values.astype(float).mean()), f"{metric} std": float(values.astype(float).std())}
         rows.append(row)

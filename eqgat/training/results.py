@@ -74,7 +74,8 @@ def read_results(folder: str | os.PathLike[str] | None = None, task: str | None 
     for file in sorted(folder.glob(f"{task or '*'}/*.csv")):
         if file.name.endswith(".history.csv"):
             continue
-        frame = pd.read_csv(file, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values={"value": ["nan"]})
+        frame = pd.read_csv(file, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False,
+                            na_values={"value": ["", "nan"]})  # an undefined metric is written as an empty field
         if list(frame.columns) != list(COLUMNS):
             raise ValueError(f"{file} is not a results file of this version: its columns are {list(frame.columns)}; "
                              "remove it, or run the training again")

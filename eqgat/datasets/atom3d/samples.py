@@ -34,6 +34,8 @@ _VOCABULARY = torch.tensor([ELEMENTS.get(symbol, OTHER_ELEMENT) for symbol in SY
 class AtomOptions:
     """Which atoms of an item become nodes. The paper says "full-atom graphs" and no more; defaults: released code.
 
+    Alternate positions of an atom (``altloc``) all become nodes, as in the released code.
+
     Attributes:
         hydrogens: keep hydrogen and deuterium. Released code: kept in LBA, dropped elsewhere.
         waters: keep water molecules where the data have them. Released code: kept.
