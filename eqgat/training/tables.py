@@ -23,8 +23,11 @@ _TITLES = {
     3: "Table 3: Triangle data, test set. Mean squared error over the three raw targets: lower is better.",
     4: "Table 4: ablations, test sets. RMSE: lower is better; Spearman correlations: higher is better.",
 }
+_OTHER_DATA = "Rows whose data are not ATOM3D's cannot be compared with the paper's."
 _NOTES = {
-    1: "GNN's PSR, RSR and LBA numbers came from a script that took the validation set for the test set.",
+    1: "GNN's PSR, RSR and LBA numbers came from a script that took the validation set for the test set. "
+       f"{_OTHER_DATA}",
+    4: _OTHER_DATA,
     3: "The paper's parameter counts of the two ablations are wrong: 27.4 thousand is the full model's; with the "
        "paper's sizes they have 26,883 and 24,342. "
        "The quick profile has clouds of 30 points; its errors cannot be compared with the paper's. Its learning "
