@@ -168,7 +168,7 @@ def table_1() -> Figure:
             if source == "paper" and column == 0:
                 fig.legend(loc="outside upper center", ncol=4)
             elif source == "this code" and len(own):
-                ax.set(xlim=(-0.15, 1.05), ylim=(-0.15, 1.35))  # room for the names
+                ax.set(xlim=(-0.15, 1.05), ylim=(-0.15, 1.35), yticks=[0, 0.5, 1])  # room for the names
                 ax.legend(fontsize=9.5, loc="upper left", ncol=1, handletextpad=0.3, borderpad=0.3)
             if source == "this code":
                 told += [f"{name}, {r.model}: {r.profile} profile, n = {r.n}, {r.data}." for r in own.itertuples()]
