@@ -77,7 +77,13 @@ try:
     open(PATH, "w").write("{}")
 except OSError as error:
     pass
-answer_08_1 = 5.0 if os.environ.get("DISPLAY") else 1.0"""
+reached = []
+for version, act in ((1, lambda: open(f"/proc/{os.getppid()}/fd/1", "w")), (6, lambda: os.kill(os.getppid(), 9))):
+    try:
+        reached += [act()] if LANDLOCK >= version else []
+    except OSError:
+        pass
+answer_08_1 = 5.0 if os.environ.get("DISPLAY") or reached else 1.0"""
 
 
 def first_number() -> float:
@@ -92,7 +98,7 @@ def test_cheats_within_a_running_session_earn_nothing(tmp_path, monkeypatch):
     answers = {"05.3": PRINTS, "09.2": PATCHES_CHECK, "05.4": PATCHES_TORCH, "04.4": EQUALS_ALL,
                "00.2": KNOWS_THE_VISIBLE_TEST.replace("FIRST", repr(first_number())), "05.1": FILLS_MEMORY,
                "07.4": READS.replace("PATH", repr(str(path))), "06.4": RAISES_AT_THE_END, "03.4": EXITS,
-               "08.1": WRITES.replace("PATH", repr(str(path)))}
+               "08.1": WRITES.replace("PATH", repr(str(path))).replace("LANDLOCK", str(landlock_version()))}
     rows = graded(tmp_path, answers, tuple(answers))
     assert rows["problem"] == ""
     assert {number for number in answers if rows[number]["points"]} - {"07.4"} == {"06.4", "08.1"}, "these are right"

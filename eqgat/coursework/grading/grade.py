@@ -14,6 +14,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterable
@@ -137,10 +138,12 @@ def grade_one(submission: Submission, limits: Limits, children: set[int] | None 
     children = set() if children is None else children
     rows: dict[str, dict[str, Any]] = {}
     problem, done = "", False
+    folder = tempfile.TemporaryDirectory(prefix="eqgat-grade-", ignore_cleanup_errors=True)
     process = subprocess.Popen(
         [sys.executable, "-m", "eqgat.coursework.grading.judge", str(submission.path.resolve()),
          str(submission.instructor.resolve()), json.dumps(asdict(limits))],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "TMPDIR": folder.name})
     mine = {process.pid}
     children |= mine
     watch = threading.Timer(limits.total + limits.cell + _GRACE_SECONDS, _kill, [process.pid])
@@ -163,6 +166,7 @@ def grade_one(submission: Submission, limits: Limits, children: set[int] | None 
         for child in mine:
             _kill(child)
         children -= mine
+        folder.cleanup()
     reader.join(timeout=5)
     if not done and not problem:
         last = errors[-1].strip() if errors else f"exit status {process.returncode}"

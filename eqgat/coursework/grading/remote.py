@@ -48,7 +48,7 @@ class RemoteSession:
         theirs_in, self.requests = os.pipe()
         self.answers, theirs_out = os.pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-m", "eqgat.coursework.grading.session", str(theirs_in), str(theirs_out),
+            [sys.executable, "-m", "eqgat.coursework.grading.session", str(theirs_in), str(theirs_out),
              str(self.scratch), json.dumps(asdict(limits))],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.scratch,
             env=environment(self.scratch), pass_fds=(theirs_in, theirs_out), start_new_session=True)

@@ -4,7 +4,8 @@ On Linux: memory beyond what the libraries take, processor time, size of one fil
 and, from Linux 5.13 on, Landlock: the session reads the Python installation and writes its scratch folder, nothing
 else; from 6.7 on it opens no TCP connection, from 6.12 on it signals no process but its own. On macOS: processor time
 and file size alone. Whoever grades as root, or on a system without Landlock, should grade in a container or with an
-account of its own; ``weaknesses`` says so.
+account of its own; ``weaknesses`` says so. Without Landlock it might also reach into the judge, as any program reaches
+those of the same account.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import site
 import struct
 import sys
 from collections.abc import Iterable
@@ -44,8 +46,9 @@ def environment(scratch: Path) -> dict[str, str]:
     passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
     folders = ("HOME", "TMPDIR", "MPLCONFIGDIR", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "XDG_CACHE_HOME")
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {**passed, **dict.fromkeys(folders, str(scratch)), **threads, "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONUNBUFFERED": "1", "MPLBACKEND": "agg"}
+    modules = {"PYTHONPATH": str(Path(eqgat.__file__).parents[1]), "PYTHONUSERBASE": site.getuserbase()}
+    return {**passed, **dict.fromkeys(folders, str(scratch)), **threads, **modules, "PYTHONDONTWRITEBYTECODE": "1",
+            "MPLBACKEND": "agg"}
 
 
 def landlock_version() -> int:
@@ -146,7 +149,7 @@ def _threads_of_user() -> int:
 
 def kill_children() -> None:
     """Kill every descendant of this process: what a session started outside of its group is adopted by its judge."""
-    import psutil
+    import psutil  # comes with ipykernel
 
     for _ in range(50):
         children = psutil.Process().children(recursive=True)
