@@ -31,6 +31,7 @@ TRUTH = (1, 0, 1, 1, 0, 0, 0)
 SMALL = 11.5
 OTHER_DATA = "other, smaller data, not to be compared with the paper's"
 HEADLINE = {"res": ("accuracy", "accuracy"), "ppi": ("roc_auc", "ROC AUC")}
+SHORT = {"best constant, seen afterwards": "best constant", "residues that lie open": "count of atoms"}
 
 
 @cache
@@ -172,6 +173,10 @@ def _origin(rows: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
+def _short_origin(rows: pd.DataFrame) -> str:
+    return "no runs" if rows.empty else f"{rows['profile'].iloc[0]} profile, n = {rows['seed'].nunique()}"
+
+
 def _nothing(ax: Axes) -> None:
     ax.text(0.5, 0.5, "no runs in the\nresults store yet", ha="center", va="center", transform=ax.transAxes)
     ax.set(xticks=[], yticks=[])
@@ -185,7 +190,7 @@ def learning_curves() -> Figure:
     for ax, (task, (metric, label)) in zip(axes, HEADLINE.items(), strict=True):
         rows, _ = _runs(task)
         told.append(f"{task.upper()}: {_origin(rows)}")
-        ax.set_title(task.upper())
+        ax.set_title(f"{task.upper()}, {_short_origin(rows)}", fontsize=SMALL)
         if rows.empty:
             _nothing(ax)
             continue
@@ -203,13 +208,13 @@ def learning_curves() -> Figure:
 @figure(name="atom3d-res-ppi-results", notebook="12", data=f"the paper's Table 1; {STORE}")
 def results() -> Figure:
     """The paper's numbers on ATOM3D above, ours on other data below."""
-    fig, axes = subplots(1, 2, figsize=(6.4, 4.6))
+    fig, axes = subplots(1, 2, figsize=(6.4, 4.8))
     told = []
     for ax, (task, (_, label)) in zip(axes, HEADLINE.items(), strict=True):
         paper, (rows, trivial) = paper_column(task.upper()), _runs(task)
         told.append(f"{task.upper()}: {_origin(rows)}")
         names = [*paper.index, "", *[f"{_label(row.model)} *" for row in rows.itertuples()],
-                 *[f"{row.model.removeprefix('trivial: ')} *" for row in trivial.itertuples()]]
+                 *[f"{SHORT.get(name, name)} *" for name in trivial["model"].str.removeprefix("trivial: ")]]
         start = len(paper) + 1
         ax.errorbar(paper["mean"], range(len(paper)), xerr=paper["std"], fmt="s", color=COLOURS["grey"], ms=6)
         ax.plot(rows["value"], start + np.arange(len(rows)), "o", color=COLOURS["blue"], ms=8)
@@ -218,8 +223,12 @@ def results() -> Figure:
         ax.axhline(len(paper), color=COLOURS["black"], lw=1)
         ax.set_yticks(range(len(names)), names, fontsize=SMALL - 1)
         ax.invert_yaxis()
+        ax.text(0.97, len(paper) - 0.15, "paper, ATOM3D", ha="right", va="bottom", fontsize=SMALL,
+                transform=ax.get_yaxis_transform())
+        ax.text(0.97, len(paper) + 0.15, "other data *", ha="right", va="top", fontsize=SMALL,
+                transform=ax.get_yaxis_transform())
         ax.set_title(task.upper())
-        ax.set(xlabel=f"test {label}", xlim=(0, 1) if task == "ppi" else (0, 0.6))
+        ax.set(xlabel=label, xlim=(0, 0.65) if task == "res" else (0.4, 1))
     caption = "Above the line: the paper's Table 1, on ATOM3D. Below, with a star: ours (circles) and answers " \
               f"without learning (diamonds), on {OTHER_DATA}. {'. '.join(told)}."
     return describe(fig, caption, caption, "quick")
