@@ -281,3 +281,12 @@ def test_a_test_cell_that_needs_the_students_process_is_refused(tmp_path):
     item = Submission(tiny.submission(tmp_path / "ada/05_tiny.ipynb", source, {}), "ada", source)
     with pytest.raises(ValueError, match="check-05-3 uses shared"):
         grade([item], tmp_path / "out", LIMITS)
+
+
+def test_the_teacher_reads_which_answers_use_ready_made_functions(tmp_path):
+    source = tiny.instructor(tmp_path / "05_tiny.ipynb", "05.3", "05.4", "00.2")
+    source.write_text(source.read_text().replace('"import torch\\n"', '"from eqgat.radial import bessel_basis\\n"'))
+    path = tiny.submission(tmp_path / "ada/05_tiny.ipynb", source, {
+        "05.3": "answer_05_3 = bessel_basis", "05.4": "from eqgat.coursework import checks\nimport inspect"})
+    assert grading._uses(Submission(path, "ada", source)) == {
+        "05.3": ["bessel_basis"], "05.4": ["from eqgat.coursework import checks", "inspect"]}

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from eqgat.coursework.grading.plan import load_cells, make_plan
+from eqgat.coursework.grading.plan import library_names, load_cells, make_plan
 from eqgat.coursework.grading.report import write_reports
 from eqgat.coursework.grading.sandbox import Limits
 
@@ -183,15 +183,18 @@ def _unjudged(test: Any, problem: str) -> dict[str, Any]:
 
 
 def _uses(submission: Submission) -> dict[str, list[str]]:
-    """Exercise -> names of the package that the answer mentions: a teacher may want to look at it."""
+    """Exercise -> what a teacher may want to look at: names of the package, and of the interpreter's insides."""
     try:
-        plan = make_plan(load_cells(submission.instructor), load_cells(submission.path))
+        instructor = load_cells(submission.instructor)
+        theirs, ours = make_plan(instructor, load_cells(submission.path)), make_plan(instructor, None)
     except (OSError, ValueError):
         return {}
     found = {}
-    for test in plan.tests:
-        text = "\n".join(str(getattr(plan.steps[place], "source", "")) for place in test.answers)
-        names = sorted(set(re.findall(r"\beqgat[\w.]*|\binspect\b|\b_getframe\b|\bsubprocess\b|\bos\._exit\b", text)))
+    for test in theirs.tests:
+        answer, solution = ("\n".join(getattr(plan.steps[place], "source", "") or "" for place in test.answers)
+                            for plan in (theirs, ours))
+        names = library_names(instructor, answer, solution)
+        names += sorted(set(re.findall(r"\b(?:inspect|_getframe|subprocess|ctypes|_exit)\b", answer)))
         if names:
             found[test.exercise] = names
     return found

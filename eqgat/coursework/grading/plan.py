@@ -12,7 +12,7 @@ from typing import Any
 
 from eqgat.coursework.cells import blank, code_of, grade_id, hidden_part, is_answer, is_test, points, visible_part
 
-__all__ = ["Answer", "Context", "Plan", "Test", "load_cells", "make_plan"]
+__all__ = ["Answer", "Context", "Plan", "Test", "library_names", "load_cells", "make_plan"]
 
 MOST_BYTES = 30 * 2**20
 
@@ -121,6 +121,14 @@ def make_plan(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]] 
     needed = sorted({imports[name] for step in steps if isinstance(step, Test)
                      for name in _used(step.visible + "\n" + step.hidden) & set(imports)})
     return Plan(steps, needed, set().union(*map(_bound, extra)) - defined)
+
+
+def library_names(instructor: list[dict[str, Any]], answer: str, solution: str) -> list[str]:
+    """Names of this package that an answer uses and the solution does not: a ready function may stand in for work."""
+    offered = {name for cell in instructor if cell["cell_type"] == "code" and not is_answer(cell)
+               for name, line in _imports(cell["source"]).items() if re.match(r"(from|import) eqgat", line)}
+    own = {line for line in _imports(answer).values() if "eqgat" in line}
+    return sorted((_used(answer) & offered - _used(solution)) | own)
 
 
 def _test(cell: dict[str, Any], imports: dict[str, str], answers: set[str], since: tuple[int, ...]) -> Test:

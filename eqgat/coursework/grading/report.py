@@ -56,11 +56,11 @@ def _page(student: str, results: list[dict[str, Any]]) -> str:
 def _remarks(results: list[dict[str, Any]]) -> str:
     """Submissions that were stopped, and answers that mention the package or the interpreter's insides."""
     lines = ["# What deserves a look", "",
-             "Not judgements: an answer may use `eqgat` where the exercise allows it.", ""]
+             "Not judgements: an answer may use this package where the exercise allows it.", ""]
     for result in results:
         notes = [f"{row['exercise']}: {row['status']}" for row in result["rows"]
                  if row["status"] not in ("right", "wrong", "blank")]
-        notes += [f"{exercise} mentions {', '.join(names)}" for exercise, names in result["uses"].items()]
+        notes += [f"{exercise} uses {', '.join(names)}" for exercise, names in result["uses"].items()]
         if result["problem"]:
             notes.append(result["problem"])
         if notes:
