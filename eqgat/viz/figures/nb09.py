@@ -132,7 +132,7 @@ def learning_curves(histories: Mapping[str, Sequence[pd.DataFrame]] | None = Non
                 continue
             histories.setdefault(model, []).append(history)
         title = _title(rows, profile)
-        caption = f"{_origin(rows, profile)} A line is the mean over seeds, its band from the best to the worst." \
+        caption = f"{_origin(rows, profile)} A line is the median over seeds, its band from the best to the worst." \
             if len(rows) else "The results store has no runs yet."
     fig, ax = subplots(figsize=(6.4, 4.4))
     if not histories:
@@ -141,7 +141,7 @@ def learning_curves(histories: Mapping[str, Sequence[pd.DataFrame]] | None = Non
         shortest = min(len(history) for history in histories[model])
         values = np.array([history["val_mse"].to_numpy()[:shortest] for history in histories[model]])
         epochs, (colour, line) = np.arange(1, shortest + 1), LINES[model]
-        ax.plot(epochs, values.mean(axis=0), line, color=colour, marker="o" if shortest < 15 else None, ms=5,
+        ax.plot(epochs, np.median(values, axis=0), line, color=colour, marker="o" if shortest < 15 else None, ms=5,
                 label=_name(model).replace("\n", " "))
         if len(values) > 1:
             ax.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.18, lw=0)
@@ -168,11 +168,11 @@ def error_by_target(shares: Mapping[str, Mapping[str, float]] | None = None, tit
         shares = {}
         if len(rows):
             variance = dict(zip(TARGETS, target_variances(profile).tolist(), strict=True))
-            means = rows.groupby(["model", "metric"])["value"].mean()
-            shares = {model: {name: means[model, f"mse_{name}"] / variance[name] for name in TARGETS}
+            middle = rows.groupby(["model", "metric"])["value"].median()  # one run that failed would rule a mean
+            shares = {model: {name: middle[model, f"mse_{name}"] / variance[name] for name in TARGETS}
                       for model in dict.fromkeys(rows["model"])}
         title = _title(rows, profile)
-        caption = f"{_origin(rows, profile)} Means over seeds; variances of the first 4,000 clouds." if len(rows) \
+        caption = f"{_origin(rows, profile)} Medians over seeds; variances of the first 4,000 clouds." if len(rows) \
             else "The results store has no runs yet."
     models = [name for name in TRIANGLE_MODELS if name in shares]
     fig, ax = subplots(figsize=(6.4, 1.6 + 0.85 * max(len(models), 2)))
