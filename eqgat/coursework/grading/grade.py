@@ -100,7 +100,7 @@ def grade(submissions: list[Submission], out: Path, limits: Limits | None = None
     limits = limits or Limits()
     for instructor in {submission.instructor for submission in submissions}:
         make_plan(load_cells(instructor), None)  # a mistake in the course itself is said before the first submission
-    lock, count = threading.Lock(), 0
+    lock, count, stopped = threading.Lock(), 0, threading.Event()
     children: set[int] = set()
 
     def one(submission: Submission) -> None:
@@ -109,6 +109,8 @@ def grade(submissions: list[Submission], out: Path, limits: Limits | None = None
         kept = _kept(file, key)
         start = time.monotonic()
         result = kept or {**grade_one(submission, limits, children), "key": key}
+        if stopped.is_set():
+            return
         if kept is None:
             _write(file, result)
         with lock:
@@ -125,6 +127,7 @@ def grade(submissions: list[Submission], out: Path, limits: Limits | None = None
         for future in [pool.submit(one, submission) for submission in submissions]:
             future.result()
     finally:
+        stopped.set()
         pool.shutdown(wait=False, cancel_futures=True)
         for process in list(children):
             _kill(process)
