@@ -155,8 +155,9 @@ def test_a_signal_stops_after_the_step_with_a_checkpoint(
         number: signal.Signals, last_words: str, finished: Run, tmp_path: Path) -> None:
     """In mid-epoch, with nothing lost but what was under way; the resumed run ends bit by bit the same."""
     program = f"""
-import os, sys
+import os, signal, sys
 from eqgat.training import engine
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 step, steps = engine.TrainingModule.training_step, []
 def stopped(self, batch, batch_idx):
     steps.append(batch_idx)
