@@ -54,7 +54,7 @@ def ranking_toy() -> pd.DataFrame:
                          "predicted": [0.30, 0.33, 0.37, 0.40, 0.50, 0.54, 0.57, 0.61, 0.71, 0.75, 0.78, 0.83]})
 
 
-def fit_ranking(train: ItemData, test: ItemData, loss: Callable[[Tensor, Tensor], Tensor], epochs: int = 5,
+def fit_ranking(train: ItemData, test: ItemData, loss: Callable[[Tensor, Tensor], Tensor], epochs: int = 4,
                 batch_size: int = 8, learning_rate: float = 3e-3, seed: int = 0,
                 report: Callable[[int, float], None] | None = None) -> Tensor:
     """Fit a small EQGAT to GDT_TS; predictions [n, 1] for ``test`` after the last epoch.
