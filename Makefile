@@ -26,8 +26,9 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m eqgat.viz.scripts
 	@touch $@
 
+# One thread: small tensors gain nothing from more, and on a busy machine threads that wait for each other cost minutes.
 run: $(INSTALLED)
-	$(BIN)/python -m eqgat notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m eqgat notebooks
 	$(BIN)/python -m eqgat figures
 	@echo
 	@echo "Done. Open build/notebooks/index.html in a browser to read the executed notebooks; the figures are"
@@ -51,7 +52,7 @@ tables: $(INSTALLED)
 	$(BIN)/python -m eqgat tables
 
 notebooks: $(INSTALLED)
-	$(BIN)/python -m eqgat notebooks --in-place
+	OMP_NUM_THREADS=1 $(BIN)/python -m eqgat notebooks --in-place
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/forward.py
