@@ -7,7 +7,10 @@ leaves the committed ones alone; ``--in-place`` renews the committed ones.
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -64,6 +67,7 @@ def run_notebook(source: Path, target: Path, cell_timeout: int = 600) -> float:
         # Timings, and below the state of widgets with its random names, would make each execution a change of the file.
         client = NotebookClient(notebook, timeout=cell_timeout, kernel_name="python3", record_timing=False,
                                 config=config, resources={"metadata": {"path": str(source.parent)}})
+        client.on_notebook_start = _stop_at_signals
         client.widget_registry = {"@jupyter-widgets/output": {"OutputModel": SilentOutput}}
         client.execute()
     seconds = time.perf_counter() - start
@@ -76,6 +80,14 @@ def run_notebook(source: Path, target: Path, cell_timeout: int = 600) -> float:
     nbformat.write(notebook, partial)
     os.replace(partial, target)
     return seconds
+
+
+def _stop_at_signals(notebook: nbformat.NotebookNode) -> None:
+    """Ctrl-C ends the whole run: nbclient's own handlers end the kernel alone, and the next notebook would start."""
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows, or not in the main thread
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -128,3 +132,21 @@ def test_no_formula_begins_with_a_bracket_that_tex_takes_for_an_option():
             if cell.cell_type == "markdown":
                 found = re.search(r"\\begin\{(aligned|gathered|split)\}\s*\[", cell.source)
                 assert not found, f"{path.name}: {cell.source[found.start():found.end() + 20]!r}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals of this kind")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_signal_ends_the_whole_run_and_not_one_notebook(tmp_path, number, code):
+    started = tmp_path / "started"
+    for name in ("01_a", "02_b"):
+        cell = f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(60)"
+        write(tmp_path / f"{name}.ipynb", cell)
+    command = [sys.executable, "-m", "eqgat", "notebooks", "--in-place", "--folder", str(tmp_path)]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    while not started.exists():
+        assert run.poll() is None
+        time.sleep(0.1)
+    run.send_signal(number)
+    output, _ = run.communicate(timeout=30)
+    assert run.returncode == code
+    assert "02_b" not in output
