@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from eqgat.coursework.equations import insert_between
 from eqgat.coursework.exercises import load_exercises
 
 __all__ = ["KINDS", "MARKERS", "exercise_map", "insert_map"]
@@ -26,12 +27,5 @@ def exercise_map() -> str:
 
 
 def insert_map(text: str) -> str:
-    """``text`` with what stands between the two ``MARKERS`` replaced by the table.
-
-    Raises:
-        ValueError: the markers are missing, or not there once each and in order.
-    """
-    start, end = MARKERS
-    if text.count(start) != 1 or text.count(end) != 1 or text.index(end) < text.index(start):
-        raise ValueError(f"the file needs one line {start} and, below it, one line {end}; the table goes between them")
-    return f"{text.split(start)[0]}{start}\n{exercise_map()}\n{end}{text.split(end)[1]}"
+    """``text`` with the table of exercises between its ``MARKERS``; errors as ``insert_between``."""
+    return insert_between(MARKERS, text, exercise_map())

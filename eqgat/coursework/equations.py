@@ -127,17 +127,21 @@ def equation_table() -> str:
     return "\n".join(lines)
 
 
-def insert_table(text: str) -> str:
-    """``text`` with what stands between the two ``MARKERS`` replaced by the table.
+def insert_between(markers: tuple[str, str], text: str, table: str) -> str:
+    """``text`` with what stands between the two lines ``markers`` replaced by ``table``.
 
     Raises:
         ValueError: the markers are missing, or not there once each and in order.
     """
-    start, end = MARKERS
+    start, end = markers
     if text.count(start) != 1 or text.count(end) != 1 or text.index(end) < text.index(start):
         raise ValueError(f"the file needs one line {start} and, below it, one line {end}; the table goes between them")
-    before, after = text.split(start)[0], text.split(end)[1]
-    return f"{before}{start}\n{equation_table()}\n{end}{after}"
+    return f"{text.split(start)[0]}{start}\n{table}\n{end}{text.split(end)[1]}"
+
+
+def insert_table(text: str) -> str:
+    """``text`` with the table of equations between its ``MARKERS``; errors as ``insert_between``."""
+    return insert_between(MARKERS, text, equation_table())
 
 
 def main(argv: list[str] | None = None) -> int:
