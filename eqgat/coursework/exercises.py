@@ -23,7 +23,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 __all__ = ["EXERCISES", "AnswerError", "CheckFailed", "Cost", "Exercise", "call", "check", "close", "counting",
-           "exercise", "expect", "expect_close", "load_exercises", "measured", "seeded"]
+           "exercise", "expect", "expect_choice",
+           "expect_close", "load_exercises", "measured", "seeded"]
 
 Kind = Literal["predict", "implement", "break it"]
 
@@ -138,6 +139,13 @@ def expect(condition: bool | Tensor, hint: str) -> None:
     """Raise ``CheckFailed(hint)`` unless the condition holds."""
     if not bool(condition):
         raise CheckFailed(hint)
+
+
+def expect_choice(answer: Any, right: str, hints: Mapping[str, str]) -> None:
+    """Raise ``CheckFailed`` unless ``answer`` is the letter ``right``; ``hints``: for each wrong one of a to d."""
+    letter = answer.lower() if isinstance(answer, str) else ""
+    expect(len(letter) == 1 and letter in "abcd", 'the answer is one of the letters "a", "b", "c", "d"')
+    expect(letter == right, hints.get(letter, ""))
 
 
 def call(function: Any, *args: Any, **kwargs: Any) -> Any:

@@ -18,6 +18,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from eqgat.datasets.samples.decoys import radius_of_gyration
 from eqgat.training.results import git_commit, now, package_versions, results_folder, write_results
 from eqgat.training.settings import make_settings
 from eqgat.training.tasks import make_task, predict_the_mean
@@ -32,11 +33,6 @@ _ERRORS = ("mse", "rmse", "mae", "cross_entropy")  # of answers in another unit 
 def num_atoms(pos: np.ndarray) -> float:
     """Atoms of a structure, [n, 3] in Å."""
     return float(len(pos))
-
-
-def radius_of_gyration(pos: np.ndarray) -> float:
-    """Root mean square distance from the centre, Å."""
-    return float(np.sqrt(((pos - pos.mean(axis=0)) ** 2).sum(axis=1).mean()))
 
 
 def close_pairs(pos: np.ndarray) -> float:

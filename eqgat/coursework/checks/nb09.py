@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eqgat.coursework.exercises import call, exercise, expect, expect_close, seeded
+from eqgat.coursework.exercises import call, exercise, expect, expect_choice, expect_close, seeded
 from eqgat.symmetry import random_rotation
 
 
@@ -51,9 +51,7 @@ def nanometres(answer: Any) -> None:
         "c": "distance and perimeter are both lengths and shrink by the same factor. Which of the two was larger?",
         "d": "the three squared errors do not shrink by one factor: two are squares of lengths, one is the square of "
              "an area."}
-    expect(isinstance(answer, str) and answer.lower() in "abcd" and len(answer) == 1,
-           'the answer is one of the letters "a", "b", "c", "d"')
-    expect(answer.lower() == "b", hints.get(answer.lower(), ""))
+    expect_choice(answer, "b", hints)
 
 
 @exercise("09.3", "A model that profits from a leak", "break it", points=2)

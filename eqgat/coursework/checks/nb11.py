@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eqgat.coursework.exercises import call, exercise, expect, expect_close, seeded
+from eqgat.coursework.exercises import call, exercise, expect, expect_choice, expect_close, seeded
 from eqgat.datasets.samples.superposition import rmsd
 from eqgat.symmetry import random_rotation
 from eqgat.training.metrics import ranking_metrics
@@ -61,9 +61,7 @@ def number_of_atoms(answer: Any) -> None:
         "c": "over all decoys the number of atoms is not constant, within a target it is. They cannot be the same.",
         "d": "ties are not right answers. How large is the spread of the predictions within one target, which "
              "Spearman's correlation divides by?"}
-    expect(isinstance(answer, str) and answer.lower() in "abcd" and len(answer) == 1,
-           'the answer is one of the letters "a", "b", "c", "d"')
-    expect(answer.lower() == "b", hints.get(answer.lower(), ""))
+    expect_choice(answer, "b", hints)
 
 
 def _decoys(seed: int, extra: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eqgat.coursework.exercises import call, close, exercise, expect, expect_close, seeded
+from eqgat.coursework.exercises import call, close, exercise, expect, expect_choice, expect_close, seeded
 from eqgat.coursework.interfaces import auc_by_counting
 from eqgat.training.metrics import pair_metrics
 
@@ -61,9 +61,7 @@ def more_negatives(answer: Any) -> None:
         "b": "the ROC curve has two shares on its axes: of the positives, and of the negatives. What does a share do "
              "when there are ten times as many of the same kind?",
         "d": "compare the two definitions: one has the number of negatives in it, the other only a share of them."}
-    expect(isinstance(answer, str) and len(answer) == 1 and answer.lower() in "abcd",
-           'the answer is one of the letters "a", "b", "c", "d"')
-    expect(answer.lower() == "c", hints.get(answer.lower(), ""))
+    expect_choice(answer, "c", hints)
 
 
 @exercise("12.4", "A good area and a useless list", "break it", points=2)
