@@ -259,6 +259,13 @@ def test_view_begins_with_the_reason_why_it_may_be_missing(ring, monkeypatch):
     assert re.search(r'aria-label="[^"]*6 atoms \(5 C, 1 N\)', html)
 
 
+def test_setup_outside_a_notebook_leaves_each_view_its_own_script(ring, monkeypatch):
+    """There is no page that could hold the script for the views that follow."""
+    monkeypatch.setattr(scripts, "source", lambda script: "// the whole of 3Dmol.js")
+    view3d.setup()
+    assert "// the whole of 3Dmol.js" in ring.view().to_html()
+
+
 def test_view_of_five_thousand_atoms_stays_below_three_megabytes():
     rng = np.random.default_rng(0)
     n = 5000

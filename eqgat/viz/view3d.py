@@ -41,13 +41,15 @@ _page = {"script": False}  # whether `setup` has put 3Dmol.js into this notebook
 def setup() -> None:
     """First cell of a notebook with 3D views: the suite's style, and 3Dmol.js put into the page once (0.5 MB).
 
-    Running the cell again puts it there again, in the same place. A view made without `setup` carries its own copy.
+    Running the cell again puts it there again, in the same place. A view made without `setup`, or outside a notebook,
+    carries its own copy.
     """
+    from IPython import get_ipython
     from IPython.display import HTML, display
 
     use_style()
     script = _inlined()
-    _page["script"] = bool(script)
+    _page["script"] = bool(script) and get_ipython() is not None  # a plain script has no page that could hold it
     display(
         HTML(
             script
