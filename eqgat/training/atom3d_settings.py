@@ -44,7 +44,7 @@ ATOM3D: dict[str, dict[str, dict[str, Any]]] = {
         gcn=_own(20, 1e-4, 40, {}, hydrogens=True),
         cnn3d=_own(20, 1e-4, 16, {"elements": _POLYMER, "radius": 40.0, "resolution": 1.3})),
     "rsr": _task(
-        5, 30, 16, {"epochs": 1, "batch_size": 8, "standardise": True}, out_channels=1,
+        5, 30, 16, {"epochs": 3, "batch_size": 8, "standardise": True}, out_channels=1,
         gcn=_own(20, 1e-4, 32, {}, hydrogens=True),
         cnn3d=_own(30, 1e-4, 16, {"elements": _RNA, "radius": 40.0, "resolution": 1.3})),
     "res": _task(
