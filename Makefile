@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
 INSTALLED := $(VENV)/installed
 WORKERS ?= 2
 
@@ -22,7 +23,8 @@ install: $(INSTALLED)
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 10) <= v[:2] <= (3, 13) else "Python 3.10 to 3.13 is needed; this is %d.%d. Name another: make PYTHON=python3.12 run" % v[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -e ".[all]"
+	$(PIP) -e ".[all]" || { echo; echo "Once more without atom3d, which a C compiler must build and only one test uses:"; \
+		$(PIP) -e ".[train,data,notebooks,test]"; }
 	$(BIN)/python -m eqgat.viz.scripts
 	@touch $@
 

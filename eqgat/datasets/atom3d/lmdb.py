@@ -141,13 +141,19 @@ def _environment(folder: str, _process: int, _stamp: tuple[int, int]) -> Any:
     try:
         import lmdb
     except ImportError as error:
-        raise ModuleNotFoundError("reading ATOM3D's LMDB folders needs the package lmdb: pip install 'eqgat[atom3d]'. "
+        raise ModuleNotFoundError("reading ATOM3D's LMDB folders needs the package lmdb: pip install 'eqgat[data]'. "
                                   "Data prepared elsewhere with `python -m eqgat prepare` are read without it"
                                   ) from error
     try:
-        return lmdb.open(folder, readonly=True, lock=False, readahead=False, meminit=False, max_readers=1)
+        environment = lmdb.open(folder, readonly=True, lock=False, readahead=False, meminit=False, max_readers=1)
+        needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
     except lmdb.Error as error:
         raise ValueError(f"{folder} is not a sound LMDB folder ({error}); unpack the archive again") from error
+    if _stamp[1] < needed:  # a page behind the end of the file would not raise: it kills the process
+        environment.close()
+        raise ValueError(f"{folder}/data.mdb is cut off: it has {_stamp[1]:,} of at least {needed:,} bytes. Unpack the "
+                         "archive again, and see that there is room for all of it")
+    return environment
 
 
 def _decode(text: bytes, form: str) -> Any:
