@@ -159,9 +159,7 @@ class Scene:
         longest = max((vectors.longest() for vectors in self.vectors if not vectors.same_length), default=0)
         if longest == 0:
             return 1.0
-        need = longest / (LONGEST_ARROW * self.arrow_size()) * (1 - 1e-9)
-        power = 10.0 ** np.floor(np.log10(need))
-        return float(next(step * power for step in (1, 2, 5, 10) if step * power >= need))
+        return round_unit(longest, LONGEST_ARROW * self.arrow_size())
 
     def arrow_size(self) -> float:
         """How much larger than in a small molecule arrows are drawn, 1 or more."""
@@ -292,6 +290,13 @@ class Scene:
         from eqgat.viz.still import render
 
         return render(self, width, height)
+
+
+def round_unit(longest: float, length: float) -> float:
+    """Smallest of 1, 2, 5 times a power of ten with which `longest` is drawn at most `length` Å long."""
+    need = longest / length * (1 - 1e-9)
+    power = 10.0 ** np.floor(np.log10(need))
+    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= need))
 
 
 def _count(number: int, noun: str) -> str:

@@ -19,7 +19,7 @@ from eqgat.inspection import TERM_NAMES, attention_received, equal_share, mean_t
 from eqgat.layers import LayerTrace
 from eqgat.structures import Structure
 from eqgat.viz.parts import Camera, Edges, Scalars, Vectors
-from eqgat.viz.scene import Scene
+from eqgat.viz.scene import Scene, round_unit
 from eqgat.viz.style import DIVERGING, TERM_COLOURS
 
 __all__ = ["attention_scene", "burial_scene", "neighbourhood_scene", "pocket_scene", "residue_scene", "term_vectors",
@@ -27,6 +27,7 @@ __all__ = ["attention_scene", "burial_scene", "neighbourhood_scene", "pocket_sce
 
 TERMS = {"v_direction": "directions, Eq. 3", "v_mix": "mixing, Eq. 4", "v_cross": "cross products, Eq. 5"}
 LABEL_DISTANCE = 8.0  # Å, at least, between two labels of a whole protein
+BOND = 1.6  # Å, at most, of an arrow at an atom of a small group
 Channels = int | Iterable[int] | None
 
 
@@ -162,7 +163,7 @@ def terms_scene(structure: Structure, trace: Sequence[LayerTrace], rows: Sequenc
         terms: of "v_direction", "v_mix", "v_cross" and "sum".
         labels: rows of the atoms to label with their names.
         camera: where the reader stands; so that the plane of the atoms lies in the page if left out.
-        stretch: arrows are at most 1.5 Å long, which keeps neighbours apart, times this.
+        stretch: arrows are at most 1.6 Å long, about a bond, which keeps neighbours apart, times this.
         title: heading of the still.
     """
     _check(structure, trace[0])
@@ -173,7 +174,8 @@ def terms_scene(structure: Structure, trace: Sequence[LayerTrace], rows: Sequenc
     names = {rows.index(int(row)): _atom_label(structure, int(row)) for row in labels}
     scene = Scene.from_structure(local, vectors=tuple(arrows), labels=names, title=title,
                                  radii=np.full(len(rows), 0.2), camera=camera or Camera.facing(local.positions))
-    return replace(scene, arrow_scale=2 / stretch * scene.arrow_unit())
+    longest = max((vectors.longest() for vectors in arrows), default=0)
+    return replace(scene, arrow_scale=round_unit(longest, BOND * stretch * scene.arrow_size()) if longest else None)
 
 
 def pocket_scene(structure: Structure, record: LayerTrace, ligand: str, channels: Channels = None,
@@ -205,11 +207,12 @@ def pocket_scene(structure: Structure, record: LayerTrace, ligand: str, channels
     place = {row: number for number, row in enumerate(rows)}
     local = structure.select(rows)
     index = [[place[row] for row in ends[across]] for ends in (source, receiver)]
+    two_chains = structure.atoms["chain"].nunique() > 1  # then two residues may have one name
     labels: dict[int, str] = {}
     for edge in across[np.argsort(-share[across], kind="stable")]:
         if len(labels) < num_labels and structure.residue_index[source[edge]] not in (
                 structure.residue_index[rows[row]] for row in labels):
-            labels[place[source[edge]]] = _atom_label(structure, source[edge])
+            labels[place[source[edge]]] = _atom_label(structure, source[edge], with_chain=two_chains)
     near = np.arange(len(rows)) < bound.sum()
     return Scene.from_structure(
         local, edges=Edges(index, Scalars(share[across], f"α (equal shares), {_channel_name(channels)}")),
@@ -229,7 +232,7 @@ def residue_scene(structure: Structure, values: Any, label: str, unit: str = "",
     return Scene.from_structure(
         structure, representation="cartoon", labels=labels, title=title,
         camera=camera or Camera.facing(structure.positions),
-        atom_scalars=Scalars(means[structure.residue_index], f"{label} (mean of a residue)", unit, limits=limits))
+        atom_scalars=Scalars(means[structure.residue_index], f"{label}, mean of a residue", unit, limits=limits))
 
 
 def _far_apart(positions: np.ndarray, ranked: list[int], count: int) -> list[int]:
@@ -270,6 +273,7 @@ def _channel_name(channels: Channels) -> str:
     return f"channels {channels[0]} to {channels[-1]}"
 
 
-def _atom_label(structure: Structure, row: int) -> str:
+def _atom_label(structure: Structure, row: int, with_chain: bool = False) -> str:
     atom = structure.atoms.iloc[int(row)]
-    return f"{atom['resname'].strip().capitalize()}{atom['residue']} {atom['name'].strip()}"
+    chain = atom["chain"].strip() if with_chain else ""
+    return f"{atom['resname'].strip().capitalize()}{atom['residue']}{chain} {atom['name'].strip()}"

@@ -33,6 +33,7 @@ SLICES = 120  # depth is sorted in this many layers
 FOG = 0.5  # how far the farthest things fade into the page
 BOND_WIDTH = 0.22  # Å
 COIL_WIDTH = 0.55  # Å
+TOWARDS_EYE = np.array([0.0, 0.0, 0.4])  # Å: an edge or an arrow along a bond lies on the bond, not inside it
 ARROW_WIDTH = 0.12  # Å, in a small scene
 BAR_WIDTH = 1.2  # inches for a colour bar with its numbers and title
 SMALL = 12
@@ -159,7 +160,8 @@ def _draw(scene: Scene, fig: Figure | SubFigure, layout: _Layout, scale: float |
     _draw_edges(scene, canvas)
     for vectors in scene.vectors:
         start, end = scene.arrows(vectors)
-        _draw_arrows(canvas, scene.page(start), scene.page(end), vectors, scene.arrow_size())
+        _draw_arrows(canvas, scene.page(start) + TOWARDS_EYE, scene.page(end) + TOWARDS_EYE, vectors,
+                     scene.arrow_size())
     draw_labels(scene, canvas.ax, canvas.points_per_angstrom)
     if scene.title:
         fig.text(0.5, 1 - 0.08 / height, scene.title, ha="center", va="top", fontsize=14 if width > 4.5 else 13)
@@ -175,9 +177,13 @@ def _draw_bar(fig: Figure | SubFigure, scalars: Scalars, place: tuple[float, flo
     (left, bottom, length), (width, height) = place, size
     cax = fig.add_axes([(left + 0.08) / width, bottom / height, 0.16 / width, length / height])
     bar = fig.colorbar(mpl.cm.ScalarMappable(Normalize(*scalars.limits), scalars.cmap), cax=cax)
-    bar.set_label(textwrap.fill(scalars.title, max(12, int(length * 72 / (0.56 * SMALL)))), fontsize=SMALL)
+    fits = max(12, int(length * 72 / (0.56 * SMALL)))  # letters in a line
+    lines = len(textwrap.wrap(scalars.title, fits))
+    even = next(n for n in range(-(-len(scalars.title) // lines), fits + 1)
+                if len(textwrap.wrap(scalars.title, n)) == lines)  # no single word in a line of its own
+    bar.set_label(textwrap.fill(scalars.title, even), fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL)
-    bar.locator = mpl.ticker.MaxNLocator(4)
+    bar.locator = mpl.ticker.MaxNLocator(5, steps=[1, 2, 5, 10])
     bar.update_ticks()
     bar.outline.set_linewidth(0.6)
 
@@ -274,8 +280,7 @@ def _draw_edges(scene: Scene, canvas: _Canvas) -> None:
     start, end, colours, heads = scene.edge_segments()
     if not len(start):
         return
-    towards_eye = np.array([0.0, 0.0, 0.4])  # an edge along a bond lies on the bond, not inside it
-    start, end = scene.page(start) + towards_eye, scene.page(end) + towards_eye
+    start, end = scene.page(start) + TOWARDS_EYE, scene.page(end) + TOWARDS_EYE
     rgb = np.array([to_rgb(colour) for colour in colours])
     width = float(np.clip(0.1 * canvas.points_per_angstrom, 0.7, 2.6))
     if heads:

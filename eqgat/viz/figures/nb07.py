@@ -36,7 +36,8 @@ Z_AXIS = (0.0, 0.0, 1.0)
 
 @figure(name="commuting-square", notebook="07", data="embedded structure 5pti, untrained model",
         caption="Down and right, or right and down: turning the vectors that the layer computed (pale) gives the "
-                "vectors that the layer computes for the turned protein (dark).",
+                "vectors that the layer computes for the turned protein (dark). One colour a channel; each channel "
+                "has a scale of its own, the same in both panels.",
         alt="Four panels in a square: the neighbourhood of an atom, the same turned by 40 degrees, and the four "
             "vectors at the atom after the first layer, before and after the turn. In the last panel "
             "the vectors of both ways lie on each other.")

@@ -169,7 +169,7 @@ def table_1() -> Figure:
                 fig.legend(loc="outside upper center", ncol=4)
             elif source == "this code" and len(own):
                 ax.set(xlim=(-0.15, 1.05), ylim=(-0.15, 1.35), yticks=[0, 0.5, 1])  # room for the names
-                ax.legend(fontsize=9.5, loc="upper left", ncol=1, handletextpad=0.3, borderpad=0.3)
+                ax.legend(fontsize=10.5, loc="upper left", ncol=1, handletextpad=0.1, borderpad=0.2, labelspacing=0.3)
             if source == "this code":
                 told += [f"{name}, {r.model}: {r.profile} profile, n = {r.n}, {r.data}." for r in own.itertuples()]
     caption = ("Spearman correlation within each target, averaged (across), and over all decoys (upwards); higher is "
@@ -188,8 +188,10 @@ def _points(ax: Axes, frame: pd.DataFrame, marker: str) -> None:
     plain = iter(("s", "^", "v", "P", "X"))
     for row in known.to_dict("records"):
         model = row["model"] in MODEL_COLOURS
+        look = {"marker": marker if model else next(plain, "*"), "ls": "", "ms": 7,
+                "color": MODEL_COLOURS.get(row["model"], COLOURS["grey"])}
         ax.errorbar(row["mean_spearman"], row["global_spearman"], row["global_spearman std"], row["mean_spearman std"],
-                    fmt=marker if model else next(plain, "*"), ms=7, capsize=3, label=row["model"],
-                    color=MODEL_COLOURS.get(row["model"], COLOURS["grey"]))
+                    capsize=3, **look)
+        ax.plot([], [], label=row["model"], **look)  # for the legend: the marker without bars
     ax.set(xlabel="mean $R_S$", ylabel="global $R_S$")
     ax.margins(0.12)
