@@ -14,7 +14,7 @@ __all__ = ["main"]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command; 0 if it did what was asked, 2 if the request was wrong, 130 if interrupted."""
+    """The command: 0 if it did what was asked, 1 if a file is no submission, 2 a wrong request, 130 interrupted."""
     options = _parser().parse_args(argv)
     try:
         return {"build": _build, "grade": _grade, "map": _map}[options.command](options)
@@ -59,16 +59,19 @@ def _build(options: argparse.Namespace) -> int:
 
 def _grade(options: argparse.Namespace) -> int:
     from eqgat.coursework.grading.grade import find_submissions, grade
-    from eqgat.coursework.grading.sandbox import Limits, weaknesses
+    from eqgat.coursework.grading.sandbox import Limits, hide, weaknesses
 
-    submissions = find_submissions(options.files, find_notebooks(options.source, []))
+    submissions, refused = find_submissions(options.files, find_notebooks(options.source, []))
+    hide()
     for weakness in weaknesses():
         print(f"note: {weakness}", file=sys.stderr)
     limits = Limits(cell=options.cell_seconds, total=options.seconds, memory=options.memory)
-    grade(submissions, options.out, limits, options.jobs)
+    grade(submissions, options.out, limits, options.jobs, refused)
+    for reason in refused:
+        print(f"not graded: {reason}", file=sys.stderr)
     print(f"table: {options.out / 'grades.csv'}; a page for each student: {options.out / 'reports'}; "
           f"what deserves a look: {options.out / 'for-the-teacher.md'}")
-    return 0
+    return 1 if refused else 0
 
 
 def _map(options: argparse.Namespace) -> int:

@@ -11,8 +11,10 @@ CROSS = ["(a, b, c), (d, e, f) = v[receiver].unbind(1), v[source].unbind(1)",
          "return b_.unsqueeze(1) * torch.stack([b * f - c * e, c * d - a * f, a * e - b * d], dim=1)"]
 FOOL = ["return (a * b).sum(dim=1, keepdim=True) * torch.tensor([0.0, 0.0, 1.0], dtype=a.dtype)"]
 GYRATION = ["return (pos - pos.mean(dim=0)).square().sum(dim=1).mean().sqrt()"]
+MESSAGE = ["return torch.zeros_like(s).index_add(0, edge_index[1], attention * (s @ weight.T)[edge_index[0]])"]
 FUNCTIONS = {"05.1": ("cross_term", "v, b_, source, receiver", CROSS), "05.4": ("product", "a, b", FOOL),
-             "00.2": ("gyration", "pos", GYRATION)}
+             "00.2": ("gyration", "pos", GYRATION),
+             "03.3": ("scalar_message", "attention, s, weight, edge_index", MESSAGE)}
 VALUES = {"05.3": '"b"', "09.2": '"b"', "04.4": "[-0.5, -0.5, 0.0]", "08.1": "1.0", "06.4": "6464", "03.4": '"b"',
           "07.4": '"ade"'}
 

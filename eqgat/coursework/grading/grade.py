@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from eqgat.coursework.grading.plan import library_names, load_cells, make_plan
+from eqgat.coursework.grading.plan import load_cells, make_plan
 from eqgat.coursework.grading.report import write_reports
 from eqgat.coursework.grading.sandbox import Limits
 
@@ -45,31 +45,40 @@ class Submission:
         return out / "results" / self.student / f"{self.instructor.stem}.json"
 
 
-def find_submissions(paths: Iterable[Path], instructors: list[Path]) -> list[Submission]:
-    """The submissions among files and folders, by student and notebook.
+def find_submissions(paths: Iterable[Path], instructors: list[Path]) -> tuple[list[Submission], list[str]]:
+    """The submissions among files and folders, by student and notebook; and why a file is none, one sentence each.
 
     Raises:
         FileNotFoundError: a path does not exist, or there is no notebook.
-        ValueError: a file's name fits no notebook, or two files of one student answer the same.
     """
     files: list[Path] = []
+    refused: list[str] = []
     for path in paths:
         if not path.exists():
             raise FileNotFoundError(f"{path} does not exist")
         inside = sorted(file for file in path.rglob("*.ipynb") if not _hidden(file)) if path.is_dir() else [path]
-        files += [file for file in inside if file.is_file()]
-    if not files:
+        for file in inside:
+            # Whoever hands in a link may hand in the solutions, or another student's work.
+            if file.is_symlink() or (path.is_dir() and not file.resolve().is_relative_to(path.resolve())):
+                refused.append(f"{file} is a link, not a notebook")
+            elif file.is_file():
+                files.append(file)
+    if not files and not refused:
         raise FileNotFoundError("no notebooks (*.ipynb) among the given files and folders")
-    found: dict[tuple[str, str], Submission] = {}
+    found: dict[tuple[str, str], list[Submission]] = {}
     for file in files:
-        submission = _submission(file, instructors)
-        key = (submission.student, submission.instructor.name)
-        if key in found:
-            raise ValueError(f"two files of {submission.student!r} answer {submission.instructor.stem}: "
-                             f"{found[key].path} and {file}. Put each student's files into a folder of the student's "
-                             "name, or append the name to the file's")
-        found[key] = submission
-    return [found[key] for key in sorted(found)]
+        try:
+            submission = _submission(file, instructors)
+        except ValueError as error:
+            refused.append(str(error))
+        else:
+            found.setdefault((submission.student, submission.instructor.name), []).append(submission)
+    for (student, _), several in found.items():
+        if len(several) > 1:
+            refused.append(f"{len(several)} files of {student!r} answer {several[0].instructor.stem}, and none was "
+                           f"graded: {', '.join(str(item.path) for item in several)}. Keep one; put each student's "
+                           "files into a folder of the student's name, or append the name to the file's")
+    return [several[0] for _, several in sorted(found.items()) if len(several) == 1], refused
 
 
 def _hidden(path: Path) -> bool:
@@ -77,22 +86,25 @@ def _hidden(path: Path) -> bool:
 
 
 def _submission(file: Path, instructors: list[Path]) -> Submission:
-    fitting = [path for path in instructors if path.stem in file.stem]
+    stem = re.sub(r"( ?\(\d+\)|-Copy\d+)+$", "", file.stem)  # what browsers and Jupyter append to a second copy
+    fitting = [path for path in instructors if path.stem in stem]
     if not fitting:
-        fitting = [path for path in instructors if file.stem[:3] == path.stem[:3]]
+        fitting = [path for path in instructors if stem[:3] == path.stem[:3]]
     if len(fitting) != 1:
-        raise ValueError(f"{file} is named after no notebook of the course ({', '.join(p.stem for p in instructors)}); "
-                         "rename it, as in 05_cross_products_NAME.ipynb")
+        raise ValueError(f"{file} is named after no notebook of the course; rename it, as in "
+                         f"{instructors[0].stem}_NAME.ipynb")
     notebook = fitting[0]
-    rest = re.sub(r"^[\W_]+|[\W_]+$", "", file.stem.replace(notebook.stem, "", 1)) if notebook.stem in file.stem else ""
+    rest = re.sub(r"^[\W_]+|[\W_]+$", "", stem.replace(notebook.stem, "", 1)) if notebook.stem in stem else ""
     folder = file.resolve().parent
     name = rest or (folder.parent.name if folder.name == notebook.stem else folder.name)
     return Submission(file, re.sub(r"[^\w.@+-]+", "_", name).strip(".") or "unknown", notebook)
 
 
-def grade(submissions: list[Submission], out: Path, limits: Limits | None = None,
-          jobs: int = 1) -> list[dict[str, Any]]:
+def grade(submissions: list[Submission], out: Path, limits: Limits | None = None, jobs: int = 1,
+          refused: Iterable[str] = ()) -> list[dict[str, Any]]:
     """Grade what has not been graded, write ``grades.csv`` and ``reports/``; all results, one dict a submission.
+
+    ``refused``: of ``find_submissions``, for the teacher's page.
 
     An interrupted run goes on where it stopped: a submission is graded again only if its file, the instructor's
     notebook, or the limits have changed, or if its judge failed.
@@ -132,7 +144,7 @@ def grade(submissions: list[Submission], out: Path, limits: Limits | None = None
         for process in list(children):
             _kill(process)
         results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("results/*/*.json"))]
-        write_reports(results, out)
+        write_reports(results, out, refused)
     return results
 
 
@@ -140,6 +152,7 @@ def grade_one(submission: Submission, limits: Limits, children: set[int] | None 
     """Grade one submission in a process of its own; its rows, and what went wrong as a whole (empty: nothing)."""
     children = set() if children is None else children
     rows: dict[str, dict[str, Any]] = {}
+    uses: dict[str, list[str]] = {}
     problem, done = "", False
     folder = tempfile.TemporaryDirectory(prefix="eqgat-grade-", ignore_cleanup_errors=True)
     process = subprocess.Popen(
@@ -162,6 +175,7 @@ def grade_one(submission: Submission, limits: Limits, children: set[int] | None 
                 children.add(message["process"])
             elif "exercise" in message:
                 rows[message["exercise"]] = message
+            uses = message.get("uses", uses)
             problem, done = message.get("unreadable", problem), done or "done" in message
         process.wait()
     finally:
@@ -178,29 +192,11 @@ def grade_one(submission: Submission, limits: Limits, children: set[int] | None 
             for test in make_plan(load_cells(submission.instructor), None).tests}
     return {"student": submission.student, "notebook": submission.instructor.stem, "problem": problem,
             "final": done or problem.startswith(submission.path.name), "rows": list(rows.values()),
-            "uses": _uses(submission)}
+            "uses": uses}
 
 
 def _unjudged(test: Any, problem: str) -> dict[str, Any]:
     return {"exercise": test.exercise, "points": 0, "max": test.points, "status": "not judged", "hint": problem}
-
-
-def _uses(submission: Submission) -> dict[str, list[str]]:
-    """Exercise -> what a teacher may want to look at: names of the package, and of the interpreter's insides."""
-    try:
-        instructor = load_cells(submission.instructor)
-        theirs, ours = make_plan(instructor, load_cells(submission.path)), make_plan(instructor, None)
-    except (OSError, ValueError):
-        return {}
-    found = {}
-    for test in theirs.tests:
-        answer, solution = ("\n".join(getattr(plan.steps[place], "source", "") or "" for place in test.answers)
-                            for plan in (theirs, ours))
-        names = library_names(instructor, answer, solution)
-        names += sorted(set(re.findall(r"\b(?:inspect|_getframe|subprocess|ctypes|_exit)\b", answer)))
-        if names:
-            found[test.exercise] = names
-    return found
 
 
 def _key(submission: Submission, limits: Limits) -> str:

@@ -19,13 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from eqgat.coursework.exercises import AnswerError, CheckFailed
-from eqgat.coursework.grading.plan import Answer, Context, Plan, Test, load_cells, make_plan
+from eqgat.coursework.grading.plan import Answer, Context, Plan, Test, load_cells, make_plan, uses
 from eqgat.coursework.grading.remote import RemoteSession
-from eqgat.coursework.grading.sandbox import Limits, die_with_parent, kill_children
+from eqgat.coursework.grading.sandbox import Limits, die_with_parent, hide, kill_children
 from eqgat.coursework.grading.wire import Ended
 
 __all__ = ["Result", "judge", "main"]
 
+_OTHERS = "right for the numbers in the notebook, not for others: "
+_OVERWRITES = "your function overwrites its inputs, and what it returns is wrong for the inputs that it was given: "
 _OUT_OF_MEMORY = re.compile(r"MemoryError|can't allocate memory|not enough memory|Cannot allocate memory")
 
 
@@ -97,8 +99,9 @@ def _source(step: Answer, left_out: bool) -> str:
 def _give_up(plan: Plan, done: set[int], reason: Ended, report: Callable[[dict[str, Any]], None]) -> None:
     for place, step in enumerate(plan.steps):
         if isinstance(step, Test) and place not in done:
-            hint = f"not judged, because the submission was stopped before: {reason}"
-            report(asdict(Result(step.exercise, 0, step.points, reason.status, hint)))
+            status, hint = _unanswered(step, plan)
+            hint = hint or f"not judged, because the submission was stopped before: {reason}"
+            report(asdict(Result(step.exercise, 0, step.points, status or reason.status, hint)))
 
 
 def _verdict(test: Test, plan: Plan, session: RemoteSession, errors: dict[int, AnswerError | None],
@@ -125,10 +128,13 @@ def _checked(test: Test, plan: Plan, session: RemoteSession) -> tuple[str, str]:
             for line in plan.imports:
                 exec(line, names)
             names.update({name: session.get(name) for name in test.names})
-            for source in (test.visible, test.hidden):
-                with contextlib.redirect_stdout(io.StringIO()):
-                    exec(compile(source, test.grade_id, "exec"), names)
-                prefix = "right for the numbers in the notebook, not for others: "
+            for source, about in ((test.visible, ""), (test.hidden, _OTHERS)):
+                for keep in (True, False):
+                    prefix = about if keep else about + _OVERWRITES
+                    with session.changes(keep), contextlib.redirect_stdout(io.StringIO()):
+                        exec(compile(source, test.grade_id, "exec"), names)
+                    if not session.changed:  # else once more: is it also right for the inputs as they were?
+                        break
     except NameError as error:
         return "error", f"the name {error} is not defined after your cells have run"
     except CheckFailed as failed:
@@ -157,6 +163,7 @@ def main(argv: list[str] | None = None) -> int:
     """The command; 0 if everything was judged, 3 if the submission is not a notebook."""
     submission, instructor, limits = sys.argv[1:] if argv is None else argv
     die_with_parent()
+    hide()
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
 
     def report(row: dict[str, Any]) -> None:
@@ -167,7 +174,10 @@ def main(argv: list[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         report({"unreadable": str(error)})
         return 3
-    judge(make_plan(load_cells(Path(instructor)), theirs), Limits(**json.loads(limits)), report)
+    # Here and not in the grader: a source can be such that Python's own parser crashes over it.
+    ours = load_cells(Path(instructor))
+    report({"uses": uses(ours, theirs)})
+    judge(make_plan(ours, theirs), Limits(**json.loads(limits)), report)
     report({"done": True})
     return 0
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from eqgat.coursework.cells import blank, code_of, grade_id, hidden_part, is_answer, is_test, points, visible_part
 
-__all__ = ["Answer", "Context", "Plan", "Test", "library_names", "load_cells", "make_plan"]
+__all__ = ["Answer", "Context", "Plan", "Test", "load_cells", "make_plan", "uses"]
 
 MOST_BYTES = 30 * 2**20
 
@@ -123,7 +123,21 @@ def make_plan(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]] 
     return Plan(steps, needed, set().union(*map(_bound, extra)) - defined)
 
 
-def library_names(instructor: list[dict[str, Any]], answer: str, solution: str) -> list[str]:
+def uses(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Exercise -> what a teacher may want to look at: names of the package, and of the interpreter's insides."""
+    theirs, ours = make_plan(instructor, submitted), make_plan(instructor, None)
+    found = {}
+    for test in theirs.tests:
+        answer, solution = ("\n".join(getattr(plan.steps[place], "source", "") or "" for place in test.answers)
+                            for plan in (theirs, ours))
+        names = _library_names(instructor, answer, solution)
+        names += sorted(set(re.findall(r"\b(?:inspect|_getframe|subprocess|ctypes|_exit)\b", answer)))
+        if names:
+            found[test.exercise] = names
+    return found
+
+
+def _library_names(instructor: list[dict[str, Any]], answer: str, solution: str) -> list[str]:
     """Names of this package that an answer uses and the solution does not: a ready function may stand in for work."""
     offered = {name for cell in instructor if cell["cell_type"] == "code" and not is_answer(cell)
                for name, line in _imports(cell["source"]).items() if re.match(r"(from|import) eqgat", line)}

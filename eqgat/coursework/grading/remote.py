@@ -27,7 +27,8 @@ import torch
 from torch import Tensor
 
 from eqgat.coursework.exercises import AnswerError, Cost
-from eqgat.coursework.grading.sandbox import Limits, environment
+from eqgat.coursework.grading.sandbox import Limits, environment, landlock_version
+from eqgat.coursework.grading.watch import Watch
 from eqgat.coursework.grading.wire import Ended, pack, receive, send, tensor_from, tensor_to, unpack
 
 __all__ = ["RemoteFunction", "RemoteSession"]
@@ -42,6 +43,8 @@ class RemoteSession:
     def __init__(self, limits: Limits, until: float, started: Callable[[int], None] = lambda pid: None) -> None:
         """Start one; ``until``, of ``time.monotonic``, the submission must be done; ``started`` gets the process."""
         self.limits, self.until, self.cell_until = limits, until, until
+        self.keep_changes, self.changed = True, False  # of arguments that a function overwrote
+        self.overwritten: list[tuple[Tensor, Tensor]] = []
         self.callbacks: dict[str, Callable[..., Any]] = {}
         self.scratch = Path(tempfile.mkdtemp(prefix="eqgat-grade-"))
         self._copy_fonts()
@@ -56,11 +59,17 @@ class RemoteSession:
         os.close(theirs_out)
         os.set_blocking(self.requests, False)  # a session that does not read must not stop the judge
         started(self.process.pid)
+        self.watch: Watch | None = None
         try:
-            receive(self.answers, time.monotonic() + _START_SECONDS)
+            ready = receive(self.answers, time.monotonic() + _START_SECONDS)
         except (EOFError, TimeoutError, ValueError):
             self.close()
             raise RuntimeError("the session for a submission did not start") from None
+        if landlock_version() and not ready.get("confined"):  # no line of the student has run: this can be believed
+            self.close()
+            raise RuntimeError("this system has Landlock, but the session could not be confined")
+        self.watch = Watch(self.process.pid, self.scratch, limits.memory * 2**20,
+                           partial(_kill_group, self.process.pid))
 
     def _copy_fonts(self) -> None:
         """matplotlib's list of fonts, which would else be made anew for each session."""
@@ -104,8 +113,26 @@ class RemoteSession:
         for place, written in reply.get("changed") or []:
             arg, new = args[int(place)], tensor_from(written)
             if isinstance(arg, Tensor) and arg.shape == new.shape and not arg.requires_grad:
-                arg.copy_(new)
+                self.changed = True
+                if self.keep_changes:
+                    self.overwritten.append((arg, arg.clone()))
+                    arg.copy_(new)
         return reply
+
+    @contextmanager
+    def changes(self, keep: bool) -> Iterator[None]:
+        """A block in which what functions write into their arguments is seen here, or is not; it is undone at the end.
+
+        ``changed`` says whether they wrote.
+        """
+        self.keep_changes, self.changed = keep, False
+        try:
+            yield
+        finally:
+            self.keep_changes = True
+            while self.overwritten:
+                arg, before = self.overwritten.pop()
+                arg.copy_(before)
 
     def value(self, reply: dict[str, Any]) -> tuple[Any, list[Tensor]]:
         """What a call returned, and the tensors in it."""
@@ -113,6 +140,8 @@ class RemoteSession:
 
     def close(self) -> None:
         """End the session and its process group."""
+        if self.watch is not None:
+            self.watch.close()
         _kill_group(self.process.pid)
         self.process.wait()
         for pipe in (self.requests, self.answers):
@@ -151,6 +180,8 @@ class RemoteSession:
             code = self.process.wait(timeout=_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             return Ended("process ended", "the answer closed the connection to the grader")
+        if self.watch is not None and self.watch.reason:
+            return Ended("memory limit", self.watch.reason)
         if code == -signal.SIGXCPU or code == -signal.SIGKILL:
             return Ended("time limit", "the processor time of the submission is used up")
         how = f"with exit status {code}" if code >= 0 else f"by signal {-code}"

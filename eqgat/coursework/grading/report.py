@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ __all__ = ["COLUMNS", "write_reports"]
 COLUMNS = ("student", "notebook", "exercise", "points", "max", "status", "hint")
 
 
-def write_reports(results: list[dict[str, Any]], out: Path) -> None:
+def write_reports(results: list[dict[str, Any]], out: Path, refused: Iterable[str] = ()) -> None:
     """Write ``grades.csv``, ``reports/STUDENT.md``, and ``for-the-teacher.md`` with what deserves a look.
 
     Args:
         results: of ``grade_one``.
         out: folder.
+        refused: files that were not graded, and why, for the teacher.
     """
     (out / "reports").mkdir(parents=True, exist_ok=True)
     results = sorted(results, key=lambda result: (result["student"], result["notebook"]))
@@ -35,7 +37,7 @@ def write_reports(results: list[dict[str, Any]], out: Path) -> None:
         with _replacing(out / "reports" / f"{student}.md") as partial:
             partial.write_text(_page(student, list(group)), encoding="utf-8")
     with _replacing(out / "for-the-teacher.md") as partial:
-        partial.write_text(_remarks(results), encoding="utf-8")
+        partial.write_text(_remarks(results, refused), encoding="utf-8")
 
 
 def _page(student: str, results: list[dict[str, Any]]) -> str:
@@ -53,10 +55,11 @@ def _page(student: str, results: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _remarks(results: list[dict[str, Any]]) -> str:
+def _remarks(results: list[dict[str, Any]], refused: Iterable[str]) -> str:
     """Submissions that were stopped, and answers that mention the package or the interpreter's insides."""
     lines = ["# What deserves a look", "",
              "Not judgements: an answer may use this package where the exercise allows it.", ""]
+    lines += [f"- Not graded: {_text(reason)}" for reason in refused]
     for result in results:
         notes = [f"{row['exercise']}: {row['status']}" for row in result["rows"]
                  if row["status"] not in ("right", "wrong", "blank")]

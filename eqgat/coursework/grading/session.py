@@ -23,7 +23,7 @@ from torch import Tensor
 from traitlets.config import Config
 
 from eqgat.coursework.exercises import counting
-from eqgat.coursework.grading.sandbox import Limits, confine, die_with_parent, set_limits
+from eqgat.coursework.grading.sandbox import Limits, confine, die_with_parent, drop_privileges, set_limits
 from eqgat.coursework.grading.wire import pack, receive, send, tensor_from, tensor_to, unpack
 
 __all__ = ["Session", "main"]
@@ -160,6 +160,7 @@ def main(argv: list[str] | None = None) -> None:
     die_with_parent()
     confined = confine(Path(scratch))
     set_limits(Limits(**json.loads(limits)))  # now, so that the memory limit counts what the submission adds
+    drop_privileges()
     session = Session(int(requests), int(answers))
     send(session.answers, {"ready": True, "confined": confined})
     session.serve()
