@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,7 +48,11 @@ class Atom3DTask(Task):
         Where the answer is read off one atom, graphs hold no atoms that it does not depend on (``hops``).
         """
         if folder is not None:
-            return {split: self._read(folder, split) for split in SPLITS}
+            splits = {split: self._read(folder, split) for split in SPLITS}
+            for split, data in splits.items():
+                if told := left_out(data):
+                    print(f"{self.settings.task} {split}: {told}", file=sys.stderr)
+            return splits
         if self.settings.profile == "full":
             raise ValueError(f"the full profile of {self.settings.task} needs the data set: give its folder with "
                              f"--data; `python -m eqgat download {self.settings.task} DIR` fetches it")
@@ -210,6 +215,15 @@ class PairModel(nn.Module):
         """A batch of 2P graphs, partners after each other, with ``center_index`` [2P] -> logits [P, 1]."""
         x = at_centers(self.network, data)
         return self.head(x.view(-1, 2 * x.shape[1]))
+
+
+def left_out(data: Atom3DData) -> str:
+    """How much of a split was left out, and why most of it; "" if nothing was."""
+    if data.skipped.empty:
+        return ""
+    broken = int((data.skipped["name"] == "").sum())
+    return (f"left out: {broken} of {data.num_items} items and {len(data.skipped) - broken} samples, which leaves "
+            f"{len(data)}; most often: {data.skipped['reason'].mode()[0]}. All reasons: load_atom3d(...).skipped")
 
 
 def correlation_loss(prediction: Tensor, target: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.server
 import io
@@ -141,7 +142,7 @@ def test_without_a_network_it_says_what_to_do(tmp_path: Path, archive: bytes, ca
 
 
 def test_a_moved_record_is_named(zenodo: tuple, tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="no connection"):
+    with pytest.raises(OSError, match=r"answered with an error \(HTTP Error 404"):
         download("ppi", tmp_path, source=zenodo[0])
     with pytest.raises(ValueError, match="unknown task"):
         download("msp", tmp_path)
@@ -184,6 +185,56 @@ def test_a_damaged_archive_leaves_nothing(archive: bytes, tmp_path: Path) -> Non
         unpack(file, tmp_path / "target")
 
 
+@pytest.mark.parametrize("place", ["content", "trailer"])
+def test_a_changed_byte_is_noticed_without_a_checksum(place: str, tmp_path: Path) -> None:
+    # tarfile alone stops where the last member ends, before the checksum of the compression.
+    file = tmp_path / "archive.tar.gz"
+    with tarfile.open(file, "w:gz", compresslevel=0) as tar:
+        tar.addfile(*(lambda info, data: (info, io.BytesIO(data)))(*member("split/data/good", size=50_000)))
+    changed = bytearray(file.read_bytes())
+    changed[20_000 if place == "content" else -6] ^= 1
+    file.write_bytes(changed)
+    with pytest.raises(ValueError, match="fetch it again"):
+        unpack(file, tmp_path / "target")
+    assert [path.name for path in tmp_path.iterdir()] == ["archive.tar.gz"]
+
+
+def test_compression_that_makes_no_sense_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "archive.tar.gz"
+    text = "".join(hashlib.md5(bytes([k % 256, k // 256])).hexdigest() for k in range(5000)).encode()
+    with tarfile.open(file, "w:gz") as tar:
+        info = tarfile.TarInfo("split/data/good")
+        info.size = len(text)
+        tar.addfile(info, io.BytesIO(text))
+    changed = bytearray(file.read_bytes())
+    changed[10_000:20_000] = b"\xff" * 10_000
+    file.write_bytes(changed)
+    with pytest.raises(ValueError, match="cannot be unpacked"):
+        unpack(file, tmp_path / "target")
+
+
+def test_a_full_disk_is_not_the_archives_fault(archive: bytes, tmp_path: Path,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / RECORDS["lba"].file
+    file.write_bytes(archive)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.shutil, "copyfileobj", full)
+    with pytest.raises(OSError, match=r"No space left on device.*archive is kept") as caught:
+        download("lba", tmp_path)
+    assert "fetch it again" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [file.name]
+
+
+def test_a_folder_in_the_way_is_named_before_anything_is_fetched(zenodo: tuple, tmp_path: Path) -> None:
+    (tmp_path / "split-by-sequence-identity-30").mkdir()
+    with pytest.raises(FileExistsError, match="no folder 'data'"):
+        download("lba", tmp_path, source=zenodo[0])
+    assert zenodo[1].requests == []
+
+
 def test_prepare_tells_and_does(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     root = write_task("ppi", tmp_path)
     assert prepare_main(["ppi", str(root), "--dry-run"]) == 0
@@ -209,6 +260,9 @@ def test_prepare_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "psr has no option radius" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         prepare_main(["psr", str(root), "--option", "radius"])
+    (tmp_path / "file").touch()
+    assert prepare_main(["psr", str(root), "--out", str(tmp_path / "file")]) == 2
+    assert "is a file; give a folder with --out" in capsys.readouterr().err
     monkeypatch.setattr("eqgat.datasets.atom3d.prepare.shutil.disk_usage",
                         lambda _: shutil._ntuple_diskusage(10, 5, 5))
     with pytest.raises(OSError, match="are needed"):

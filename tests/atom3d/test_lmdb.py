@@ -117,6 +117,17 @@ def test_wrong_folders_are_named(folder: Path, tmp_path: Path) -> None:
         read_lmdb(empty)
 
 
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.9999])
+def test_a_file_that_is_cut_off_is_refused(folder: Path, share: float) -> None:
+    # Without the check the process dies of a bus error, which no message survives.
+    file = folder / "data.mdb"
+    whole = file.stat().st_size
+    with file.open("r+b") as stream:
+        stream.truncate(max(8192, int(share * whole)))
+    with pytest.raises(ValueError, match=rf"cut off: it has .* of at least {whole:,} bytes. Unpack the archive again"):
+        read_lmdb(folder)
+
+
 def first_id(items: object) -> str:
     return items[0]["id"]  # type: ignore[index]
 

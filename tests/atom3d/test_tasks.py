@@ -205,7 +205,10 @@ def test_ppi_leaves_out_residues_without_one_alpha_carbon() -> None:
     ("rsr", {"atoms": protein(2).assign(x=np.nan)}, "NaN or infinite"),
     ("res", {"subunit_indices": [[0]]}, "another length"),
     ("res", {"subunit_indices": [[10_000]] * 8}, "not in its table"),
+    ("psr", {"atoms": {"columns": [], "index": [], "data": []}}, "'atoms' is a dictionary, not a table"),
     ("ppi", {"atoms_neighbors": None}, "no table 'atoms_neighbors'"),
+    ("ppi", {"atoms_neighbors": ppi_item("1ABC")["atoms_neighbors"].drop(columns=["residue1", "chain0"])},
+     "no column chain0, residue1"),
     ("ppi", {"atoms_pairs": protein(2, ensemble="1ABC", subunit="a")}, "instead of two")])
 def test_broken_items_are_reported_and_counted(task: str, change: dict, message: str) -> None:
     good, bad = items(task, "train", 2)
@@ -220,8 +223,21 @@ def test_broken_items_are_reported_and_counted(task: str, change: dict, message:
     assert all(data[k] is not None for k in range(len(data)))
     with pytest.raises(BrokenItem, match=message):
         data.parse(0)
-    with pytest.raises(ValueError, match="no graph can be made of 1 items"):
+    with pytest.raises(ValueError, match=r"no graph can be made of 1 items.*another task, or in another form"):
         len(ItemData(task, [bad]))
+
+
+def test_an_item_that_is_none_is_reported() -> None:
+    # What atom3d's own reader gives for an item that it cannot decode.
+    data = ItemData("lba", [None, *items("lba", "train", 1)])  # type: ignore[list-item]
+    with pytest.warns(UserWarning, match=r"1 of 2 items are broken.*is a NoneType"):
+        assert len(data) == 1
+
+
+def test_res_labels_may_be_stored_as_floats() -> None:
+    item = res_item("1abc")
+    item["labels"]["label"] = item["labels"]["label"].astype(float)
+    assert torch.equal(ItemData("res", [item]).y, ItemData("res", [res_item("1abc")]).y)
 
 
 def test_an_undecodable_item_is_reported_also_by_prepared_data(tmp_path: Path) -> None:
@@ -233,6 +249,8 @@ def test_an_undecodable_item_is_reported_also_by_prepared_data(tmp_path: Path) -
     assert len(prepared) == 2
     assert prepared.num_items == 3
     assert "cannot be decoded" in prepared.skipped["reason"][0]
+    with pytest.warns(UserWarning, match="1 of 3 items are broken"):  # and again whenever they are read
+        load_atom3d("lba", tmp_path / "prepared", "train")
 
 
 def test_any_level_of_the_folders_will_do(tmp_path: Path) -> None:
@@ -254,6 +272,10 @@ def test_any_level_of_the_folders_will_do(tmp_path: Path) -> None:
 def test_wrong_folders_and_options_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no folder"):
         load_atom3d("lba", tmp_path / "nowhere")
+    write_lmdb(tmp_path / "file", [])
+    with pytest.raises(FileNotFoundError, match=r"data\.mdb is a file; .* give its folder, .*file"):
+        load_atom3d("lba", tmp_path / "file" / "data.mdb")
+    shutil.rmtree(tmp_path / "file")
     with pytest.raises(FileNotFoundError, match=r"DIPS-split/data/val/data\.mdb"):
         load_atom3d("ppi", tmp_path, "val")
     with pytest.raises(FileNotFoundError, match="-indices holds no structures"):
@@ -339,3 +361,11 @@ def test_a_radius_of_three_cutoffs_changes_no_prediction_of_three_layers_in_res(
         assert other.num_nodes < one.num_nodes
         with torch.no_grad():
             assert torch.allclose(model(one)[one.center_index], model(other)[other.center_index], atol=1e-6)
+
+
+def test_training_says_what_was_left_out() -> None:
+    from eqgat.training.atom3d import left_out
+
+    assert left_out(ItemData("ppi", [ppi_item("1ABC")])) == ""
+    data = ItemData("ppi", [ppi_item("1ABC"), ppi_item("2ABC", touching=((1, 101), (99, 102)))])
+    assert left_out(data).startswith("left out: 0 of 2 items and 1 samples, which leaves 6; most often: one of its")

@@ -117,18 +117,24 @@ class ContentsBuilder:
         """All of it, with a warning where items are broken. Raises ``ValueError`` where nothing is left."""
         skipped = pd.DataFrame(self.skipped, columns=["item", "name", "reason"])
         if not self.item:
-            reason = f"; the first: item {skipped['item'][0]}: {skipped['reason'][0]}" if len(skipped) else ""
-            raise ValueError(f"no graph can be made of {num_items} items{reason}")
-        broken = skipped[skipped["name"] == ""]
-        if len(broken):
-            warnings.warn(f"{len(broken)} of {num_items} items are broken and left out; the first: "
-                          f"{broken['reason'].iloc[0]}. All are listed in .skipped", stacklevel=3)
+            first = f"{skipped['name'][0]}: {skipped['reason'][0]}".removeprefix(": ") if len(skipped) else ""
+            raise ValueError(f"no graph can be made of {num_items} items{first and '; the first: '}{first}. If this "
+                             "holds for all of them, these are data of another task, or in another form")
+        _warn_of_broken(skipped, num_items)
         if self.radius is not None:
             self.digest.update(f"radius {self.radius}".encode())
         y = torch.tensor(self.y, dtype=torch.int64) if self.classes else \
             torch.tensor(self.y, dtype=torch.float64).float().unsqueeze(1)
         return Contents(np.array(self.item, dtype=np.int64), np.array(self.number, dtype=np.int64), y,
                         np.array(self.names), np.array(self.groups), skipped, self.digest.hexdigest())
+
+
+def _warn_of_broken(skipped: pd.DataFrame, num_items: int) -> None:
+    """A warning where whole items are left out."""
+    broken = skipped[skipped["name"] == ""]
+    if len(broken):
+        warnings.warn(f"{len(broken)} of {num_items} items are broken and left out; the first: "
+                      f"{broken['reason'].iloc[0]}. All are listed in .skipped", stacklevel=4)
 
 
 class Atom3DData(torch.utils.data.Dataset):
@@ -219,6 +225,9 @@ class ItemData(Atom3DData):
         """Molecules and samples of one item. Raises ``BrokenItem``."""
         if self._last is None or self._last[0] != index:
             item = self.items[index]
+            if not isinstance(item, Mapping):
+                raise BrokenItem(f"item {index} is a {type(item).__name__}, not a dictionary (atom3d's own reader "
+                                 "gives None for an item that it cannot decode; read_lmdb says why)")
             try:
                 parsed = self.reader.parse(item, self.options)
             except (BrokenItem, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -328,13 +337,16 @@ def load_atom3d(task: str, root: str | os.PathLike[str], split: str = "train", *
     if data.task != task or other:
         raise ValueError(f"{folder} was prepared for {data.task} with {other or 'its options'}; ask for these, prepare "
                          "the data again, or remove the folder")
+    _warn_of_broken(data.skipped, data.num_items)
     return data
 
 
 def open_items(task: str, root: Path, split: str) -> Sequence[dict[str, Any]]:
     """The items of a split; raises as ``load_atom3d`` does."""
     if not root.is_dir():
-        raise FileNotFoundError(f"no folder {root}; unpack the archive of {task.upper()} and give its folder")
+        wrong = f"{root} is a file" if root.exists() else f"no folder {root}"
+        raise FileNotFoundError(f"{wrong}; unpack the archive of {task.upper()} and give its folder"
+                                f"{', ' + str(root.parent) if root.name == 'data.mdb' else ''}")
     found = _lmdb_folders(root)
     if root.name in SPLITS and root in found:  # the folder of one split: the others are beside it
         found = [root.parent / split] if (root.parent / split / "data.mdb").is_file() else []
@@ -352,7 +364,8 @@ def open_items(task: str, root: Path, split: str) -> Sequence[dict[str, Any]]:
     expected = f"{ARCHIVES[task]}/data/{split}/data.mdb" + (
         f", or raw/data/data.mdb with indices/{split}_indices.txt" if task == "res" else "")
     raise FileNotFoundError(f"no {task.upper()} data for the split {split!r} in {root}; expected in it or in one of "
-                            f"its folders: {expected}. An archive whose name ends in -indices holds no structures")
+                            f"its folders: {expected}. An archive whose name ends in -indices holds no structures; "
+                            f"one that is still packed is unpacked by `python -m eqgat download {task} {root}`")
 
 
 def _lmdb_folders(root: Path, depth: int = 5) -> list[Path]:

@@ -11,6 +11,7 @@ import tarfile
 import time
 import urllib.error
 import urllib.request
+import zlib
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
@@ -79,7 +80,7 @@ def download(task: str, folder: str | Path, *, source: str = ZENODO, keep_archiv
 
     Raises:
         ValueError: unknown task; a wrong checksum; an archive that is not safe to unpack.
-        OSError: no connection, or too little space; the message says what to do.
+        OSError: no connection, too little space, or a folder in the way; the message says what to do.
     """
     if task not in RECORDS:
         raise ValueError(f"unknown task {task!r}; there are {', '.join(RECORDS)}")
@@ -88,6 +89,8 @@ def download(task: str, folder: str | Path, *, source: str = ZENODO, keep_archiv
     if (target / "data").is_dir():
         print(f"{target} is there already; remove it to fetch it again")
         return target
+    if target.exists():
+        raise FileExistsError(f"{target} exists and has no folder 'data' in it; remove it, or give another folder")
     folder.mkdir(parents=True, exist_ok=True)
     page = f"{source}/records/{record.number}"
     info: dict[str, Any] = {} if archive.is_file() else _record(source, record, archive)
@@ -121,7 +124,8 @@ def unpack(archive: str | Path, target: str | Path, limit: int | None = None) ->
     20 times the archive) in 10,000 files.
 
     Raises:
-        ValueError: the archive is damaged or holds anything else; nothing is left behind.
+        ValueError: the archive is damaged or holds anything else; nothing is left behind but the archive.
+        OSError: the disk is full or the folder closed; likewise.
         FileExistsError: ``target`` exists.
     """
     archive, target = Path(archive), Path(target)
@@ -138,14 +142,33 @@ def unpack(archive: str | Path, target: str | Path, limit: int | None = None) ->
                 total += member.size
                 if problem := _problem(member, count, total, limit):
                     raise ValueError(f"{archive.name} is not safe to unpack: {problem}")
-                tar.extract(member, partial, filter="data")
-        tops = [path for path in partial.iterdir() if path.is_dir()]
+                _extract(tar, member, partial)
+            while tar.fileobj.read(_CHUNK):  # to the end of the file, where the compression has its own checksum
+                pass
+        tops = [path for path in partial.iterdir() if path.is_dir() and path.name != "data"]
         inner = partial / target.name if (partial / target.name).is_dir() else tops[0] if len(tops) == 1 else partial
         inner.replace(target)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        if getattr(error, "errno", None) is not None:  # the disk's trouble, not the archive's
+            raise OSError(error.errno, f"{archive.name} cannot be unpacked into {target} ({error.strerror}); the "
+                          "archive is kept. Mend that, and give the same command again") from error
         raise ValueError(f"{archive} cannot be unpacked ({error}); remove it and fetch it again") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Write a member that ``_problem`` has nothing against, as a plain file or folder without any rights of its own."""
+    place = folder / member.name
+    if member.isdir():
+        place.mkdir(parents=True, exist_ok=True)
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    content = tar.extractfile(member)
+    with place.open("wb") as stream:
+        shutil.copyfileobj(content, stream, _CHUNK)  # type: ignore[arg-type]
+    if place.stat().st_size != member.size:
+        raise EOFError(f"{member.name} ends early")
 
 
 def _problem(member: tarfile.TarInfo, count: int, total: int, limit: int) -> str:
@@ -213,8 +236,10 @@ def _fetch(url: str, part: Path, size: int, archive: Path, progress: bool, attem
 
 def _offline(source: str, record: Record, archive: Path, error: Exception) -> OSError:
     size = "" if record.gigabytes is None else f" ({record.gigabytes} GB)"
+    what = f"{source} answered with an error ({error})" if isinstance(error, urllib.error.HTTPError) else \
+        f"no connection to {source} ({error})"
     return OSError(
-        f"no connection to {source} ({error}). Without a network: fetch {record.file}{size} from "
+        f"{what}. Without a network: fetch {record.file}{size} from "
         f"{ZENODO}/records/{record.number} elsewhere, copy it to {archive}, and give the same command again. Notebooks "
         "and tests need no download: they use small real data that come with the package")
 

@@ -58,6 +58,8 @@ def parse(item: Mapping[str, Any], options: PPIOptions) -> Parsed:
     neighbours = item.get("atoms_neighbors")
     if not isinstance(neighbours, pd.DataFrame):
         raise BrokenItem("it has no table 'atoms_neighbors'")
+    if len(neighbours):
+        table(item, "atoms_neighbors", *(f"{key}{end}" for key in ("ensemble", "subunit", *_RESIDUE) for end in (0, 1)))
     parsed = Parsed()
     for ensemble, rows in atoms.groupby("ensemble", sort=False):
         touching = neighbours[neighbours["ensemble0"] == ensemble] if len(neighbours) else neighbours

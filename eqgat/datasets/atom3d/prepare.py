@@ -90,6 +90,8 @@ def prepare(task: str, root: str | Path, out: str | Path | None = None, *, only_
     if only_tell:
         return dict(told)
     place = next(folder for folder in (out, *out.parents) if folder.exists())
+    if not place.is_dir():
+        raise NotADirectoryError(f"{place} is a file; give a folder with --out")
     free = shutil.disk_usage(place).free
     if free < 1.2 * size:
         raise OSError(f"{place} has {free / 2**20:.0f} MiB free, and about {1.2 * size / 2**20:.0f} MiB are needed; "

@@ -70,7 +70,7 @@ def parse(item: Mapping[str, Any], options: RESOptions) -> Parsed:
         chain, number, resname = _split(text)
         if len(rows) == 0 or rows[0] < 0 or rows[-1] >= len(atoms):
             raise BrokenItem(f"the environment {text} names atoms that are not in its table of {len(atoms)}")
-        if not (0 <= label < 20 and RESIDUES[label] == resname):
+        if label not in range(20) or RESIDUES[int(label)] != resname:  # a table may hold them as 3.0
             parsed.skipped.append(Skipped(name, f"its label {label} does not belong to {resname}"))
             continue
         found = [_inside(rows, places.get((chain, number, resname, atom), [])) for atom in ("CA", "N", "C")]

@@ -112,6 +112,9 @@ class Reader(NamedTuple):
 def table(item: Mapping[str, Any], key: str, *columns: str) -> pd.DataFrame:
     """A table of an item, with the columns that are needed. Raises ``BrokenItem`` where one is missing or empty."""
     found = item.get(key)
+    if isinstance(found, Mapping):
+        raise BrokenItem(f"its {key!r} is a dictionary, not a table (as atom3d's own reader gives it under pandas 3; "
+                         "read_lmdb gives tables)")
     if not isinstance(found, pd.DataFrame):
         raise BrokenItem(f"it has no table {key!r}; it has {', '.join(map(repr, item))}")
     if missing := set(columns) - set(found.columns):
