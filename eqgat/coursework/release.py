@@ -35,7 +35,7 @@ else:
 
 
 def build(notebooks: list[Path], folder: Path) -> dict[str, list[Path]]:
-    """Write ``folder/student`` and ``folder/solutions``; the files written.
+    """Write ``folder/student`` and ``folder/solutions``, the stored results beside both; the notebooks written.
 
     Raises:
         FileExistsError: the folder holds something that this command has not written.
@@ -43,6 +43,7 @@ def build(notebooks: list[Path], folder: Path) -> dict[str, list[Path]]:
     """
     _make_room(folder)
     written: dict[str, list[Path]] = {"student": [], "solutions": []}
+    extra: list[Path] = []
     for path in notebooks:
         print(f"{path.stem} ... ", end="", flush=True)
         source = nbformat.read(path, as_version=4)
@@ -58,10 +59,22 @@ def build(notebooks: list[Path], folder: Path) -> dict[str, list[Path]]:
             target.write_text(text + ("" if text.endswith("\n") else "\n"), encoding="utf-8")
             written[kind].append(target)
         print("done")
+    for path in _stores(notebooks):
+        for kind in written:
+            target = folder / kind / "figures" / "results" / path.parent.name / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+            extra.append(target)
     sums = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for paths in written.values() for path in paths}
+            for paths in (*written.values(), extra) for path in paths}
     (folder / MANIFEST).write_text(json.dumps({"eqgat": eqgat.__version__, "sha256": sums}, indent=1) + "\n")
     return written
+
+
+def _stores(notebooks: list[Path]) -> list[Path]:
+    """The stored results of trainings beside the notebooks; some notebooks read them from the current folder."""
+    folders = {path.resolve().parents[1] / "figures" / "results" for path in notebooks}
+    return [file for folder in sorted(folders) for file in sorted(folder.glob("*/*.csv"))]
 
 
 def student_notebook(source: NotebookNode) -> NotebookNode:

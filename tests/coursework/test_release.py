@@ -136,6 +136,24 @@ def test_both_sets_are_built_again_but_nothing_foreign_is_touched(tmp_path, caps
     assert "no notebook starts with '77'" in capsys.readouterr().err
 
 
+def test_the_release_carries_the_results_that_notebooks_read(tmp_path, monkeypatch):
+    """Whoever has the package from a wheel has no figures/results but this one, in the folder of the notebooks."""
+    from eqgat.training import results
+
+    source = tiny.instructor(tmp_path / "notebooks/05_tiny.ipynb", "05.3").parent
+    store = tmp_path / "figures/results/rsr"
+    store.mkdir(parents=True)
+    (store / "run.csv").write_text(",".join(results.COLUMNS) + "\n")
+    (store / "weights.pt").write_text("large")
+    for _ in range(2):
+        assert main(["build", str(tmp_path / "out"), "--source", str(source)]) == 0
+    for kind in ("student", "solutions"):
+        assert [path.name for path in (tmp_path / "out" / kind / "figures").rglob("*.*")] == ["run.csv"]
+    monkeypatch.chdir(tmp_path / "out/student")
+    monkeypatch.setattr(results, "__file__", str(tmp_path / "site-packages/eqgat/training/results.py"))
+    assert (results.results_folder() / "rsr/run.csv").exists()
+
+
 def test_markers_without_partner_are_errors():
     for source in ("### BEGIN SOLUTION\nx = 1", "x = 1\n### END SOLUTION", "### BEGIN HIDDEN TESTS\nx = 1"):
         with pytest.raises(ValueError, match="stands without its partner"):
