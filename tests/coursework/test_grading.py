@@ -359,6 +359,8 @@ def test_the_teacher_reads_which_answers_use_ready_made_functions(tmp_path):
     source = tiny.instructor(tmp_path / "05_tiny.ipynb", "05.3", "05.4", "00.2")
     source.write_text(source.read_text().replace('"import torch\\n"', '"from eqgat.radial import bessel_basis\\n"'))
     path = tiny.submission(tmp_path / "ada/05_tiny.ipynb", source, {
-        "05.3": "answer_05_3 = bessel_basis", "05.4": "from eqgat.coursework import checks\nimport inspect"})
+        "05.3": "answer_05_3 = bessel_basis", "05.4": "from eqgat.coursework import checks\nimport inspect",
+        "00.2": "def gyration(pos):\n    from eqgat.symmetry import rotation\n    return gc.get_objects()"})
     assert uses(load_cells(source), load_cells(path)) == {
-        "05.3": ["bessel_basis"], "05.4": ["from eqgat.coursework import checks", "inspect"]}
+        "05.3": ["bessel_basis"], "05.4": ["from eqgat.coursework import checks", "inspect"],
+        "00.2": ["from eqgat.symmetry import rotation", "gc"]}

@@ -14,6 +14,8 @@ from eqgat.coursework.cells import blank, code_of, grade_id, hidden_part, is_ans
 
 __all__ = ["Answer", "Context", "Plan", "Test", "load_cells", "make_plan", "uses"]
 
+_INSIDES = re.compile(r"\b(?:inspect|_getframe|subprocess|ctypes|_exit|fork|gc|importlib|__import__|__main__|"
+                      r"__globals__|sys\.modules|counting|FlopCounterMode)\b")
 MOST_BYTES = 30 * 2**20
 
 
@@ -131,7 +133,7 @@ def uses(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]]) -> d
         answer, solution = ("\n".join(getattr(plan.steps[place], "source", "") or "" for place in test.answers)
                             for plan in (theirs, ours))
         names = _library_names(instructor, answer, solution)
-        names += sorted(set(re.findall(r"\b(?:inspect|_getframe|subprocess|ctypes|_exit)\b", answer)))
+        names += sorted(set(_INSIDES.findall(answer)))
         if names:
             found[test.exercise] = names
     return found
@@ -141,7 +143,7 @@ def _library_names(instructor: list[dict[str, Any]], answer: str, solution: str)
     """Names of this package that an answer uses and the solution does not: a ready function may stand in for work."""
     offered = {name for cell in instructor if cell["cell_type"] == "code" and not is_answer(cell)
                for name, line in _imports(cell["source"]).items() if re.match(r"(from|import) eqgat", line)}
-    own = {line for line in _imports(answer).values() if "eqgat" in line}
+    own = {line for line in _imports(answer, within=True).values() if "eqgat" in line}
     return sorted((_used(answer) & offered - _used(solution)) | own)
 
 
@@ -204,10 +206,10 @@ def _bound(source: str) -> set[str]:
     return names
 
 
-def _imports(source: str) -> dict[str, str]:
-    """Name -> the import that binds it."""
+def _imports(source: str, within: bool = False) -> dict[str, str]:
+    """Name -> the import that binds it, at the top level or (``within``) in functions too."""
     found: dict[str, str] = {}
-    for node in _parse(source).body:
+    for node in ast.walk(_parse(source)) if within else _parse(source).body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             for alias in node.names:
                 one = ast.Import([alias]) if isinstance(node, ast.Import) else ast.ImportFrom(node.module, [alias], 0)

@@ -3,9 +3,10 @@
 On Linux: memory beyond what the libraries take, processor time, size of one file, number of processes (not for root);
 and, from Linux 5.13 on, Landlock: the session reads the Python installation and writes its scratch folder, nothing
 else; from 6.7 on it opens no TCP connection, from 6.12 on it signals no process but its own. On macOS: processor time
-and file size alone. Whoever grades as root, or on a system without Landlock, should grade in a container or with an
-account of its own; ``weaknesses`` says so. Without Landlock it might also reach into the judge, as any program reaches
-those of the same account.
+and file size alone. ``watch`` adds limits on what all processes and files of a session take together. Whoever grades
+as root, or on a system without Landlock, should grade in a container or with an account of its own; ``weaknesses`` says
+so. Without Landlock a session might change whatever the account may change; into the judge it cannot reach on Linux
+(``hide``), elsewhere it might.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def weaknesses() -> list[str]:
     if landlock_version() == 0:
         found.append("no Landlock here: a submission could change files of the account that grades")
     if sys.platform == "darwin":
-        found.append("macOS does not enforce the memory limit")
+        found.append("macOS does not enforce the memory limit; it is watched only")
     if os.geteuid() == 0:
         found.append("you grade as root, whose processes the system does not count: use an ordinary account")
     return found
