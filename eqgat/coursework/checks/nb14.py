@@ -43,8 +43,8 @@ def mutual_cap(answer: Any) -> None:
     mistakes = {
         "you keep the nearest of each receiver, which only says who is heard. Some edges have no way back: j may be "
         "near to i while i is not among the nearest of j. Ask both ends.": of_receiver < _CAP,
-        "you keep an edge if either end wants it. It is symmetric, but no cap: an atom that many others want keeps more "
-        "than cap neighbours. Both ends must want it.": (of_receiver < _CAP) | (of_source < _CAP),
+        "you keep an edge if either end wants it. It is symmetric, but no cap: an atom that many others want keeps "
+        "more than cap neighbours. Both ends must want it.": (of_receiver < _CAP) | (of_source < _CAP),
         "you keep the first that are listed, as the released code does. Which these are depends on the numbering of "
         "the atoms. Sort by distance.": first < _CAP,
         "you keep the farthest. Sort in ascending order.":
@@ -65,8 +65,8 @@ def mutual_cap(answer: Any) -> None:
 @exercise("14.2", "The score of a mirror-blind model", "predict")
 def mirror_blind(answer: Any) -> None:
     expect_choice(answer, "a", {
-        "b": "who throws a coin for each image is right about half of the time. But this model does not throw two coins "
-             "for a pair: it gives both images the same answer.",
+        "b": "who throws a coin for each image is right about half of the time. But this model does not throw two "
+             "coins for a pair: it gives both images the same answer.",
         "c": "it can learn what residues look like, but their mirror images look just the same to it.",
         "d": "to be wrong about both images of a pair, it would have to give them two different answers."})
 
@@ -98,8 +98,8 @@ def two_shapes(answer: Any) -> None:
     clouds = star(first), star(second)
     for name, cloud in zip(("first", "second"), clouds, strict=True):
         expect(cloud.edge_index.shape[1] == 2 * (len(cloud.z) - 1),
-               f"in the {name}, two neighbours are closer than {CUTOFF} Å: they see each other, and their distance gives "
-               "the shape away. Any two directions need more than 68.5 degrees between them.")
+               f"in the {name}, two neighbours are closer than {CUTOFF} Å: they see each other, and their distance "
+               "gives the shape away. Any two directions need more than 68.5 degrees between them.")
     products = [(units @ units.T / units.norm(dim=1).outer(units.norm(dim=1))).flatten().sort().values
                 for units in (first, second)]
     expect(not torch.allclose(*products, atol=1e-6),

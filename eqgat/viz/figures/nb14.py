@@ -170,8 +170,7 @@ def operations() -> Figure:
 
 
 @figure(name="step-time-stored", notebook="14", data="figures/results/step_time.csv",
-        alt="Two bar charts over seven models: seconds per training step, and memory kept for gradients. SEGNN has the "
-            "longest bar in both.")
+        alt="Bars: time and memory of a training step of seven models.")
 def step_time() -> Figure:
     rows = step_times()
     names = [MODELS[row["model"]].labels["3"].replace("EQGAT-", "").replace("Full", "EQGAT").replace("-", " ")
@@ -190,7 +189,9 @@ def step_time() -> Figure:
         ax.grid(axis="y", visible=False)
     first = rows[0]
     return describe(fig, f"A training step on {first['clouds']} Triangle clouds of 100 points, sizes of the full "
-                         f"profile; measured on {first['device']}, stored in the results. No network was trained here.")
+                         f"profile; measured on {first['device']}, stored in the results. No network was trained here.",
+                    alt="Bars for seven models: seconds per training step, and memory kept for gradients. SEGNN has "
+                        "the longest bar in both.")
 
 
 def step_times() -> list[dict[str, str]]:
