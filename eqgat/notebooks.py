@@ -66,7 +66,8 @@ def run_notebook(source: Path, target: Path, cell_timeout: int = 600) -> float:
             config.KernelManager.transport, config.KernelManager.ip = "ipc", str(Path(sockets) / "kernel")
         # Timings, and below the state of widgets with its random names, would make each execution a change of the file.
         client = NotebookClient(notebook, timeout=cell_timeout, kernel_name="python3", record_timing=False,
-                                config=config, resources={"metadata": {"path": str(source.parent)}})
+                                coalesce_streams=True, config=config,
+                                resources={"metadata": {"path": str(source.parent)}})
         client.on_notebook_start = _stop_at_signals
         client.widget_registry = {"@jupyter-widgets/output": {"OutputModel": SilentOutput}}
         client.execute()

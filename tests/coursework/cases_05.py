@@ -46,6 +46,8 @@ def along_z(a, b):
 CASES = {
     "05.1": {"solution": cross_term,
              "wrong": [(lambda v, b, source, receiver: cross_term(v, b, receiver, source), "sign is opposite"),
+                       (lambda v, b, j, i: cross_term(v, b, j, i) * v.new_tensor([1, -1, 1]).view(1, 3, 1),
+                        "Only the y component"),
                        (lambda v, b, source, receiver: cross(v[receiver], v[source]), "without its weight"),
                        (lambda v, b, source, receiver: cross_term(v, b, source, source), "wrong pair"),
                        (lambda v, b, source, receiver: b.unsqueeze(1) * v[receiver] * v[source],
@@ -57,6 +59,8 @@ CASES = {
                         "Write the three components yourself")]},
     "05.2": {"solution": factored,
              "wrong": [(lambda v, w, b, j, i: factored(v, w, b, j, i) * number(v, i), "This is the sum"),
+                       (lambda v, w, b, j, i: unfactored(v @ w, torch.eye(w.shape[0], dtype=w.dtype), b, j, i),
+                        "only v_j is mixed"),
                        (lambda v, w, b, j, i: factored(v, w, b, j, i) * number(v, i) / number(v, i, 0), "0 / 0"),
                        (lambda v, w, b, j, i: factored(v, torch.eye(4, dtype=v.dtype), b, j, i), "v_j as it is"),
                        (lambda v, w, b, j, i: factored(v, w.T, b, j, i), "transposed"),

@@ -19,6 +19,14 @@ def update(s, v, vector_in, vector_out, hidden, out, swap=False, activation=silu
     return old * s + change, old * v + vector_out(gate_function(gate).unsqueeze(1) * w)
 
 
+def lengths_first(s, v, vector_in, vector_out, hidden, out):
+    return update(s, v, vector_in, vector_out, lambda x: hidden(x.roll(v.shape[2], dims=1)), out)
+
+
+def change_first(s, v, vector_in, vector_out, hidden, out):
+    return update(s, v, vector_in, vector_out, hidden, lambda x: out(x).roll(v.shape[2], dims=1))
+
+
 def changed(**options):
     return lambda *args: update(*args, **options)
 
@@ -36,6 +44,7 @@ CASES = {
                        (lambda s, v, m, total, n: s + m, "both states")]},
     "06.2": {"solution": update,
              "wrong": [(changed(old=0.0), "second residual"), (changed(swap=True), "exchanged"),
+                       (lengths_first, "the scalars first"), (change_first, "first F_v outputs are the gate"),
                        (changed(activation=lambda x: x), "no non-linearity"),
                        (changed(gate_function=torch.sigmoid), "bare output"),
                        (changed(gate_function=torch.ones_like), "gate is missing")]},

@@ -106,6 +106,8 @@ CASES = {
             (lambda f, pos, t, kind: shift_error(f, pos, t, "position"), "nothing is added"),
             (lambda f, pos, t, kind: shift_error(f, pos, t, "feature"), "they shift with the molecule"),
             (lambda f, pos, t, kind: 0.0, "passes everything"),
+            (lambda f, pos, t, kind: float((f(pos + t) - f(pos) - (t if kind == "position" else 0)).max()),
+             "one sign"),
             (first_columns, "only part of the result"),
         ],
     },

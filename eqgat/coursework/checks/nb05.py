@@ -36,6 +36,8 @@ def cross_term(answer: Any) -> None:
         mistakes = {
             "The sign is opposite: Eq. (5) has v_i, of the receiver, first and v_j, of the source, second. "
             "Swapping the factors turns every cross product around.": weight * _cross(partner, central),
+            "Only the y component has the wrong sign: it is a_z b_x - a_x b_z.":
+                weight * _cross(central, partner) * v.new_tensor([1, -1, 1]).view(1, 3, 1),
             "This is v_i x v_j without its weight: multiply by b, with one more axis so that each channel's "
             "coefficient meets all three components.": _cross(central, partner),
             "The cross product of the wrong pair: both factors belong to one atom, and v x v is zero. Eq. (5) pairs "
@@ -71,6 +73,9 @@ def factored_mean(answer: Any) -> None:
                  "once, divide.",
                  {"This is the sum. Divide by the number of neighbours.": expected * count,
                   "This is Eq. (5) with v_j as it is. Here v_j is mixed first: v_j W_v.": mean(v),
+                  "v_i stays as it is: only v_j is mixed.":
+                      sum_over_neighbours(b.unsqueeze(1) * _cross(mixed[receiver], mixed[source]), receiver, len(v))
+                      / count,
                   "W_v is transposed: v W_v multiplies the channels from the right, v @ W_v.": mean(v @ weight.T),
                   "The factor b_ji belongs to its own neighbour j: sum the products b_ji ⊙ v_j W_v. The sum of all b "
                   "times the sum of all vectors is not the same.": weights.unsqueeze(1) * _cross(v, partners) / count,

@@ -64,6 +64,15 @@ def _update_mistakes(update: GatedUpdate, s: Tensor, v: Tensor) -> dict[str, tup
             [channels, s.shape[1]], dim=1)
         return change, update.vector_out(gate_function(gate).unsqueeze(1) * w)
 
+    def reordered(lengths_first: bool) -> tuple[Tensor, Tensor]:
+        """The input of the MLP in the wrong order, or its output."""
+        lengths = vector_length(u)
+        given = torch.cat([lengths, s] if lengths_first else [s, lengths], dim=1)
+        parts = update.out(silu(update.hidden(given))).split(
+            [channels, s.shape[1]] if lengths_first else [s.shape[1], channels], dim=1)
+        gate, change = parts if lengths_first else parts[::-1]
+        return s + change, v + update.vector_out(gate.unsqueeze(1) * w)
+
     u, w = update.vector_in(v).split(channels, dim=2)
     right, swapped, linear = run(u, w), run(w, u), run(u, w, activation=lambda x: x)
     gated = run(u, w, gate_function=torch.sigmoid)
@@ -72,6 +81,9 @@ def _update_mistakes(update: GatedUpdate, s: Tensor, v: Tensor) -> dict[str, tup
         "The second residual is missing: the update adds its result to s and to v.": right,
         "u and w are exchanged: the first half of v W_0 gives the lengths, the second half is gated.":
             (s + swapped[0], v + swapped[1]),
+        "The MLP takes [s || n], the scalars first and the lengths after them.": reordered(lengths_first=True),
+        "The MLP gives [g || Δs]: its first F_v outputs are the gate, the F_s others the change of s.":
+            reordered(lengths_first=False),
         "The MLP has no non-linearity: SiLU stands between its two linear maps.": (s + linear[0], v + linear[1]),
         "A sigmoid on the gate is a good idea, but not this model: the gate is the bare output of the MLP.":
             (s + gated[0], v + gated[1]),

@@ -102,6 +102,10 @@ def translation_test(answer: Any) -> None:
            "shift with the molecule, f(pos + shift) = f(pos) + shift.")
     expect(not found["features", "position"] and not found["positions", "feature"],
            "your test passes everything. Does it use its argument kind, and the absolute value of the difference?")
+    for one_sign in (shift.abs(), -shift.abs()):  # the mixed signs of the shift above hide a missing abs()
+        expect(_number(answer, positions, pos, one_sign, "feature") > ROUNDING
+               and _number(answer, features, pos, one_sign, "position") > ROUNDING,
+               "errors of one sign go unnoticed. Take absolute values before the maximum.")
     wide = _number(answer, lambda x: torch.cat([x - x.mean(dim=0), x[:, :1]], dim=1), pos, shift, "feature")
     expect(wide > ROUNDING, "only part of the result is compared: the last feature of each atom moved, unnoticed.")
 
