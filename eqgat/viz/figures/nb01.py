@@ -103,7 +103,7 @@ def neighbours_and_cutoff() -> Figure:
     left.axhline(CAP, color=COLOURS["black"], linestyle="--", linewidth=1.2)
     left.text(2.0, CAP + 3, "cap of 32", fontsize=12)
     left.text(6.9, degrees.max(axis=1)[20] + 3, "largest", color=COLOURS["vermilion"], ha="right")
-    left.text(7.0, 14, "mean", color=COLOURS["blue"])
+    left.text(7.8, 14, "mean", color=COLOURS["blue"], ha="right")
     left.set(xlabel="cutoff c (Å)", ylabel="neighbours per atom", ylim=(0, None))
     right.plot(cutoffs, 100 * (degrees > CAP).mean(axis=1), color=COLOURS["black"])
     right.set(xlabel="cutoff c (Å)", ylabel="atoms above the cap (%)", ylim=(-3, 103))

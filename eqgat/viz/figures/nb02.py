@@ -104,7 +104,7 @@ def radial_resolution(num_radial: int = 8) -> Figure:
     axes[0].grid(False)
     axes[1].plot(d, peak, color=COLOURS["black"], linestyle="--", linewidth=1.6, label="wanted")
     axes[1].plot(d, best, color=COLOURS["vermilion"], label="best sum")
-    axes[1].set(title=f"missed: {100 * missed:.0f} %", ylim=(-0.45, 1.15))
+    axes[1].set(title=f"missed: {100 * missed:.0f} %", ylim=(-0.45, 1.75))      # room for the legend above the peak
     axes[1].legend(loc="upper right", handlelength=1.2)
     for ax in axes:
         ax.set(xlabel="distance d (Å)", xticks=[0, 1.5, 3, 4.5], xlim=(0, CUTOFF))
