@@ -51,8 +51,8 @@ def _grid(rows: list[str], height: float) -> tuple[Figure, list[Axes]]:
 @figure(name="ablation-paper-tables", notebook="13", data=PAPER,
         caption="The full model and the two ablations in the paper's Tables 3 and 4: means and standard deviations of "
                 "runs, as printed. An arrow down means that small is good.",
-        alt="Four panels, Triangle MSE, LBA RMSE, PSR mean and global R_S, with three means and bars each. The bars "
-            "overlap in all panels but the last, where the full model stands apart.")
+        alt="Four panels, Triangle MSE, LBA RMSE, PSR mean and global R_S, with three means and bars each. Most bars "
+            "overlap; in the last panel the full model stands apart from both.")
 def paper_tables() -> Figure:
     fig, panels = _grid([SHORT[model] for model in SHORT], 4.6)
     rows = paper_rows()
@@ -86,7 +86,7 @@ WITHOUT = ["without cross\nproduct", "without feature\nattention"]
                 "Welch's 95 % intervals, three runs each. To the right of the dashed line the part helps. Hollow: the "
                 "interval contains zero.",
         alt="Four panels with two intervals each. Seven of the eight contain zero; the one for PSR global R_S without "
-            "feature attention does not, and the one without cross product touches zero there.")
+            "feature attention does not, and the one without cross product begins just below zero there.")
 def paper_intervals() -> Figure:
     fig, panels = _grid(WITHOUT, 4.0)
     rows = paper_differences()
