@@ -41,10 +41,10 @@ def symmetry_errors(errors: dict[str, dict[str, float]] | None = None) -> Figure
                 label="turned" if row == 0 else None)
         ax.plot(max(error["permutation"], 1e-17), row + 0.13, "D", color=colour, mfc="white", mew=2, ms=9,
                 label="listed anew" if row == 0 else None)
-    ax.set(xscale="log", xlim=(1e-17, 1), ylim=(len(errors) - 0.5, -0.5), yticks=range(len(errors)),
+    ax.set(xscale="log", xlim=(1e-18, 1), ylim=(len(errors) - 0.5, -0.5), yticks=range(len(errors)),
            yticklabels=list(errors), xlabel="change of the prediction (relative)")
-    ax.axvspan(1e-17, 1e-14, color="0.93", zorder=0)
-    ax.annotate("rounding", (3e-16, len(errors) - 0.75), fontsize=12, ha="center", color="0.35")
+    ax.axvspan(1e-18, 1e-14, color="0.93", zorder=0)
+    ax.annotate("rounding", (1e-16, len(errors) - 0.75), fontsize=12, ha="center", color="0.35")
     fig.legend(loc="outside upper right", ncol=2)
     return fig
 
