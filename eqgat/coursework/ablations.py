@@ -198,7 +198,7 @@ def power(effect: float, n: int) -> float:
     """
     freedom, shift = 2 * n - 2, effect * (n / 2) ** 0.5
     limit = stats.t.ppf(0.975, freedom)
-    if shift > limit + 8:  # next to certain; SciPy's series may end in nan there
+    if shift > limit + 5:  # next to certain; SciPy's series may end in nan there
         return 1.0
     return float(stats.nct.sf(limit, freedom, shift) + stats.nct.cdf(-limit, freedom, shift))
 

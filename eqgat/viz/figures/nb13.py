@@ -150,7 +150,7 @@ def our_runs_as_figure() -> Figure:
             if len(values):
                 ax.plot([values.mean()], [place], "|", ms=24, mew=2.5, color=colour)
         ax.set_title(f"{name} ({UNITS[name]})", fontsize=SMALL + 1)
-        ax.set_xlim(0, None)
+        ax.set_xlim(0, 1.07 * runs.query("column == @name")["value"].max())
     fig.supxlabel("mean squared error on the test set", fontsize=SMALL + 1)
     caption = (f"Our runs on the Triangle data, test set: {store_label(runs)}. Marks are runs, upright lines their "
                "means. Small is good. The clouds are smaller than the paper's; do not compare with its numbers.")
