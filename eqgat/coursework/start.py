@@ -9,6 +9,9 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 __all__ = ["check_environment", "problems"]
 
 
+_EXTRAS = ("notebooks", "train")  # train: notebook 12 compares with torchmetrics
+
+
 def check_environment(release: str) -> None:
     """Print what is installed, and what is missing and how to mend it.
 
@@ -36,13 +39,13 @@ def problems(release: str) -> list[str]:
     found = []
     if eqgat.__version__ != release:
         found.append(f"these notebooks are for eqgat {release}, installed is {eqgat.__version__}: "
-                     f"pip install 'eqgat=={release}'")
+                     "install the one that came with them")
     needed = distribution("eqgat")
     if not (needed.metadata["Requires-Python"] and _python_fits(needed.metadata["Requires-Python"])):
         found.append(f"Python {sys.version.split()[0]} does not fit {needed.metadata['Requires-Python']}")
     for line in needed.requires or []:
         wanted = Requirement(line)
-        if wanted.marker is not None and not wanted.marker.evaluate({"extra": "notebooks"}):
+        if wanted.marker is not None and not any(wanted.marker.evaluate({"extra": extra}) for extra in _EXTRAS):
             continue
         try:
             have = version(wanted.name)

@@ -148,6 +148,19 @@ def test_the_start_cell_finds_what_is_wrong(monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("✗")
 
 
+def test_the_start_cell_asks_for_all_that_notebooks_import(monkeypatch):
+    """Notebook 12 needs torchmetrics, which is of the extra ``train``."""
+    def missing(name):
+        if name in ("torchmetrics", "py3Dmol"):
+            raise start.PackageNotFoundError
+        return "999"
+
+    monkeypatch.setattr(start, "version", missing)
+    found = "; ".join(start.problems("0.1.0"))
+    assert "torchmetrics is missing" in found
+    assert "py3Dmol is missing" in found
+
+
 def test_the_start_cell_helps_where_the_package_is_not_installed(tmp_path):
     from eqgat.coursework.release import student_notebook
 
