@@ -83,7 +83,7 @@ CASES = {
              "wrong": [(_star[:3], "more than two neighbours"), ([[0.0, 0, 0], [9.0, 0, 0]], "no edge at all"),
                        ([[0.0, 0, 0], [0.1, 0, 0]], "0.5 Å"), ([1.0, 2.0], "positions [N, 3]")]},
     "01.5": {"solution": rotation_about((1, 0, 0), math.pi / 2),
-             "wrong": [(rotation_about((0, 0, 1), math.pi / 2), "notices"), (torch.eye(3), "more than 30°"),
+             "wrong": [(rotation_about((0, 0, 1), math.pi / 2), "notices"), (torch.eye(3), "in radians"),
                        (torch.diag(torch.tensor([1.0, 1, -1])), "mirror image"),
                        (2 * torch.eye(3), "not a rotation")]},
     "01.6": {"solution": _turn(),

@@ -37,6 +37,8 @@ CASES = {
                        (_wave(first=0), "counts from 0"), (_wave(factor=1.0), "π is missing"),
                        (_wave(), "divides 0 by 0"), (_wave(limit=0.0), "you return zero"),
                        (_wave(limit=1.0), "derivative is NaN"),
+                       (lambda d, c, k: torch.sinc(d.unsqueeze(1) * torch.arange(1, k + 1) / c), "bare sinc"),
+                       (lambda d, c, k: bessel_basis(d * math.pi, c, k), "π is there twice"),
                        (lambda d, c, k: bessel_basis(d, c, k).T, "shape is [K, E]")]},
     "02.2": {"solution": polynomial_envelope,
              "wrong": [(_polynomial(scaled=False), "not d in Å"), (_polynomial(signs=(0, 1, -1, 1)), "one minus"),

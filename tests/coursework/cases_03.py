@@ -63,6 +63,7 @@ CASES = {
             (lambda a, s, w, e: torch.zeros_like(s).index_add(0, e[1], a * (s @ w.T)[e[1]]), "the source's"),
             (lambda a, s, w, e: torch.zeros_like(s).index_add(0, e[0], a * (s @ w.T)[e[0]]), "delivers to i"),
             (lambda a, s, w, e: torch.zeros_like(s).index_add(0, e[1], a * s[e[0]]) @ w.T, "W_s acts after"),
+            (lambda a, s, w, e: torch.zeros_like(s).index_put((e[1],), a * (s @ w.T)[e[0]]), "one neighbour only"),
             (lambda a, s, w, e: scalar_message(torch.ones_like(a), s, w, e), "attention is missing"),
             (lambda a, s, w, e: scalar_message(a, s, w, e) * (a.shape[1] == 3), "one weight an edge"),
         ],
@@ -72,6 +73,7 @@ CASES = {
         "solution": ([("O", 3.0), ("C", 1.5)], [("O", 3.0), ("C", 1.5), ("O", 3.0), ("C", 1.5)]),
         "wrong": [
             (([("O", 3.0)], [("O", 3.0)]), "are the same"),
+            ((["C"], ["C", "C"]), "is a pair"),
             (([("O", 3.0), ("C", 1.5)], [("O", 3.0), ("N", 1.5)]), "same number"),
             (([("O", 3.0), ("C", 1.5)], [("O", 3.0), ("C", 1.5), ("C", 1.5)]), "two messages differ"),
             (([("O", 3.0), ("C", 1.5)], [("X", 3.0)]), "elements here are"),

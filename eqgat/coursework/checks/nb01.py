@@ -34,7 +34,9 @@ def radius_graph_exercise(function: Any) -> None:
     right = radius_graph(pos, cutoff)
     near = d < cutoff
     result = call(function, pos, cutoff)
-    expect_close(result, right, "compare, atom by atom, with the loop of the notebook: which edge is missing?", {
+    expect_close(
+        result, right, "compare, atom by atom, with the loop of the notebook: which edge is missing, or too many? "
+        "(torch.cdist in its fast mode loses digits: give it compute_mode='donot_use_mm_for_euclid_dist'.)", {
         "every atom is its own neighbour in your graph: leave out j = i": _edges(near),
         "two atoms exactly at the cutoff are joined; the definition says d < c, not d <= c":
             _edges((d <= cutoff) & other),
@@ -133,8 +135,8 @@ def blind_rotation(answer: Any) -> None:
                  atol=1e-6)
     expect(torch.linalg.det(matrix) > 0, "the determinant is -1: this is a mirror image, not a rotation")
     angle = torch.rad2deg(torch.arccos(((matrix.trace() - 1) / 2).clamp(-1, 1)))
-    expect(angle > 30, f"this turns by {float(angle):.1f}° only; a turn by more than 30° is asked for. Rotation_about "
-                       "takes radians")
+    expect(angle > 30, f"this turns by {float(angle):.1f}° only; a turn by more than 30° is asked for. The "
+                       "angle of rotation_about is in radians")
     clouds = [_cloud(60, 12.0, seed) for seed in range(5, 8)]
     worst = max(relative_error(along_x(pos @ matrix.T), along_x(pos)) for pos in clouds)
     expect(worst < 1e-6, f"model B notices this rotation (relative change {worst:.0e}). Which axis can one turn about "

@@ -32,6 +32,9 @@ def bessel(function: Any) -> None:
             math.sqrt(2 / cutoff) * torch.sin(k * column / cutoff) / column,
         "these are sinc values; the factor kπ/c, which the division by πx took away, has to come back":
             math.sqrt(2 / cutoff) * torch.sinc(k * column / cutoff),
+        "these are bare sinc values; the factors sqrt(2/c) and kπ/c are missing": torch.sinc(k * column / cutoff),
+        "π is there twice: torch.sinc(x) is sin(πx)/(πx) already":
+            math.sqrt(2 / cutoff) * k * math.pi / cutoff * torch.sinc(k * math.pi * column / cutoff),
         "the shape is [K, E]; one row for each distance is wanted, [E, K]": right.T,
         "the envelope belongs to the next exercise": polynomial_envelope(d, cutoff).unsqueeze(1) * right})
     zero = torch.zeros(2, dtype=torch.float64, requires_grad=True)

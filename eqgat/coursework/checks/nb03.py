@@ -20,6 +20,14 @@ def _random(seed: int, *sizes: tuple[int, ...]) -> list[Tensor]:
     return [torch.randn(*size, generator=generator, dtype=torch.float64) for size in sizes]
 
 
+def _last_alone(values: Tensor, receiver: Tensor) -> Tensor:
+    """What indexed addition makes of equal indices: the last of them is kept, [4, C]."""
+    kept = values.new_zeros(4, values.shape[1])
+    for row, value in zip(receiver.tolist(), values, strict=True):
+        kept[row] = value
+    return kept
+
+
 @exercise("03.1", "The edge filter, without the concatenation", "implement", points=2)
 def edge_filter(answer: Any) -> None:
     nodes, scalars, vectors, radials = 12, 5, 2, 3
@@ -115,6 +123,8 @@ def scalar_message(answer: Any) -> None:
             message(attention, (s @ weight)[source], receiver),
          "W_s acts after the attention: Eq. 2 weights the channels of W_s s_j, and diag(α) W_s is not W_s diag(α).":
             message(attention, s[source], receiver) @ weight.T,
+         "each atom has the message of one neighbour only: m[receiver] += ... keeps one of several equal indices. Use "
+         "index_add_, or sum_over_neighbours.": _last_alone(attention * (s @ weight.T)[source], receiver),
          "the attention is missing.": message(torch.ones_like(attention), (s @ weight.T)[source], receiver)})
     one = attention[:, :1]
     expect_close(call(answer, one, s, weight, EDGES), message(one, (s @ weight.T)[source], receiver),
@@ -140,7 +150,10 @@ def same_message(answer: Any) -> None:
     embedding, logit_weight, weight = _random(35, (3, 4), (4, 5), (4, 4))
     messages = []
     for neighbours in answer:
-        expect(len(neighbours) > 0, "each of the two neighbourhoods needs at least one neighbour.")
+        expect(isinstance(neighbours, (tuple, list)) and len(neighbours) > 0,
+               "each of the two neighbourhoods is a list with at least one neighbour.")
+        expect(all(isinstance(one, (tuple, list)) and len(one) == 2 for one in neighbours),
+               'each neighbour is a pair (element, distance in Å), for example ("C", 1.5).')
         for element, distance in neighbours:
             expect(element in elements, f'elements here are "C", "N" and "O"; you gave {element!r}.')
             expect(0 < distance < 4.5, f"a neighbour lies between 0 and 4.5 Å away; you gave {distance} Å.")
