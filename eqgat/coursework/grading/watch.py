@@ -12,6 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import psutil  # comes with ipykernel
+
 __all__ = ["MOST_FILES", "MOST_PROCESSES", "Watch", "file_bytes", "memory"]
 
 MOST_PROCESSES, MOST_FILES = 64, 5000
@@ -26,6 +28,7 @@ class Watch:
         self.pid, self.scratch, self.most_bytes, self.stop = pid, scratch, most_bytes, stop
         self.reason = ""
         self._base = memory([pid])
+        self._others = {child.pid for child in _children()} - {pid}  # a test runner has children of its own
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -41,15 +44,18 @@ class Watch:
             if self.reason:
                 self.stop()
                 while not self._done.wait(_PERIOD / 4):  # what has left the group; more may start while this looks
-                    _kill_all()
+                    for child in self._session():
+                        with suppress(psutil.Error):
+                            child.kill()
                 return
 
-    def _too_much(self) -> str:
-        import psutil  # comes with ipykernel
+    def _session(self) -> list[psutil.Process]:
+        """The session's processes: what leaves its process group is adopted by this one, which starts nothing else."""
+        return [child for child in _children() if child.pid not in self._others]
 
-        # What leaves the session's process group is adopted by this process, which starts nothing but sessions.
+    def _too_much(self) -> str:
         with suppress(psutil.Error):
-            pids = [child.pid for child in psutil.Process().children(recursive=True)]
+            pids = [child.pid for child in self._session()]
             megabytes = f"{self.most_bytes // 2**20} MB"
             if len(pids) > MOST_PROCESSES:
                 return f"the answer started more than {MOST_PROCESSES} processes"
@@ -63,19 +69,14 @@ class Watch:
         return ""
 
 
-def _kill_all() -> None:
-    import psutil
-
+def _children() -> list[psutil.Process]:
     with suppress(psutil.Error):
-        for child in psutil.Process().children(recursive=True):
-            with suppress(psutil.Error):
-                child.kill()
+        return psutil.Process().children(recursive=True)
+    return []
 
 
 def memory(pids: list[int]) -> int:
     """Bytes that the processes hold in memory; where the system tells it (Linux), shared pages are counted once."""
-    import psutil
-
     total = 0
     for pid in pids:
         with suppress(psutil.Error, OSError, StopIteration, ValueError):

@@ -45,7 +45,7 @@ def environment() -> tuple[Structure, int, torch.Tensor]:
 def environment_scene(layers: int = LAYERS) -> Scene:
     """The question of RES: what was here? Atoms that ``layers`` layers can see, coloured by their hops from CA."""
     structure, centre, hops = environment()
-    away = Scalars(hops.clamp(max=layers), "edges away from the alpha carbon", limits=(0, LAYERS + 1))
+    away = Scalars(hops.clamp(max=layers), "edges away from the alpha carbon", limits=(0, LAYERS))
     return Scene.from_structure(
         structure, atom_scalars=away,
         radii=np.where(hops <= 1, 0.6, 0.4), faded=(hops > layers).numpy(), labels={centre: "what was here?"},
