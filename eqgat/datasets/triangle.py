@@ -99,7 +99,11 @@ class TriangleData(torch.utils.data.Dataset):
                 for name, part in (("train", slice(a)), ("val", slice(a, b)), ("test", slice(b, None)))}
 
     def digest(self) -> str:
-        """SHA-256 of the positions and special points, in hexadecimal: the same data, the same digest."""
+        """SHA-256 of the positions and special points, in hexadecimal: the same data, the same digest.
+
+        The same seed gives the same bits on one processor. Another may round NumPy's cube root otherwise (with AVX-512,
+        for example): positions then differ in their last digit, below 1e-6 Å, and the digest with them.
+        """
         return _digest(self.pos.numpy(), self.special.numpy())
 
 
