@@ -28,9 +28,10 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m eqgat.viz.scripts
 	@touch $@
 
-# One thread: small tensors gain nothing from more, and on a busy machine threads that wait for each other cost minutes.
+# Two notebooks at a time, with one thread each: small tensors gain nothing from more threads, and on a busy machine
+# threads that wait for each other cost minutes.
 run: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m eqgat notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m eqgat notebooks --workers $(WORKERS)
 	$(BIN)/python -m eqgat figures
 	@echo
 	@echo "Done. Open build/notebooks/index.html in a browser to read the executed notebooks; the figures are"

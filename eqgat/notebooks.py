@@ -11,9 +11,11 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -91,6 +93,60 @@ def _stop_at_signals(notebook: nbformat.NotebookNode) -> None:
             loop.remove_signal_handler(number)
 
 
+def _one_by_one(paths: list[Path], out: Path) -> Iterator[tuple[Path, float | None, str]]:
+    """Run the notebooks in order, each into ``out``; yields path, seconds (None: it failed), and why it failed."""
+    for path in paths:
+        print(f"{path.stem:<32} {profile()} profile ... ", end="", flush=True)
+        try:
+            yield path, run_notebook(path, out / path.name), ""
+        except Exception as error:  # one broken notebook must not hide the state of the others
+            yield path, None, f"{type(error).__name__}: {error}"
+
+
+_ONE = """
+import pathlib, sys
+from eqgat.notebooks import run_notebook
+try:
+    print(run_notebook(*map(pathlib.Path, sys.argv[1:])))
+except Exception as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+"""
+
+
+def _several(paths: list[Path], out: Path, workers: int) -> Iterator[tuple[Path, float | None, str]]:
+    """As ``_one_by_one``, ``workers`` notebooks at a time, each run by a process of its own; yields as they end."""
+    waiting, running = list(paths), {}
+
+    def stop(*_: object) -> None:
+        sys.exit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                path = waiting.pop(0)
+                print(f"{path.stem:<32} {profile()} profile, started", flush=True)
+                said = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
+                command = [sys.executable, "-c", _ONE, str(path), str(out / path.name)]
+                running[path] = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT), said
+            time.sleep(0.1)
+            for path, (process, said) in list(running.items()):
+                if process.poll() is None:
+                    continue
+                del running[path]
+                with said:
+                    said.seek(0)
+                    text = said.read()
+                print(f"{path.stem:<32} ", end="")
+                yield (path, float(text.split()[-1]), "") if process.returncode == 0 else (path, None, text)
+    finally:
+        for process, said in running.values():
+            process.terminate()
+            process.wait()
+            said.close()
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(argv: list[str] | None = None) -> int:
     """The command ``python -m eqgat notebooks``; 0 if all notebooks ran."""
     parser = argparse.ArgumentParser(prog="python -m eqgat notebooks", description=__doc__)
@@ -98,6 +154,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=Path("notebooks"))
     parser.add_argument("--out", type=Path, default=Path("build/notebooks"))
     parser.add_argument("--in-place", action="store_true", help="write the outputs into the notebooks themselves")
+    parser.add_argument("--workers", type=int, default=1, help="notebooks to run at the same time (default: 1)")
     options = parser.parse_args(argv)
     out = options.folder if options.in_place else options.out
     try:
@@ -108,21 +165,16 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     seconds: dict[str, float | None] = {}
-    for path in paths:
-        print(f"{path.stem:<32} {profile()} profile ... ", end="", flush=True)
-        try:
-            took = run_notebook(path, out / path.name)
-        except KeyboardInterrupt:
-            print("interrupted; the notebooks done so far are kept")
-            return 130
-        except Exception as error:  # one broken notebook must not hide the state of the others
-            seconds[path.name] = None
-            print(f"failed\n{type(error).__name__}: {error}")
-            continue
-        seconds[path.name] = took
-        print(f"{took:5.1f} s")
-        if not options.in_place:
-            write_page(out / path.name, local_mathjax)
+    several = options.workers > 1 and len(paths) > 1
+    try:
+        for path, took, error in _several(paths, out, options.workers) if several else _one_by_one(paths, out):
+            seconds[path.name] = took
+            print(f"failed\n{error}" if took is None else f"{took:5.1f} s", flush=True)
+            if took is not None and not options.in_place:
+                write_page(out / path.name, local_mathjax)
+    except KeyboardInterrupt:
+        print("interrupted; the notebooks done so far are kept")
+        return 130
     ran = sum(took is not None for took in seconds.values())
     where = out if options.in_place else write_index(out, find_notebooks(options.folder, []), seconds, profile())
     print(f"{ran} of {len(paths)} notebooks ran; written to {where}")

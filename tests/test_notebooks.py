@@ -46,12 +46,13 @@ def test_folder_without_notebooks_is_an_error_that_names_it(tmp_path, capsys):
     assert str(tmp_path) in capsys.readouterr().err
 
 
-def test_a_failing_notebook_is_reported_and_the_others_run(tmp_path, capsys):
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_failing_notebook_is_reported_and_the_others_run(tmp_path, capsys, workers):
     write(tmp_path / "01_a.ipynb", FIRST, "print(6 * 7)", WIDGET)
     write(tmp_path / "02_b.ipynb", "# 02 Broken", "1 / 0")
     write(tmp_path / "03_c.ipynb", "# 03 Last", "print('ran')")
     out = tmp_path / "out"
-    assert main(["--folder", str(tmp_path), "--out", str(out)]) == 1
+    assert main(["--folder", str(tmp_path), "--out", str(out), "--workers", workers]) == 1
     printed = capsys.readouterr().out
     assert "ZeroDivisionError" in printed
     assert "2 of 3 notebooks ran" in printed
@@ -135,13 +136,16 @@ def test_no_formula_begins_with_a_bracket_that_tex_takes_for_an_option():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals of this kind")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
-def test_a_signal_ends_the_whole_run_and_not_one_notebook(tmp_path, number, code):
+@pytest.mark.parametrize(("workers", "number", "code"), [
+    (1, signal.SIGINT, 130), (1, signal.SIGTERM, -signal.SIGTERM),
+    (2, signal.SIGINT, 130), (2, signal.SIGTERM, 128 + signal.SIGTERM)])
+def test_a_signal_ends_the_whole_run_and_not_one_notebook(tmp_path, workers, number, code):
     started = tmp_path / "started"
-    for name in ("01_a", "02_b"):
+    for name in ("01_a", "02_b", "03_c")[2 - workers :]:
         cell = f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(60)"
         write(tmp_path / f"{name}.ipynb", cell)
     command = [sys.executable, "-m", "eqgat", "notebooks", "--in-place", "--folder", str(tmp_path)]
+    command += ["--workers", str(workers)]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     while not started.exists():
         assert run.poll() is None
@@ -149,4 +153,4 @@ def test_a_signal_ends_the_whole_run_and_not_one_notebook(tmp_path, number, code
     run.send_signal(number)
     output, _ = run.communicate(timeout=30)
     assert run.returncode == code
-    assert "02_b" not in output
+    assert "03_c" not in output
