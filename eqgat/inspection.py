@@ -6,13 +6,16 @@ All of it works on the ``LayerTrace`` of a forward pass; nothing here computes a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
 from eqgat.layers import LayerTrace, sum_over_neighbours
 from eqgat.model import EQGAT
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 __all__ = ["TERM_NAMES", "attention_received", "best_plane", "effective_neighbours", "equal_share", "handed_vectors",
            "heads", "mean_terms", "neighbourhood_change", "out_of_plane"]

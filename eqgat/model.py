@@ -6,16 +6,18 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Data
 
 from eqgat.checks import check_graph
 from eqgat.graph import edge_geometry
 from eqgat.layers import Edges, EQGATLayer, EquivariantNorm, InvariantReadout, LayerTrace, mean_over_graph
 from eqgat.radial import BesselBasis
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 __all__ = ["EQGAT", "EQGATConfig", "graph_numbers"]
 
@@ -93,8 +95,7 @@ class EQGAT(nn.Module):
             EQGATLayer(c.scalar_channels, c.vector_channels, c.num_radial, first=number == 0, attention=c.attention,
                        cross_product=c.cross_product, vector_aggregation=c.vector_aggregation)
             for number in range(c.num_layers))
-        num_norms = 0 if c.norm is None else c.num_layers + 1
-        self.norms = nn.ModuleList(EquivariantNorm(c.scalar_channels) for _ in range(num_norms))
+        self.norms = nn.ModuleList(EquivariantNorm(c.scalar_channels) for _ in range(c.num_layers + 1 if c.norm else 0))
         self.readout = InvariantReadout(c.scalar_channels, c.vector_channels)
         self.head = nn.Sequential(nn.Linear(c.scalar_channels, c.scalar_channels), nn.SiLU(),
                                   nn.Linear(c.scalar_channels, c.out_channels))

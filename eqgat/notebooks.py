@@ -10,15 +10,16 @@ import argparse
 import asyncio
 import contextlib
 import os
+import queue
 import signal
-import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
-
-import nbformat
+from typing import NamedTuple
 
 from eqgat.pages import write_index, write_mathjax, write_page
 from eqgat.profiles import profile
@@ -50,6 +51,11 @@ def run_notebook(source: Path, target: Path, cell_timeout: int = 600) -> float:
     Raises:
         nbclient.exceptions.CellExecutionError: a cell failed; nothing is written.
     """
+    return asyncio.run(_execute(source, target, cell_timeout))
+
+
+async def _execute(source: Path, target: Path, cell_timeout: int = 600) -> float:
+    import nbformat
     from nbclient import NotebookClient
     from nbclient.output_widget import OutputWidget
     from traitlets.config import Config
@@ -70,9 +76,12 @@ def run_notebook(source: Path, target: Path, cell_timeout: int = 600) -> float:
         client = NotebookClient(notebook, timeout=cell_timeout, kernel_name="python3", record_timing=False,
                                 coalesce_streams=True, config=config,
                                 resources={"metadata": {"path": str(source.parent)}})
-        client.on_notebook_start = _stop_at_signals
         client.widget_registry = {"@jupyter-widgets/output": {"OutputModel": SilentOutput}}
-        client.execute()
+        try:
+            await client.async_execute()
+        finally:
+            if client.km is not None and client.km.has_kernel:  # stopped while the kernel was starting
+                await client.km.shutdown_kernel(now=True)
     seconds = time.perf_counter() - start
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:  # a widget is dead without its kernel; the still beside it says the same
@@ -85,65 +94,62 @@ def run_notebook(source: Path, target: Path, cell_timeout: int = 600) -> float:
     return seconds
 
 
-def _stop_at_signals(notebook: nbformat.NotebookNode) -> None:
-    """Ctrl-C ends the whole run: nbclient's own handlers end the kernel alone, and the next notebook would start."""
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows, or not in the main thread
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+class _Event(NamedTuple):
+    """A notebook was started (``seconds`` and ``error`` are None), ran, or failed (``error`` says why)."""
+
+    path: Path
+    seconds: float | None = None
+    error: str | None = None
 
 
-def _one_by_one(paths: list[Path], out: Path) -> Iterator[tuple[Path, float | None, str]]:
-    """Run the notebooks in order, each into ``out``; yields path, seconds (None: it failed), and why it failed."""
-    for path in paths:
-        print(f"{path.stem:<32} {profile()} profile ... ", end="", flush=True)
+def _run_all(paths: list[Path], out: Path, workers: int) -> Iterator[_Event]:
+    """Run the notebooks in order, ``workers`` at a time, each into ``out``; closing the iterator ends their kernels.
+
+    They run in a thread of their own: there, nbclient takes no signals. It would end the one kernel and go on.
+    """
+    events: queue.SimpleQueue[_Event | None] = queue.SimpleQueue()
+    started: Future[tuple[asyncio.AbstractEventLoop, list[asyncio.Task[None]]]] = Future()
+
+    async def one(path: Path, places: asyncio.Semaphore) -> None:
+        async with places:
+            events.put(_Event(path))
+            try:
+                events.put(_Event(path, seconds=await _execute(path, out / path.name)))
+            except Exception as error:  # one broken notebook must not hide the state of the others
+                events.put(_Event(path, error=f"{type(error).__name__}: {error}"))
+
+    async def every() -> None:
+        places = asyncio.Semaphore(workers)
+        tasks = [asyncio.ensure_future(one(path, places)) for path in paths]
+        started.set_result((asyncio.get_running_loop(), tasks))
         try:
-            yield path, run_notebook(path, out / path.name), ""
-        except Exception as error:  # one broken notebook must not hide the state of the others
-            yield path, None, f"{type(error).__name__}: {error}"
+            await asyncio.wait(tasks)
+        finally:
+            events.put(None)
+
+    thread = threading.Thread(target=lambda: asyncio.run(every()))
+    thread.start()
+    loop, tasks = started.result()
+    try:
+        while (event := events.get()) is not None:
+            yield event
+    finally:
+        for task in tasks:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: all were done
+                loop.call_soon_threadsafe(task.cancel)
+        thread.join()
 
 
-_ONE = """
-import pathlib, sys
-from eqgat.notebooks import run_notebook
-try:
-    print(run_notebook(*map(pathlib.Path, sys.argv[1:])))
-except Exception as error:
-    sys.exit(f"{type(error).__name__}: {error}")
-"""
-
-
-def _several(paths: list[Path], out: Path, workers: int) -> Iterator[tuple[Path, float | None, str]]:
-    """As ``_one_by_one``, ``workers`` notebooks at a time, each run by a process of its own; yields as they end."""
-    waiting, running = list(paths), {}
-
+@contextlib.contextmanager
+def _terminating() -> Iterator[None]:
+    """A block that SIGTERM ends in order, with the kernels that it started."""
     def stop(*_: object) -> None:
         sys.exit(128 + signal.SIGTERM)
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                path = waiting.pop(0)
-                print(f"{path.stem:<32} {profile()} profile, started", flush=True)
-                said = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
-                command = [sys.executable, "-c", _ONE, str(path), str(out / path.name)]
-                running[path] = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT), said
-            time.sleep(0.1)
-            for path, (process, said) in list(running.items()):
-                if process.poll() is None:
-                    continue
-                del running[path]
-                with said:
-                    said.seek(0)
-                    text = said.read()
-                print(f"{path.stem:<32} ", end="")
-                yield (path, float(text.split()[-1]), "") if process.returncode == 0 else (path, None, text)
+        yield
     finally:
-        for process, said in running.values():
-            process.terminate()
-            process.wait()
-            said.close()
         signal.signal(signal.SIGTERM, before)
 
 
@@ -167,11 +173,16 @@ def main(argv: list[str] | None = None) -> int:
     seconds: dict[str, float | None] = {}
     several = options.workers > 1 and len(paths) > 1
     try:
-        for path, took, error in _several(paths, out, options.workers) if several else _one_by_one(paths, out):
-            seconds[path.name] = took
-            print(f"failed\n{error}" if took is None else f"{took:5.1f} s", flush=True)
-            if took is not None and not options.in_place:
-                write_page(out / path.name, local_mathjax)
+        with _terminating(), contextlib.closing(_run_all(paths, out, options.workers)) as events:
+            for path, took, error in events:
+                if took is None and error is None:
+                    print(f"{path.stem:<32} {profile()} profile", end=", started\n" if several else " ... ", flush=True)
+                    continue
+                seconds[path.name] = took
+                print(f"{path.stem:<32} " if several else "", end="")
+                print(f"failed\n{error}" if took is None else f"{took:5.1f} s", flush=True)
+                if took is not None and not options.in_place:
+                    write_page(out / path.name, local_mathjax)
     except KeyboardInterrupt:
         print("interrupted; the notebooks done so far are kept")
         return 130

@@ -5,9 +5,10 @@ from __future__ import annotations
 import html
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nbformat
-from nbformat import NotebookNode
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 __all__ = ["heading", "reading_time", "write_index", "write_mathjax", "write_page"]
 
@@ -102,6 +103,7 @@ def write_page(path: Path, local_mathjax: bool) -> Path:
     Formulas are drawn by the script of `write_mathjax`, or, if ``local_mathjax`` is False, by nbconvert's own address
     on the network. Links to other notebooks lead to their pages.
     """
+    import nbformat
     from jinja2 import DictLoader
     from nbconvert import HTMLExporter
 
@@ -120,6 +122,8 @@ def write_index(folder: Path, sources: list[Path], seconds: dict[str, float | No
 
     ``seconds`` of the notebooks run this time, by file name, None for one that failed.
     """
+    import nbformat
+
     rows = []
     for source in sources:
         notebook = nbformat.read(source, as_version=4)

@@ -6,18 +6,24 @@ Everything is meant for float64: an exact symmetry then shows errors near 1e-15,
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Data
 
 from eqgat.graph import edge_geometry, radius_graph
 from eqgat.layers import EquivariantNorm, mean_over_graph, sum_over_neighbours
 from eqgat.model import EQGAT
 
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
 __all__ = ["EquivarianceErrors", "ReleasedNorm", "coordinate_update", "equivariance_errors", "random_reflection",
            "random_rotation", "relative_error", "rotation_about", "transform", "with_released_norm", "with_vector_bias"]
+
+KINDS = ("rotation", "reflection", "translation", "permutation")
 
 
 def random_rotation(seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -90,14 +96,16 @@ class EquivarianceErrors:
         return "  ".join(f"{name} {value:.1e}" for name, value in asdict(self).items())
 
 
-def equivariance_errors(model: EQGAT, data: Data, seed: int = 0) -> dict[str, EquivarianceErrors]:
+def equivariance_errors(model: EQGAT, data: Data, seed: int = 0, kinds: Iterable[str] = KINDS,
+                        ) -> dict[str, EquivarianceErrors]:
     """How far the model is from f(g.x) = g.f(x) (Eq. 7), for a random element of each kind.
 
     Args:
-        model: an ``EQGAT``, or any module with the same ``forward`` and ``encode``; use ``model.double()``.
+        model: an ``EQGAT``, or a module called like it whose ``readout`` gets s and v; use ``model.double()``.
         data: one graph; positions in float64 for errors near rounding. Its edges are built anew after each
             transformation, so that the neighbour list is tested too.
         seed: of the rotation, reflection, translation and permutation.
+        kinds: which of them to try.
 
     Returns:
         Errors under "rotation", "reflection", "translation" (by about 100 Å) and "permutation". For the reflection
@@ -115,16 +123,22 @@ def equivariance_errors(model: EQGAT, data: Data, seed: int = 0) -> dict[str, Eq
              "translation": (transform(data, shift=shift), torch.eye(3)),
              "permutation": (permuted, torch.eye(3))}
     errors = {}
-    with torch.no_grad():
-        y, (s, v) = model(data), model.encode(data)
-        for name, (moved, matrix) in cases.items():
-            moved.edge_index = radius_graph(moved.pos, model.config.cutoff, data.get("batch"))
-            rows = order if name == "permutation" else slice(None)
-            y_expected = y[rows] if model.config.readout == "node" else y
-            s_moved, v_moved = model.encode(moved)
-            errors[name] = EquivarianceErrors(
-                relative_error(model(moved), y_expected), relative_error(s_moved, s[rows]),
-                relative_error(v_moved, matrix.to(v) @ v[rows]))
+    states: list[tuple[Tensor, Tensor]] = []  # s and v, on their way into the readout
+    watch = model.readout.register_forward_hook(lambda module, inputs, output: states.append(inputs))
+    try:
+        with torch.no_grad():
+            y, (s, v) = model(data), states.pop()
+            for name in kinds:
+                moved, matrix = cases[name]
+                moved.edge_index = radius_graph(moved.pos, model.config.cutoff, data.get("batch"))
+                rows = order if name == "permutation" else slice(None)
+                y_expected = y[rows] if model.config.readout == "node" else y
+                y_moved, (s_moved, v_moved) = model(moved), states.pop()
+                errors[name] = EquivarianceErrors(
+                    relative_error(y_moved, y_expected), relative_error(s_moved, s[rows]),
+                    relative_error(v_moved, matrix.to(v) @ v[rows]))
+    finally:
+        watch.remove()
     return errors
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -201,11 +199,6 @@ def test_changed_settings_are_another_run() -> None:
 def test_settings_without_sense(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_settings(**arguments)
-
-
-def test_reading_results_does_not_import_lightning() -> None:
-    code = "import sys, eqgat.training, eqgat.training.tables; sys.exit('lightning' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_quick_runs_in_the_store_are_what_the_text_says() -> None:

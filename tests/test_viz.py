@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import subprocess
-import sys
 import tarfile
 from dataclasses import replace
 
@@ -425,7 +423,3 @@ def test_fig_1a_has_the_neighbours_of_the_graph():
     assert "after the paper's Fig. 1a" in caption
 
 
-def test_core_and_style_do_not_need_py3dmol():
-    code = "import sys; sys.modules['py3Dmol'] = None; import eqgat, eqgat.viz; print('matplotlib' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "True"

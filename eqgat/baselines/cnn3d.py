@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Data
 
 from eqgat._elements import SYMBOLS
 from eqgat.baselines.common import check_options
 from eqgat.checks import check_positions
 from eqgat.layers import mean_over_graph
 from eqgat.model import graph_numbers
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 __all__ = ["CNN3D", "grid_rotations", "voxels"]
 

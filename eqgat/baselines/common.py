@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Data
 
 from eqgat.checks import check_graph
 from eqgat.layers import EquivariantNorm, mean_over_graph, sum_over_neighbours
 from eqgat.model import graph_numbers
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 __all__ = ["GaussianBasis", "GraphModel", "check_options", "cosine_cutoff", "make_norms", "neighbour_mean"]
 

@@ -8,11 +8,11 @@ the bonds, weighted by their order. ATOM3D takes all atoms, hydrogens and waters
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
-from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv, global_add_pool
 
 from eqgat._elements import SYMBOLS
@@ -21,6 +21,9 @@ from eqgat.checks import check_graph
 from eqgat.graph import edge_geometry
 from eqgat.layers import mean_over_graph
 from eqgat.model import graph_numbers
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 __all__ = ["GCN"]
 

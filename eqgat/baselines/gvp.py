@@ -10,14 +10,18 @@ Two published layouts, named by ``layout``:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, relu
-from torch_geometric.data import Data
 
 from eqgat.baselines.common import GaussianBasis, GraphModel, check_options, neighbour_mean
 from eqgat.graph import edge_geometry
 from eqgat.layers import vector_length
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 __all__ = ["GVPGNN"]
 

@@ -6,13 +6,17 @@ the radial basis is Gaussian, and the update uses |V v|² where the original has
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Data
 
 from eqgat.baselines.common import GaussianBasis, GraphModel, check_options, cosine_cutoff, make_norms, neighbour_mean
 from eqgat.graph import edge_geometry
 from eqgat.layers import InvariantReadout, vector_length
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 __all__ = ["PaiNN"]
 

@@ -8,13 +8,16 @@ messages are averaged over the neighbours, as in the paper's comparison; the ori
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn.functional import softplus
-from torch_geometric.data import Data
 
 from eqgat.baselines.common import GaussianBasis, GraphModel, check_options, cosine_cutoff, make_norms, neighbour_mean
 from eqgat.graph import edge_geometry
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 __all__ = ["SchNet"]
 

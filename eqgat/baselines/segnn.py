@@ -14,17 +14,20 @@ from __future__ import annotations
 import math
 from functools import cache
 from itertools import product
+from typing import TYPE_CHECKING
 
 import torch
 from e3nn.nn import Gate
 from e3nn.o3 import Irreps, spherical_harmonics, wigner_3j
 from torch import Tensor, nn
 from torch.nn.functional import silu
-from torch_geometric.data import Data
 
 from eqgat.baselines.common import GraphModel, check_options, neighbour_mean
 from eqgat.graph import edge_geometry
 from eqgat.layers import sum_over_neighbours
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 __all__ = ["PATHS", "SEGNN", "SteerableLinear", "balanced_irreps", "steering"]
 

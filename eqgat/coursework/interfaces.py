@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
-from torch_geometric.data import Data
 
 from eqgat.datasets.atom3d import ItemData, write_prepared
 from eqgat.datasets.atom3d.samples import count_hops
 from eqgat.datasets.samples import sample_items
 from eqgat.training.metrics import pair_metrics
 from eqgat.training.tables import paper_numbers
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 __all__ = ["BURIAL", "all_pairs", "auc_by_counting", "curves", "drawn_scores", "hop_table", "openness", "paper_column",
            "prepared_samples", "stored_runs"]

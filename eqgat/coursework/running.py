@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
 from eqgat import EQGAT
 from eqgat.datasets import RUNNING_EXAMPLE, embedded_structure
 from eqgat.structures import Structure
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 __all__ = ["RunningExample", "running_example"]
 

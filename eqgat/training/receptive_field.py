@@ -6,15 +6,19 @@ neighbours, and so on outwards: L layers of work on a few atoms instead of L lay
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Data
 
 from eqgat.checks import check_graph
 from eqgat.datasets.atom3d.samples import count_hops
 from eqgat.graph import edge_geometry
 from eqgat.layers import Edges
 from eqgat.model import EQGAT
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 __all__ = ["at_centers", "hops_needed"]
 

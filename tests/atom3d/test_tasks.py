@@ -6,8 +6,6 @@ import gzip
 import json
 import pickle
 import shutil
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -343,12 +341,6 @@ def test_loader_processes_read_for_themselves(tmp_path: Path) -> None:
     plain = [graph.y.item() for graph in data]
     loader = torch.utils.data.DataLoader(data, batch_size=None, num_workers=2)
     assert [graph.y.item() for graph in loader] == plain
-
-
-def test_importing_the_data_sets_imports_no_lmdb() -> None:
-    code = ("import sys; from eqgat.datasets import load_atom3d; import eqgat.datasets.atom3d.prepared; "
-            "print([m for m in ('lmdb', 'atom3d', 'Bio', 'lightning') if m in sys.modules])")
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_a_radius_of_three_cutoffs_changes_no_prediction_of_three_layers_in_res() -> None:

@@ -9,16 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
 from eqgat.datasets.atom3d.lmdb import BrokenItem, read_lmdb
 from eqgat.datasets.atom3d.samples import Molecule, Parsed, Reader, View, make_graph
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 __all__ = ["ARCHIVES", "SPLITS", "TASKS", "Atom3DData", "Contents", "ItemData", "Subset", "load_atom3d",
            "looks_official", "make_options", "open_items", "task_reader"]

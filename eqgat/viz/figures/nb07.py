@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,7 +13,6 @@ from matplotlib.patches import ConnectionPatch, FancyArrowPatch
 from matplotlib.ticker import NullLocator
 from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
-from torch_geometric.data import Data
 
 from eqgat import EQGAT
 from eqgat.coursework.running import RunningExample, running_example
@@ -28,6 +28,9 @@ from eqgat.symmetry import (
 from eqgat.viz.figures import figure
 from eqgat.viz.parts import Camera
 from eqgat.viz.style import COLOURS, describe, element_colour
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 CHANNEL_COLOURS = [COLOURS[name] for name in ("blue", "vermilion", "green", "pink")]
 LOWEST = 1e-17  # of the logarithmic axes: errors that are exactly zero are drawn here

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.pyplot import figure as new_figure
 from matplotlib.pyplot import subplots
-from torch_geometric.data import Data
 
 from eqgat.coursework.audit import symmetry_of_variants
 from eqgat.coursework.chirality import HandTest, learn_hand, split_by_protein
@@ -21,6 +21,9 @@ from eqgat.training.results import results_folder
 from eqgat.training.settings import MODELS
 from eqgat.viz.figures import figure
 from eqgat.viz.style import COLOURS, TERM_COLOURS, describe
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
 
 _ATOMS = {1: "#5A5A5A", 2: COLOURS["blue"], 6: COLOURS["orange"]}
 
