@@ -17,9 +17,8 @@ help:
 	@echo "make bench      measure speed and memory    make lint     check the style of the code"
 	@echo "make coursework build the student notebooks and the solutions set into build/coursework"
 
-# One stamp file: a second call installs nothing. A changed pyproject.toml installs again. Most of the time goes into
-# compiling thousands of files that nobody imports, so pip compiles nothing (and a new pip is twice as fast as the one
-# that Python brings); the import at the end compiles what is used, and shows that the libraries load.
+# One stamp file: a second call installs nothing. A changed pyproject.toml installs again. A new pip is twice as fast as
+# the one that Python brings, and compileall compiles on all cores what pip would compile one file after the other.
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml
@@ -28,8 +27,8 @@ $(INSTALLED): pyproject.toml
 	@$(PIP) -q --upgrade pip || true
 	$(PIP) -e ".[all]" || { echo; echo "Once more without atom3d, which a C compiler must build and only one test uses:"; \
 		$(PIP) -e ".[train,data,notebooks,test]"; }
+	@$(BIN)/python -m compileall -qq -j 0 -x '/(tests?|testing)/' $(VENV)/lib eqgat || true
 	$(BIN)/python -m eqgat.viz.scripts
-	$(BIN)/python -c "import e3nn.o3, IPython, lightning, nbconvert, torch_geometric.nn, eqgat.coursework.checks, eqgat.viz.figures"
 	@touch $@
 
 # Two notebooks at a time, with one thread each: small tensors gain nothing from more threads, and on a busy machine
@@ -47,7 +46,7 @@ lab: $(INSTALLED)
 # The notebooks first: the longest files must not be the last, with one worker waiting for the other.
 test: $(INSTALLED)
 	$(BIN)/ruff check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
 		--nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks tests
 
 lint: $(INSTALLED)

@@ -1,10 +1,13 @@
-"""The kernels of tested notebooks talk over sockets in the file system.
+"""One thread for each process of a test run, and kernels of tested notebooks that talk over sockets in the file system.
 
-Over TCP, two kernels that start at once may be given the same ports, and then one of them never answers.
+Small tensors gain nothing from more threads, and where several processes share the cores, threads that wait for each
+other make a run several times slower. Over TCP, two kernels that start at once may be given the same ports, and then
+one of them never answers.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from itertools import count
@@ -13,6 +16,8 @@ from typing import Any
 
 import nbval.kernel
 from jupyter_client.manager import KernelManager
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded
 
 if sys.platform != "win32":
     _folder = tempfile.TemporaryDirectory()
