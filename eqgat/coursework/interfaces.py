@@ -116,10 +116,14 @@ def drawn_scores(pairs: pd.DataFrame, draws: int = 200, positives: int = 10, rat
     return pd.DataFrame(rows)
 
 
-def prepared_samples(task: str, folder: str | Path) -> str:
-    """The embedded samples of a task in the prepared form, which is faster to train from; returns the folder."""
+def prepared_samples(task: str, folder: str | Path, **of_training: Any) -> str:
+    """The embedded samples of a task in the prepared form, which is faster to train from; returns the folder.
+
+    ``of_training``: options of ``sample_items`` for the training split alone, such as fewer ``environments``.
+    """
     for split in ("train", "val", "test"):
-        write_prepared(ItemData(task, sample_items(task, split), split, progress=False), Path(folder) / task / split)
+        items = sample_items(task, split, **of_training if split == "train" else {})
+        write_prepared(ItemData(task, items, split, progress=False), Path(folder) / task / split)
     return str(folder)
 
 

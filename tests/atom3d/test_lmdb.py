@@ -132,10 +132,9 @@ def first_id(items: object) -> str:
     return items[0]["id"]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_other_processes_open_it_for_themselves(folder: Path, method: str) -> None:
+def test_other_processes_open_it_for_themselves(folder: Path) -> None:
     items = read_lmdb(folder)
     assert items[0]["id"] == "one"
-    with multiprocessing.get_context(method).Pool(1) as pool:
+    with multiprocessing.Pool(1) as pool:
         assert pool.map(first_id, [items, items]) == ["one", "one"]
     assert pickle.loads(pickle.dumps(items))[1]["id"] == "1"
