@@ -1,12 +1,15 @@
-"""One thread for each process of a test run, and kernels of tested notebooks that talk over sockets in the file system.
+"""What makes a whole test run fast and dependable.
 
-Small tensors gain nothing from more threads, and where several processes share the cores, threads that wait for each
-other make a run several times slower. Over TCP, two kernels that start at once may be given the same ports, and then
-one of them never answers.
+* One thread for each process: small tensors gain nothing from more, and where several processes share the cores,
+  threads that wait for each other make a run several times slower.
+* The longest files first, so that no worker waits for the other at the end.
+* Kernels of tested notebooks talk over sockets in the file system. Over TCP, two kernels that start at once may be
+  given the same ports, and then one of them never answers.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -15,9 +18,22 @@ from pathlib import Path
 from typing import Any
 
 import nbval.kernel
+import pytest
 from jupyter_client.manager import KernelManager
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded
+gc.set_threshold(50_000, 20, 100)  # the libraries' objects are many and stay: looking for garbage took a seventh
+
+# The files that take 20 seconds and more, the longest first.
+LONGEST = ("12_atom3d_res_ppi", "test_grading", "09_triangle_benchmark", "test_training", "test_samples",
+           "test_browser", "11_atom3d_psr_rsr", "08_seeing_a_protein", "test_symmetry", "test_atom3d_training",
+           "test_stills")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the files; within one the order stays."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
 
 if sys.platform != "win32":
     _folder = tempfile.TemporaryDirectory()
