@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile
 INSTALLED := $(VENV)/installed
 WORKERS ?= 2
-LIBRARIES := e3nn.o3, lightning, matplotlib.pyplot, torch_geometric.nn, torchmetrics
-TOOLS := Bio.Align, hypothesis, ipykernel.kernelapp, ipywidgets, jupyterlab.labapp, nbclient, nbconvert, pytest, selenium.webdriver
+LIBRARIES := e3nn.o3, lightning, torch_geometric.nn
+TOOLS := Bio.Align, hypothesis, ipykernel.kernelapp, ipywidgets, matplotlib.pyplot, nbclient, nbconvert, pytest, selenium.webdriver
 
 .PHONY: help install run lab test lint figures tables notebooks bench coursework
 
