@@ -60,7 +60,7 @@ def neighbour_softmax(logits: Tensor, receiver: Tensor, num_nodes: int) -> Tenso
     # Subtracting the largest logit of a neighbourhood cancels in the fraction and keeps exp from overflowing.
     index = receiver.unsqueeze(1).expand_as(logits)
     largest = logits.new_zeros(num_nodes, logits.shape[1]).scatter_reduce(
-        0, index, logits.detach().contiguous(), "amax", include_self=False)
+        0, index, logits.detach().contiguous(), "amax", include_self=False)  # of a slice it would be far slower
     weight = (logits - largest.index_select(0, receiver)).exp()
     total = sum_over_neighbours(weight, receiver, num_nodes)
     return weight / total.index_select(0, receiver)

@@ -129,11 +129,11 @@ def _run_all(paths: list[Path], out: Path, workers: int) -> Iterator[_Event]:
 
     thread = threading.Thread(target=lambda: asyncio.run(every()))
     thread.start()
-    loop, tasks = started.result()
     try:
         while (event := events.get()) is not None:
             yield event
     finally:
+        loop, tasks = started.result()
         for task in tasks:
             with contextlib.suppress(RuntimeError):  # the loop is closed: all were done
                 loop.call_soon_threadsafe(task.cancel)
@@ -162,6 +162,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--in-place", action="store_true", help="write the outputs into the notebooks themselves")
     parser.add_argument("--workers", type=int, default=1, help="notebooks to run at the same time (default: 1)")
     options = parser.parse_args(argv)
+    if options.workers < 1:
+        parser.error(f"--workers must be 1 or more; got {options.workers}")
     out = options.folder if options.in_place else options.out
     try:
         paths = find_notebooks(options.folder, options.names)

@@ -71,6 +71,13 @@ def test_a_failing_notebook_is_reported_and_the_others_run(tmp_path, capsys):
     assert [output.get("text") for output in cell.outputs] == ["still\n"], "a dead widget must not be kept"
 
 
+def test_no_worker_at_all_is_refused(tmp_path, capsys):
+    write(tmp_path / "01_a.ipynb", "1")
+    with pytest.raises(SystemExit, match="2"):
+        main(["--folder", str(tmp_path), "--workers", "0"])
+    assert "--workers must be 1 or more; got 0" in capsys.readouterr().err
+
+
 def test_execution_in_place_changes_nothing_when_repeated(tmp_path):
     path = write(tmp_path / "01_a.ipynb", "import random\nrandom.seed(0)\nprint(random.random())", WIDGET)
     assert run_notebook(path, path) > 0
