@@ -25,9 +25,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded
 gc.set_threshold(50_000, 20, 100)  # the libraries' objects are many and stay: looking for garbage took a seventh
 
 # The files that take 20 seconds and more, the longest first.
-LONGEST = ("12_atom3d_res_ppi", "test_grading", "09_triangle_benchmark", "test_training", "test_samples",
-           "test_browser", "11_atom3d_psr_rsr", "08_seeing_a_protein", "test_symmetry", "test_atom3d_training",
-           "test_stills")
+LONGEST = (
+    "12_atom3d_res_ppi",
+    "test_grading",
+    "09_triangle_benchmark",
+    "test_training",
+    "test_samples",
+    "test_browser",
+    "11_atom3d_psr_rsr",
+    "08_seeing_a_protein",
+    "test_symmetry",
+    "test_atom3d_training",
+    "test_stills",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -59,8 +59,17 @@ def peak_memory(options: argparse.Namespace, side: str, mode: str) -> float:
     if options.device == "cpu":
         if not Path("/proc/self/clear_refs").exists():
             return float("nan")
-        command = [sys.executable, __file__, "--structure", options.structure, "--threads", str(options.threads),
-                   "--memory", side, mode]
+        command = [
+            sys.executable,
+            __file__,
+            "--structure",
+            options.structure,
+            "--threads",
+            str(options.threads),
+            "--memory",
+            side,
+            mode,
+        ]
         return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     model, graph = set_up(options)
     torch.cuda.reset_peak_memory_stats()
@@ -89,10 +98,12 @@ def main() -> None:
 
     ours, literal = (step(model, graph, side, "forward") for side in ("ours", "literal"))
     difference = float((ours - literal).abs().max())
-    print(f"{options.structure}: {graph.num_nodes} atoms, {graph.num_edges} edges; "
-          f"EQGAT with 5 layers, F_s 100, F_v 16;\n"
-          f"float32, {options.device}, {options.threads} threads, torch {torch.__version__}; "
-          f"the two predictions differ by {difference:.0e}")
+    print(
+        f"{options.structure}: {graph.num_nodes} atoms, {graph.num_edges} edges; "
+        f"EQGAT with 5 layers, F_s 100, F_v 16;\n"
+        f"float32, {options.device}, {options.threads} threads, torch {torch.__version__}; "
+        f"the two predictions differ by {difference:.0e}"
+    )
     print(f"{'':<14}{'ours':>10}{'as printed':>12}{'ratio (min - max)':>24}{'memory':>16}{'as printed':>12}")
     for mode in ("forward", "training step"):
         times: dict[str, list[float]] = {"ours": [], "literal": []}
@@ -104,9 +115,11 @@ def main() -> None:
                     taken.append((time.perf_counter() - start) * 1e3)
         ratios = [ours / literal for ours, literal in zip(times["ours"], times["literal"], strict=True)]
         memory = [peak_memory(options, side, mode) for side in times]
-        print(f"{mode:<14}{statistics.median(times['ours']):>7.0f} ms{statistics.median(times['literal']):>9.0f} ms"
-              f"{statistics.median(ratios):>12.2f} ({min(ratios):.2f} - {max(ratios):.2f})"
-              f"{memory[0]:>12.0f} MiB{memory[1]:>8.0f} MiB")
+        print(
+            f"{mode:<14}{statistics.median(times['ours']):>7.0f} ms{statistics.median(times['literal']):>9.0f} ms"
+            f"{statistics.median(ratios):>12.2f} ({min(ratios):.2f} - {max(ratios):.2f})"
+            f"{memory[0]:>12.0f} MiB{memory[1]:>8.0f} MiB"
+        )
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from eqgat import EQGAT
 from eqgat.layers import EQGATLayer
 
 
-def literal_layer(layer: EQGATLayer, s: Tensor, v: Tensor, source: Tensor, receiver: Tensor, radial: Tensor,
-                  direction: Tensor) -> tuple[Tensor, Tensor]:
+def literal_layer(
+    layer: EQGATLayer, s: Tensor, v: Tensor, source: Tensor, receiver: Tensor, radial: Tensor, direction: Tensor
+) -> tuple[Tensor, Tensor]:
     """One layer, Eqs. 1-6, residual step and gated update: ``s`` [N, F_s], ``v`` [N, 3, F_v] -> the same shapes."""
     n, num_vector = len(s), v.shape[2]
     # Eq. 1: f_ji = MLP([s_i || s_j || κ G]), split into a and b_0, b_1, b_2

@@ -44,12 +44,21 @@ def measure(task: str, root: Path, seconds: float) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         prepared = write_prepared(data, Path(folder) / "test")
         size = sum(file.stat().st_size for file in (Path(folder) / "test").iterdir())
-        row = {"task": task, "samples": len(data),
-               "lmdb_in_order": rate(data, stored, seconds), "lmdb_random": rate(data, mixed, seconds),
-               "prepared_in_order": rate(prepared, stored, seconds), "prepared_random": rate(prepared, mixed, seconds)}
-    return {**row, "speed_up_random": row["prepared_random"] / row["lmdb_random"],
-            "prepared_mib": size / 2**20, "device": f"CPU ({platform.machine()}, 1 process)",
-            "versions": package_versions()}
+        row = {
+            "task": task,
+            "samples": len(data),
+            "lmdb_in_order": rate(data, stored, seconds),
+            "lmdb_random": rate(data, mixed, seconds),
+            "prepared_in_order": rate(prepared, stored, seconds),
+            "prepared_random": rate(prepared, mixed, seconds),
+        }
+    return {
+        **row,
+        "speed_up_random": row["prepared_random"] / row["lmdb_random"],
+        "prepared_mib": size / 2**20,
+        "device": f"CPU ({platform.machine()}, 1 process)",
+        "versions": package_versions(),
+    }
 
 
 def main() -> None:

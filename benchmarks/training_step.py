@@ -63,9 +63,16 @@ def measure(model_name: str, options: argparse.Namespace) -> dict[str, object]:
     device = device_name(torch.device(options.device))
     if options.device == "cpu":
         device += ", one thread"
-    return {"task": "triangle", "model": model_name, "profile": "full", "device": device, "clouds": options.clouds,
-            "seconds_per_step": round(seconds, 4), "kept_mib": round(sum(kept.values()) / 2**20),
-            "versions": package_versions()}
+    return {
+        "task": "triangle",
+        "model": model_name,
+        "profile": "full",
+        "device": device,
+        "clouds": options.clouds,
+        "seconds_per_step": round(seconds, 4),
+        "kept_mib": round(sum(kept.values()) / 2**20),
+        "versions": package_versions(),
+    }
 
 
 def main() -> None:

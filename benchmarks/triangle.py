@@ -1,6 +1,6 @@
 """Time to make the Triangle data, and to make the edges of a batch in three ways.
 
-    python benchmarks/triangle.py [--clouds 50000] [--device cpu] [--threads 2]
+python benchmarks/triangle.py [--clouds 50000] [--device cpu] [--threads 2]
 """
 
 from __future__ import annotations
@@ -47,8 +47,10 @@ def main() -> None:
     print(f"  neighbour trees on the CPU      {1000 * trees:.1f} ms")
     print(f"  all pairs of the batch          {1000 * seconds(lambda: dense_radius_graph(batch.pos, 64, 10.0)):.1f} ms")
     stored = edges.cpu()
-    print(f"  copied from memory, if stored   {1000 * seconds(lambda: stored.clone().to(options.device)):.1f} ms, "
-          f"at {stored.nbytes / 64 * options.clouds / 1e9:.1f} GB for {options.clouds:,} clouds")
+    print(
+        f"  copied from memory, if stored   {1000 * seconds(lambda: stored.clone().to(options.device)):.1f} ms, "
+        f"at {stored.nbytes / 64 * options.clouds / 1e9:.1f} GB for {options.clouds:,} clouds"
+    )
 
 
 if __name__ == "__main__":

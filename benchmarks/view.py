@@ -52,8 +52,13 @@ def seconds_in_browser(page: str) -> float | None:
         return None
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
-    for flag in ("--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
-                 "--disable-dev-shm-usage"):
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",
+        "--use-angle=swiftshader",
+        "--enable-unsafe-swiftshader",
+        "--disable-dev-shm-usage",
+    ):
         options.add_argument(flag)
     browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     drawn = "const n = document.querySelector('[id^=note_]'); return n !== null && n.style.display === 'none'"
@@ -98,8 +103,10 @@ def main() -> None:
         print("drawn in the browser: not measured (needs selenium, Chromium and chromedriver)")
         return
     middle, alone = (statistics.median(column) for column in zip(*runs, strict=True))
-    print(f"drawn in the browser: {middle:.2f} s after it was opened, {min(runs)[0]:.2f} to {max(runs)[0]:.2f} "
-          f"in {RUNS} runs (a single atom: {alone:.2f} s)")
+    print(
+        f"drawn in the browser: {middle:.2f} s after it was opened, {min(runs)[0]:.2f} to {max(runs)[0]:.2f} "
+        f"in {RUNS} runs (a single atom: {alone:.2f} s)"
+    )
     print(f"in all: {view + middle:.2f} s")
 
 

@@ -23,16 +23,44 @@ from eqgat._elements import ELEMENTS, OTHER_ELEMENT
 
 # The columns of ATOM3D's atom tables, with what stands in for a column that a table does not have.
 ATOM_COLUMNS: dict[str, object] = {
-    "ensemble": "", "subunit": "", "structure": "", "model": 1, "chain": " ", "hetero": " ", "insertion_code": " ",
-    "residue": 0, "segid": " ", "resname": "UNK", "altloc": " ", "occupancy": 1.0, "bfactor": 0.0, "x": np.nan,
-    "y": np.nan, "z": np.nan, "element": "", "name": "", "fullname": "", "serial_number": 0,
+    "ensemble": "",
+    "subunit": "",
+    "structure": "",
+    "model": 1,
+    "chain": " ",
+    "hetero": " ",
+    "insertion_code": " ",
+    "residue": 0,
+    "segid": " ",
+    "resname": "UNK",
+    "altloc": " ",
+    "occupancy": 1.0,
+    "bfactor": 0.0,
+    "x": np.nan,
+    "y": np.nan,
+    "z": np.nan,
+    "element": "",
+    "name": "",
+    "fullname": "",
+    "serial_number": 0,
 }
-RESIDUE_KEY = ["ensemble", "subunit", "structure", "model", "chain", "segid", "hetero", "residue",
-               "insertion_code"]
+RESIDUE_KEY = ["ensemble", "subunit", "structure", "model", "chain", "segid", "hetero", "residue", "insertion_code"]
 _SYMBOLS = {*atom_weights, "D"}
 _WATERS = {"HOH", "DOD", "WAT", "H2O", "TIP", "TIP3", "SOL", "SPC"}
-_FORCE_FIELD_LETTERS = {"HSD": "H", "HSE": "H", "HSP": "H", "HIE": "H", "HID": "H", "HIP": "H", "CYX": "C",
-                        "ADE": "A", "CYT": "C", "GUA": "G", "THY": "T", "URA": "U"}
+_FORCE_FIELD_LETTERS = {
+    "HSD": "H",
+    "HSE": "H",
+    "HSP": "H",
+    "HIE": "H",
+    "HID": "H",
+    "HIP": "H",
+    "CYX": "C",
+    "ADE": "A",
+    "CYT": "C",
+    "GUA": "G",
+    "THY": "T",
+    "URA": "U",
+}
 _FORCE_FIELD_IONS = {"LIT": "Li", "SOD": "Na", "POT": "K", "CES": "Cs", "CAL": "Ca", "CLA": "Cl"}
 LETTERS = {**nucleic_letters_3to1_extended, **protein_letters_3to1_extended, **_FORCE_FIELD_LETTERS}
 LETTERS = {name.strip(): letter for name, letter in LETTERS.items()}
@@ -74,14 +102,36 @@ class _AtomCollector:
     def init_residue(self, resname: str, field: str, resseq: int, icode: str) -> None:
         self.residue = (resname, f"H_{resname}" if field == "H" else field, resseq, icode)
 
-    def init_atom(self, name, coord, b_factor, occupancy, altloc, fullname, serial_number=None, element=None,
-                  *_unused) -> None:  # positional in one parser, by keyword in the other
+    def init_atom(
+        self, name, coord, b_factor, occupancy, altloc, fullname, serial_number=None, element=None, *_unused
+    ) -> None:  # positional in one parser, by keyword in the other
         resname, hetero, number, icode = self.residue
         # Biopython passes float32; its shortest decimal is the number that the file gives.
         x, y, z = (float(str(c)) for c in coord)
-        self.rows.append(("", "", "", self.model, self.chain, hetero, icode, number, self.segid, resname, altloc,
-                          np.nan if occupancy is None else occupancy, b_factor, x, y, z, element or "", name, fullname,
-                          serial_number))
+        self.rows.append(
+            (
+                "",
+                "",
+                "",
+                self.model,
+                self.chain,
+                hetero,
+                icode,
+                number,
+                self.segid,
+                resname,
+                altloc,
+                np.nan if occupancy is None else occupancy,
+                b_factor,
+                x,
+                y,
+                z,
+                element or "",
+                name,
+                fullname,
+                serial_number,
+            )
+        )
 
     def get_structure(self) -> _AtomCollector:
         return self
@@ -110,19 +160,37 @@ def parse_file(path: Path, kind: str) -> pd.DataFrame:
                 parser.get_structure("", io.StringIO(text))
     except Exception as error:  # the parsers raise IndexError, KeyError, ValueError ... on damaged records
         missing = kind == "cif" and isinstance(error, KeyError)
-        raise ValueError(f"{path.name} " + (f"has no atoms: the column {error} is missing" if missing else
-                         f"cannot be read as a {'PDB' if kind == 'pdb' else 'mmCIF'} file: {error}")) from error
+        raise ValueError(
+            f"{path.name} "
+            + (
+                f"has no atoms: the column {error} is missing"
+                if missing
+                else f"cannot be read as a {'PDB' if kind == 'pdb' else 'mmCIF'} file: {error}"
+            )
+        ) from error
     return pd.DataFrame(collector.rows, columns=list(ATOM_COLUMNS))
 
 
-def select_atoms(table: pd.DataFrame, name: str, model: int | str | None, chains: str | Iterable[str] | None,
-            hydrogens: bool, waters: bool, hetero: bool, altloc: str) -> pd.DataFrame:
+def select_atoms(
+    table: pd.DataFrame,
+    name: str,
+    model: int | str | None,
+    chains: str | Iterable[str] | None,
+    hydrogens: bool,
+    waters: bool,
+    hetero: bool,
+    altloc: str,
+) -> pd.DataFrame:
     """Apply the choices one after the other; the first that leaves nothing is the one to be told."""
     what = name or "the table of atoms"
     table = table.assign(hetero=table["hetero"].mask(table["resname"].isin(_WATERS), "W"))
     if model is not None and model != "all":
-        table = _keep(table, table["model"] == model, what, f"model={model!r}; there are the models "
-                      f"{', '.join(map(str, pd.unique(table['model'])[:20]))}")
+        table = _keep(
+            table,
+            table["model"] == model,
+            what,
+            f"model={model!r}; there are the models {', '.join(map(str, pd.unique(table['model'])[:20]))}",
+        )
     if chains is not None:
         chains = [chains] if isinstance(chains, str) else list(chains)
         check_chains(table, chains)
@@ -137,8 +205,10 @@ def select_atoms(table: pd.DataFrame, name: str, model: int | str | None, chains
     table = _choose_locations(table, altloc, what)
     finite = np.isfinite(table[["x", "y", "z"]].to_numpy(np.float64)).all(axis=1)
     if not finite.all():
-        raise ValueError(f"{what} has NaN or infinite coordinates at {np.sum(~finite)} atom(s), first at "
-                         f"{_describe(table[~finite].iloc[0])}; repair or remove them")
+        raise ValueError(
+            f"{what} has NaN or infinite coordinates at {np.sum(~finite)} atom(s), first at "
+            f"{_describe(table[~finite].iloc[0])}; repair or remove them"
+        )
     return table.reset_index(drop=True)
 
 
@@ -155,8 +225,7 @@ def check_chains(table: pd.DataFrame, chains: Iterable[str]) -> None:
 
 
 def _describe(atom: pd.Series) -> str:
-    return (f"atom {str(atom['name']).strip()} of residue {atom['resname']} {atom['residue']} in chain "
-            f"{atom['chain']!r}")
+    return f"atom {str(atom['name']).strip()} of residue {atom['resname']} {atom['residue']} in chain {atom['chain']!r}"
 
 
 def _choose_locations(table: pd.DataFrame, altloc: str, what: str) -> pd.DataFrame:
@@ -166,8 +235,10 @@ def _choose_locations(table: pd.DataFrame, altloc: str, what: str) -> pd.DataFra
     if altloc == "all" or labelled.empty:
         return table
     if altloc not in {"highest", *labelled["altloc"]}:
-        raise ValueError(f"{what} has no alternate location {altloc!r}; there are "
-                         f"{', '.join(sorted(set(labelled['altloc'])))}, and \"highest\" and \"all\" can be asked for")
+        raise ValueError(
+            f"{what} has no alternate location {altloc!r}; there are "
+            f'{", ".join(sorted(set(labelled["altloc"])))}, and "highest" and "all" can be asked for'
+        )
     site = [c for c in RESIDUE_KEY if c != "hetero"]  # MET and selenomethionine can share one place
     score = labelled.assign(occupancy=labelled["occupancy"].fillna(0)).groupby([*site, "altloc"])["occupancy"]
     score = score.transform("mean").round(4).mask(labelled["altloc"] == altloc, np.inf)
@@ -186,21 +257,30 @@ def _elements(table: pd.DataFrame, what: str) -> pd.Series:
         columns = ["name", "fullname", "resname", "hetero"]
         kinds = table.loc[blank, columns].drop_duplicates()
         inferred = {kind: _infer_element(*kind, aligned) for kind in kinds.itertuples(index=False, name=None)}
-        symbols = symbols.mask(blank, pd.Series([inferred.get(kind, "") for kind in
-                                                 table[columns].itertuples(index=False, name=None)], table.index))
+        symbols = symbols.mask(
+            blank,
+            pd.Series(
+                [inferred.get(kind, "") for kind in table[columns].itertuples(index=False, name=None)], table.index
+            ),
+        )
     unknown = ~symbols.isin(_SYMBOLS)
     if unknown.any():
         row = unknown.idxmax()
-        problem = (f"has the element {symbols[row]!r}, which is no chemical element" if symbols[row] else
-                   "has no element, and its name does not tell it for certain")
-        raise ValueError(f"{_describe(table.loc[row])} in {what} {problem}; correct the file's element column or "
-                         "leave the atom out (hetero=False, chains=...)")
+        problem = (
+            f"has the element {symbols[row]!r}, which is no chemical element"
+            if symbols[row]
+            else "has no element, and its name does not tell it for certain"
+        )
+        raise ValueError(
+            f"{_describe(table.loc[row])} in {what} {problem}; correct the file's element column or "
+            "leave the atom out (hetero=False, chains=...)"
+        )
     return symbols
 
 
 def _first_letters(text: str) -> str:
     text = text.strip().upper().lstrip("0123456789'\"*")
-    return text[:next((k for k, c in enumerate(text) if not c.isalpha()), len(text))]
+    return text[: next((k for k, c in enumerate(text) if not c.isalpha()), len(text))]
 
 
 def _infer_element(name: str, fullname: str, resname: str, hetero: str, aligned: bool) -> str:

@@ -17,8 +17,18 @@ from eqgat.model import EQGAT
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = ["TERM_NAMES", "attention_received", "best_plane", "effective_neighbours", "equal_share", "handed_vectors",
-           "heads", "mean_terms", "neighbourhood_change", "out_of_plane"]
+__all__ = [
+    "TERM_NAMES",
+    "attention_received",
+    "best_plane",
+    "effective_neighbours",
+    "equal_share",
+    "handed_vectors",
+    "heads",
+    "mean_terms",
+    "neighbourhood_change",
+    "out_of_plane",
+]
 
 TERM_NAMES = ("v_direction", "v_mix", "v_cross")
 
@@ -84,8 +94,9 @@ def mean_terms(record: LayerTrace) -> dict[str, Tensor]:
     """
     edges = record.edges
     count = edges.num_neighbours.clamp(min=1).view(-1, 1, 1)
-    return {name: sum_over_neighbours(getattr(record, name), edges.receiver, len(record.s)) / count
-            for name in TERM_NAMES}
+    return {
+        name: sum_over_neighbours(getattr(record, name), edges.receiver, len(record.s)) / count for name in TERM_NAMES
+    }
 
 
 def best_plane(positions: Tensor) -> tuple[Tensor, float]:
@@ -140,8 +151,10 @@ def neighbourhood_change(first: LayerTrace, second: LayerTrace) -> tuple[Tensor,
         ValueError: different numbers of atoms or channels.
     """
     if len(first.s) != len(second.s) or first.attention.shape[1] != second.attention.shape[1]:
-        raise ValueError(f"the two traces must have the same atoms and channels; got {len(first.s)} and "
-                         f"{len(second.s)} atoms, {first.attention.shape[1]} and {second.attention.shape[1]} channels")
+        raise ValueError(
+            f"the two traces must have the same atoms and channels; got {len(first.s)} and "
+            f"{len(second.s)} atoms, {first.attention.shape[1]} and {second.attention.shape[1]} channels"
+        )
     num_nodes = len(first.s)
     key = [record.edges.receiver * num_nodes + record.edges.source for record in (first, second)]
     either, place = torch.unique(torch.cat(key), return_inverse=True)

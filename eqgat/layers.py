@@ -20,18 +20,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
-__all__ = ["AttentionFilter", "EQGATLayer", "Edges", "EquivariantNorm", "GatedUpdate", "InvariantReadout",
-           "LayerTrace", "mean_over_graph", "neighbour_softmax", "sum_over_neighbours", "vector_length"]
+__all__ = [
+    "AttentionFilter",
+    "EQGATLayer",
+    "Edges",
+    "EquivariantNorm",
+    "GatedUpdate",
+    "InvariantReadout",
+    "LayerTrace",
+    "mean_over_graph",
+    "neighbour_softmax",
+    "sum_over_neighbours",
+    "vector_length",
+]
 
 
 class Edges(NamedTuple):
     """What a layer needs to know of the graph; the same for all layers, computed once a batch."""
 
-    source: Tensor          # j, [E]
-    receiver: Tensor        # i, [E], ascending
-    distance: Tensor        # d_ji, [E], Å
-    direction: Tensor       # p_ji,n, [E, 3]
-    radial: Tensor          # κ(d_ji) G_d(d_ji), [E, K]
+    source: Tensor  # j, [E]
+    receiver: Tensor  # i, [E], ascending
+    distance: Tensor  # d_ji, [E], Å
+    direction: Tensor  # p_ji,n, [E, 3]
+    radial: Tensor  # κ(d_ji) G_d(d_ji), [E, K]
     num_neighbours: Tensor  # |N(i)|, [N], in the dtype of the features
 
 
@@ -60,7 +71,8 @@ def neighbour_softmax(logits: Tensor, receiver: Tensor, num_nodes: int) -> Tenso
     # Subtracting the largest logit of a neighbourhood cancels in the fraction and keeps exp from overflowing.
     index = receiver.unsqueeze(1).expand_as(logits)
     largest = logits.new_zeros(num_nodes, logits.shape[1]).scatter_reduce(
-        0, index, logits.detach().contiguous(), "amax", include_self=False)  # of a slice it would be far slower
+        0, index, logits.detach().contiguous(), "amax", include_self=False
+    )  # of a slice it would be far slower
     weight = (logits - largest.index_select(0, receiver)).exp()
     total = sum_over_neighbours(weight, receiver, num_nodes)
     return weight / total.index_select(0, receiver)
@@ -81,8 +93,9 @@ class AttentionFilter(nn.Module):
             (There v = 0, so that the paper's other 2 F_v outputs would multiply zero and never learn.)
     """
 
-    def __init__(self, scalar_channels: int, vector_channels: int, num_radial: int,
-                 num_logits: int, num_terms: int) -> None:
+    def __init__(
+        self, scalar_channels: int, vector_channels: int, num_radial: int, num_logits: int, num_terms: int
+    ) -> None:
         super().__init__()
         self.sizes = [num_logits, *[vector_channels] * num_terms]
         self.hidden = nn.Linear(2 * scalar_channels + num_radial, scalar_channels)
@@ -92,9 +105,11 @@ class AttentionFilter(nn.Module):
         """``s`` [N, F_s] -> the list of a_ji [E, num_logits], b_ji,0, b_ji,1, b_ji,2 [E, F_v], as many as there are."""
         num_scalar = s.shape[1]
         of_receiver, of_source, of_radial = self.hidden.weight.split([num_scalar, num_scalar, edges.radial.shape[1]], 1)
-        hidden = (linear(s, of_receiver, self.hidden.bias).index_select(0, edges.receiver)
-                  + linear(s, of_source).index_select(0, edges.source)
-                  + linear(edges.radial, of_radial))
+        hidden = (
+            linear(s, of_receiver, self.hidden.bias).index_select(0, edges.receiver)
+            + linear(s, of_source).index_select(0, edges.source)
+            + linear(edges.radial, of_radial)
+        )
         return list(self.out(silu(hidden)).split(self.sizes, dim=1))
 
 
@@ -150,6 +165,7 @@ class EquivariantNorm(nn.Module):
 
     def forward(self, s: Tensor, v: Tensor, batch: Tensor, num_graphs: int) -> tuple[Tensor, Tensor]:
         """(``s`` [N, F_s], ``v`` [N, 3, F_v], ``batch`` [N]) -> the same shapes."""
+
         def mean(x: Tensor) -> Tensor:  # over the channels of an atom and the atoms of its graph, [N, 1]
             return mean_over_graph(x.mean(dim=1, keepdim=True), batch, num_graphs).index_select(0, batch)
 
@@ -162,20 +178,20 @@ class EquivariantNorm(nn.Module):
 class LayerTrace:
     """What one layer did in one forward pass. Coefficients of terms that a layer does not have are zero."""
 
-    edges: Edges              # the graph that it saw
-    s_in: Tensor              # s^(l), [N, F_s] (normalised, where the model has a norm)
-    v_in: Tensor              # v^(l), [N, 3, F_v]
+    edges: Edges  # the graph that it saw
+    s_in: Tensor  # s^(l), [N, F_s] (normalised, where the model has a norm)
+    v_in: Tensor  # v^(l), [N, 3, F_v]
     attention_logits: Tensor  # a_ji, [E, F_s] or [E, 1]
-    attention: Tensor         # α_ji, same shape
-    b_direction: Tensor       # b_ji,0, [E, F_v]
-    b_mix: Tensor             # b_ji,1, [E, F_v]
-    b_cross: Tensor           # b_ji,2, [E, F_v]
-    v_mixed: Tensor           # v_n = v W_v, [N, 3, F_v]
-    v_partner: Tensor         # what v_i is crossed with: v_j (Eq. 5) or v_j W_v, [N, 3, F_v]
-    scalar_message: Tensor    # m_i,s, [N, F_s]
-    vector_message: Tensor    # m_i,v, [N, 3, F_v]
-    s: Tensor                 # s^(l+1), [N, F_s]
-    v: Tensor                 # v^(l+1), [N, 3, F_v]
+    attention: Tensor  # α_ji, same shape
+    b_direction: Tensor  # b_ji,0, [E, F_v]
+    b_mix: Tensor  # b_ji,1, [E, F_v]
+    b_cross: Tensor  # b_ji,2, [E, F_v]
+    v_mixed: Tensor  # v_n = v W_v, [N, 3, F_v]
+    v_partner: Tensor  # what v_i is crossed with: v_j (Eq. 5) or v_j W_v, [N, 3, F_v]
+    scalar_message: Tensor  # m_i,s, [N, F_s]
+    vector_message: Tensor  # m_i,v, [N, 3, F_v]
+    s: Tensor  # s^(l+1), [N, F_s]
+    v: Tensor  # v^(l+1), [N, 3, F_v]
 
     @property
     def v_direction(self) -> Tensor:
@@ -205,14 +221,23 @@ class EQGATLayer(nn.Module):
         vector_aggregation: "mean" (Eq. 6) or "sum".
     """
 
-    def __init__(self, scalar_channels: int, vector_channels: int, num_radial: int, *, first: bool,
-                 attention: str = "feature", cross_product: str | None = "raw",
-                 vector_aggregation: str = "mean") -> None:
+    def __init__(
+        self,
+        scalar_channels: int,
+        vector_channels: int,
+        num_radial: int,
+        *,
+        first: bool,
+        attention: str = "feature",
+        cross_product: str | None = "raw",
+        vector_aggregation: str = "mean",
+    ) -> None:
         super().__init__()
         self.cross_product, self.vector_aggregation = cross_product, vector_aggregation
         num_terms = 1 if first else 2 if cross_product is None else 3
-        self.filter = AttentionFilter(scalar_channels, vector_channels, num_radial,
-                                      scalar_channels if attention == "feature" else 1, num_terms)
+        self.filter = AttentionFilter(
+            scalar_channels, vector_channels, num_radial, scalar_channels if attention == "feature" else 1, num_terms
+        )
         self.scalar_weight = nn.Linear(scalar_channels, scalar_channels)  # W_s; its bias: released code
         self.vector_weight = None if first else nn.Linear(vector_channels, vector_channels, bias=False)  # W_v
         self.update = GatedUpdate(scalar_channels, vector_channels)
@@ -220,26 +245,29 @@ class EQGATLayer(nn.Module):
     def forward(self, s: Tensor, v: Tensor, edges: Edges) -> LayerTrace:
         """(``s`` [N, F_s], ``v`` [N, 3, F_v]) -> the new states, and all that was computed on the way to them."""
         source, receiver, num_nodes = edges.source, edges.receiver, len(s)
-        logits, *coefficients = self.filter(s, edges)                                          # Eq. 1
+        logits, *coefficients = self.filter(s, edges)  # Eq. 1
         attention = neighbour_softmax(logits, receiver, num_nodes)
-        scalar_message = sum_over_neighbours(                                                  # Eq. 2
-            attention * self.scalar_weight(s).index_select(0, source), receiver, num_nodes)
+        scalar_message = sum_over_neighbours(  # Eq. 2
+            attention * self.scalar_weight(s).index_select(0, source), receiver, num_nodes
+        )
 
-        terms = edges.direction.unsqueeze(2) * coefficients[0].unsqueeze(1)                    # Eq. 3
+        terms = edges.direction.unsqueeze(2) * coefficients[0].unsqueeze(1)  # Eq. 3
         v_mixed = partner = v
         if self.vector_weight is not None:
             v_mixed = self.vector_weight(v)
-            terms = terms + coefficients[1].unsqueeze(1) * v_mixed.index_select(0, source)     # Eq. 4
+            terms = terms + coefficients[1].unsqueeze(1) * v_mixed.index_select(0, source)  # Eq. 4
         vector_message = sum_over_neighbours(terms, receiver, num_nodes)
-        if len(coefficients) == 3:                                                             # Eq. 5, factored
+        if len(coefficients) == 3:  # Eq. 5, factored
             partner = v if self.cross_product == "raw" else v_mixed
             weighted = coefficients[2].unsqueeze(1) * partner.index_select(0, source)
             vector_message = vector_message + torch.linalg.cross(
-                v, sum_over_neighbours(weighted, receiver, num_nodes), dim=1)
-        if self.vector_aggregation == "mean":                                                  # Eq. 6
+                v, sum_over_neighbours(weighted, receiver, num_nodes), dim=1
+            )
+        if self.vector_aggregation == "mean":  # Eq. 6
             vector_message = vector_message / edges.num_neighbours.clamp(min=1).view(-1, 1, 1)
 
         s_out, v_out = self.update(s + scalar_message, v + vector_message)
         b = [*coefficients, *[torch.zeros_like(coefficients[0])] * (3 - len(coefficients))]
-        return LayerTrace(edges, s, v, logits, attention, *b, v_mixed, partner, scalar_message, vector_message,
-                          s_out, v_out)
+        return LayerTrace(
+            edges, s, v, logits, attention, *b, v_mixed, partner, scalar_message, vector_message, s_out, v_out
+        )

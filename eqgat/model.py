@@ -62,8 +62,12 @@ class EQGATConfig:
 
     def __post_init__(self) -> None:
         choices: dict[str, tuple[str | None, ...]] = {
-            "attention": ("feature", "scalar"), "cross_product": ("raw", "mixed", None),
-            "vector_aggregation": ("mean", "sum"), "norm": (None, "equivariant"), "readout": ("graph", "node")}
+            "attention": ("feature", "scalar"),
+            "cross_product": ("raw", "mixed", None),
+            "vector_aggregation": ("mean", "sum"),
+            "norm": (None, "equivariant"),
+            "readout": ("graph", "node"),
+        }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {allowed}; got {getattr(self, name)!r}")
@@ -92,13 +96,22 @@ class EQGAT(nn.Module):
         self.embedding = nn.Embedding(c.num_elements, c.scalar_channels)
         self.basis = BesselBasis(c.num_radial, c.cutoff)
         self.layers = nn.ModuleList(
-            EQGATLayer(c.scalar_channels, c.vector_channels, c.num_radial, first=number == 0, attention=c.attention,
-                       cross_product=c.cross_product, vector_aggregation=c.vector_aggregation)
-            for number in range(c.num_layers))
+            EQGATLayer(
+                c.scalar_channels,
+                c.vector_channels,
+                c.num_radial,
+                first=number == 0,
+                attention=c.attention,
+                cross_product=c.cross_product,
+                vector_aggregation=c.vector_aggregation,
+            )
+            for number in range(c.num_layers)
+        )
         self.norms = nn.ModuleList(EquivariantNorm(c.scalar_channels) for _ in range(c.num_layers + 1 if c.norm else 0))
         self.readout = InvariantReadout(c.scalar_channels, c.vector_channels)
-        self.head = nn.Sequential(nn.Linear(c.scalar_channels, c.scalar_channels), nn.SiLU(),
-                                  nn.Linear(c.scalar_channels, c.out_channels))
+        self.head = nn.Sequential(
+            nn.Linear(c.scalar_channels, c.scalar_channels), nn.SiLU(), nn.Linear(c.scalar_channels, c.out_channels)
+        )
         for module in self.modules():  # weights: PyTorch's default, uniform in ±1/sqrt(fan-in)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
@@ -137,8 +150,14 @@ class EQGAT(nn.Module):
         v = s.new_zeros(len(s), 3, self.config.vector_channels)
         # Geometry is taken in the precision of the coordinates, then cast to that of the weights.
         distance, direction = edge_geometry(data.pos, data.edge_index)
-        edges = Edges(source, receiver, distance, direction.to(s.dtype), self.basis(distance).to(s.dtype),
-                      torch.bincount(receiver, minlength=len(s)).to(s.dtype))
+        edges = Edges(
+            source,
+            receiver,
+            distance,
+            direction.to(s.dtype),
+            self.basis(distance).to(s.dtype),
+            torch.bincount(receiver, minlength=len(s)).to(s.dtype),
+        )
         for number, layer in enumerate(self.layers):
             if self.norms:
                 s, v = self.norms[number](s, v, batch, num_graphs)
@@ -173,14 +192,17 @@ class EQGAT(nn.Module):
                 raise FileNotFoundError(f"no {name} in {folder}; give the folder that save_pretrained wrote")
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if config.pop("model", None) != "EQGAT" or config.pop("format", None) != _FORMAT:
-            raise ValueError(f"{folder} does not hold an EQGAT model of format {_FORMAT}; "
-                             "save it again with save_pretrained of this version")
+            raise ValueError(
+                f"{folder} does not hold an EQGAT model of format {_FORMAT}; "
+                "save it again with save_pretrained of this version"
+            )
         try:
             model = cls(**config)
             model.load_state_dict(torch.load(folder / "weights.pt", map_location="cpu", weights_only=True))
         except Exception as error:
-            raise ValueError(f"the weights or the configuration in {folder} are damaged, or of another version: "
-                             f"{error}") from error
+            raise ValueError(
+                f"the weights or the configuration in {folder} are damaged, or of another version: {error}"
+            ) from error
         return model
 
 

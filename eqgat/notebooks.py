@@ -37,8 +37,10 @@ def find_notebooks(folder: Path, names: list[str]) -> list[Path]:
     """
     every = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not every:
-        raise FileNotFoundError(f"no notebooks NN_title.ipynb in {folder.resolve()}; "
-                                "run this from the project's folder, or name one with --folder")
+        raise FileNotFoundError(
+            f"no notebooks NN_title.ipynb in {folder.resolve()}; "
+            "run this from the project's folder, or name one with --folder"
+        )
     for name in names:
         if not any(path.name.startswith(name) for path in every):
             raise FileNotFoundError(f"no notebook starts with {name!r}; there are {', '.join(p.stem for p in every)}")
@@ -73,9 +75,15 @@ async def _execute(source: Path, target: Path, cell_timeout: int = 600) -> float
         if sys.platform != "win32":  # over TCP, two kernels that start at once may be given the same ports
             config.KernelManager.transport, config.KernelManager.ip = "ipc", str(Path(sockets) / "kernel")
         # Timings, and below the state of widgets with its random names, would make each execution a change of the file.
-        client = NotebookClient(notebook, timeout=cell_timeout, kernel_name="python3", record_timing=False,
-                                coalesce_streams=True, config=config,
-                                resources={"metadata": {"path": str(source.parent)}})
+        client = NotebookClient(
+            notebook,
+            timeout=cell_timeout,
+            kernel_name="python3",
+            record_timing=False,
+            coalesce_streams=True,
+            config=config,
+            resources={"metadata": {"path": str(source.parent)}},
+        )
         client.widget_registry = {"@jupyter-widgets/output": {"OutputModel": SilentOutput}}
         try:
             await client.async_execute()
@@ -143,6 +151,7 @@ def _run_all(paths: list[Path], out: Path, workers: int) -> Iterator[_Event]:
 @contextlib.contextmanager
 def _terminating() -> Iterator[None]:
     """A block that SIGTERM ends in order, with the kernels that it started."""
+
     def stop(*_: object) -> None:
         sys.exit(128 + signal.SIGTERM)
 

@@ -57,8 +57,9 @@ class BesselBasis(nn.Module):
     def __init__(self, num_radial: int, cutoff: float, exponent: int = 6) -> None:
         super().__init__()
         if num_radial < 1 or not cutoff > 0 or exponent < 2:
-            raise ValueError(f"need num_radial >= 1, cutoff > 0 Å and exponent >= 2; "
-                             f"got {num_radial}, {cutoff} and {exponent}")
+            raise ValueError(
+                f"need num_radial >= 1, cutoff > 0 Å and exponent >= 2; got {num_radial}, {cutoff} and {exponent}"
+            )
         self.num_radial, self.cutoff, self.exponent = num_radial, float(cutoff), exponent
 
     def forward(self, distance: Tensor) -> Tensor:

@@ -54,8 +54,22 @@ if TYPE_CHECKING:
 __all__ = ["ATOM_COLUMNS", "ELEMENTS", "OTHER_ELEMENT", "Structure", "element_index", "read_structure"]
 
 # Covalent radii in Å (Cordero et al. 2008). Elements that are not listed, metals above all, get no bonds.
-_RADII = {"H": 0.31, "D": 0.31, "B": 0.84, "C": 0.76, "N": 0.71, "O": 0.66, "F": 0.57, "Si": 1.11, "P": 1.07,
-          "S": 1.05, "Cl": 1.02, "Se": 1.20, "Br": 1.20, "I": 1.39}
+_RADII = {
+    "H": 0.31,
+    "D": 0.31,
+    "B": 0.84,
+    "C": 0.76,
+    "N": 0.71,
+    "O": 0.66,
+    "F": 0.57,
+    "Si": 1.11,
+    "P": 1.07,
+    "S": 1.05,
+    "Cl": 1.02,
+    "Se": 1.20,
+    "Br": 1.20,
+    "I": 1.39,
+}
 _BOND_TOLERANCE = 0.4
 
 
@@ -74,9 +88,18 @@ class Structure:
     name: str = ""
 
     @classmethod
-    def from_atoms(cls, atoms: pd.DataFrame, *, name: str = "", model: int | str | None = None,
-                   chains: str | Iterable[str] | None = None, hydrogens: bool = False, waters: bool = False,
-                   hetero: bool = True, altloc: str = "highest") -> Structure:
+    def from_atoms(
+        cls,
+        atoms: pd.DataFrame,
+        *,
+        name: str = "",
+        model: int | str | None = None,
+        chains: str | Iterable[str] | None = None,
+        hydrogens: bool = False,
+        waters: bool = False,
+        hetero: bool = True,
+        altloc: str = "highest",
+    ) -> Structure:
         """A structure from a table of atoms, for instance one that ATOM3D stores.
 
         Needs the columns x, y, z (Å) and ``element`` or ``name``; other missing columns of ATOM3D's 20 are filled
@@ -96,8 +119,10 @@ class Structure:
         table = table.fillna({column: value for column, value in ATOM_COLUMNS.items() if isinstance(value, str)})
         models = pd.unique(table["model"])
         if model is None and len(models) > 1:
-            raise ValueError(f"the table holds {len(models)} models ({', '.join(map(str, models[:10]))}); "
-                             'choose one with model=NUMBER, or model="all" to put them into one graph')
+            raise ValueError(
+                f"the table holds {len(models)} models ({', '.join(map(str, models[:10]))}); "
+                'choose one with model=NUMBER, or model="all" to put them into one graph'
+            )
         return cls(select_atoms(table, name, model, chains, hydrogens, waters, hetero, altloc), name)
 
     def __len__(self) -> int:
@@ -115,8 +140,11 @@ class Structure:
     @cached_property
     def elements(self) -> np.ndarray:
         """Vocabulary indices 0 to 8 of the atoms' elements, [N], int64."""
-        return self.atoms["element"].map({s: element_index(s) for s in pd.unique(self.atoms["element"])}
-                                         ).to_numpy(np.int64)
+        return (
+            self.atoms["element"]
+            .map({s: element_index(s) for s in pd.unique(self.atoms["element"])})
+            .to_numpy(np.int64)
+        )
 
     @cached_property
     def residue_index(self) -> np.ndarray:
@@ -172,8 +200,10 @@ class Structure:
         rows = here.index[here["name"] == name]
         if len(rows) != 1:
             there = f"has the atoms {', '.join(here['name'])}" if len(here) else "does not exist"
-            raise ValueError(f"{len(rows)} atoms are called {name} in residue {residue}{insertion_code.strip()} of "
-                             f"chain {chain!r} in {self.name or 'the structure'}; that residue {there}")
+            raise ValueError(
+                f"{len(rows)} atoms are called {name} in residue {residue}{insertion_code.strip()} of "
+                f"chain {chain!r} in {self.name or 'the structure'}; that residue {there}"
+            )
         return int(rows[0])
 
     def with_positions(self, positions: np.ndarray) -> Structure:
@@ -199,9 +229,13 @@ class Structure:
         # Edges from float64 coordinates: which atoms are neighbours must not depend on the precision of the model.
         positions = torch.from_numpy(self.positions)
         alpha = (self.atoms["name"].eq("CA") & self.atoms["element"].eq("C")).to_numpy()
-        return Data(z=torch.from_numpy(self.elements.copy()), pos=positions.to(dtype or torch.float32),
-                    edge_index=radius_graph(positions, cutoff),
-                    residue=torch.from_numpy(self.residue_index.copy()), alpha_carbon=torch.from_numpy(alpha))
+        return Data(
+            z=torch.from_numpy(self.elements.copy()),
+            pos=positions.to(dtype or torch.float32),
+            edge_index=radius_graph(positions, cutoff),
+            residue=torch.from_numpy(self.residue_index.copy()),
+            alpha_carbon=torch.from_numpy(alpha),
+        )
 
     def bonds(self) -> np.ndarray:
         """Pairs of atom rows i < j that are covalently bonded, [B, 2]: for pictures, the model sees none of it.
@@ -226,32 +260,52 @@ class Structure:
         atoms = self.atoms
         values = atoms["bfactor"].to_numpy(np.float64) if bfactor is None else np.asarray(bfactor, dtype=np.float64)
         if values.shape != (len(self),) or not np.isfinite(values).all() or np.abs(values).max() >= 999:
-            raise ValueError(f"bfactor must be {len(self)} finite numbers between -999 and 999; got shape "
-                             f"{list(values.shape)}")
-        too_long = [f"{what} {value!r}" for what, room in (("chain", 1), ("resname", 4), ("name", 4))
-                    for value in pd.unique(atoms[what]) if len(value) > room]
-        too_long += [f"{what} {worst:.0f}" for what, least, most in
-                     [("residue", -999, 9999), *((axis, -999.999, 9999.999) for axis in "xyz")]
-                     for worst in (atoms[what].min(), atoms[what].max()) if not least <= worst <= most]
+            raise ValueError(
+                f"bfactor must be {len(self)} finite numbers between -999 and 999; got shape {list(values.shape)}"
+            )
+        too_long = [
+            f"{what} {value!r}"
+            for what, room in (("chain", 1), ("resname", 4), ("name", 4))
+            for value in pd.unique(atoms[what])
+            if len(value) > room
+        ]
+        too_long += [
+            f"{what} {worst:.0f}"
+            for what, least, most in [("residue", -999, 9999), *((axis, -999.999, 9999.999) for axis in "xyz")]
+            for worst in (atoms[what].min(), atoms[what].max())
+            if not least <= worst <= most
+        ]
         if len(self) > 99_999 or too_long:
-            raise ValueError(f"PDB text has no room for {too_long[0] if too_long else f'{len(self)} atoms'}; "
-                             "select fewer atoms or rename")
+            raise ValueError(
+                f"PDB text has no room for {too_long[0] if too_long else f'{len(self)} atoms'}; "
+                "select fewer atoms or rename"
+            )
         lines, previous = [], None
         for serial, (a, b) in enumerate(zip(atoms.itertuples(), values, strict=True), start=1):
             if previous is not None and previous.hetero == " " and (a.chain, a.hetero) != (previous.chain, " "):
                 lines.append("TER")
             # The element's symbol is right-aligned in columns 13-14, which is what tells CA from calcium.
             name = f"{a.name}" if len(a.element) == 2 or len(a.name) == 4 else f" {a.name}"
-            lines.append(f"{'ATOM' if a.hetero == ' ' else 'HETATM':6}{serial:5d} {name:4}{a.altloc:1}{a.resname:>3.4}"
-                         f"{'' if len(a.resname) > 3 else ' '}{a.chain:1}{a.residue:4d}{a.insertion_code:1}   "
-                         f"{a.x:8.3f}{a.y:8.3f}{a.z:8.3f}{a.occupancy:6.2f}{b:6.2f}          {a.element.upper():>2}")
+            lines.append(
+                f"{'ATOM' if a.hetero == ' ' else 'HETATM':6}{serial:5d} {name:4}{a.altloc:1}{a.resname:>3.4}"
+                f"{'' if len(a.resname) > 3 else ' '}{a.chain:1}{a.residue:4d}{a.insertion_code:1}   "
+                f"{a.x:8.3f}{a.y:8.3f}{a.z:8.3f}{a.occupancy:6.2f}{b:6.2f}          {a.element.upper():>2}"
+            )
             previous = a
         return "\n".join([*lines, "TER", "END", ""])
 
 
-def read_structure(path: str | Path, *, model: int | str | None = None, chains: str | Iterable[str] | None = None,
-                   hydrogens: bool = False, waters: bool = False, hetero: bool = True,
-                   altloc: str = "highest", name: str | None = None) -> Structure:
+def read_structure(
+    path: str | Path,
+    *,
+    model: int | str | None = None,
+    chains: str | Iterable[str] | None = None,
+    hydrogens: bool = False,
+    waters: bool = False,
+    hetero: bool = True,
+    altloc: str = "highest",
+    name: str | None = None,
+) -> Structure:
     """Read a PDB (``.pdb``, ``.ent``) or mmCIF (``.cif``, ``.mmcif``) file, gzipped (``.gz``) or not.
 
     Args:
@@ -278,15 +332,17 @@ def read_structure(path: str | Path, *, model: int | str | None = None, chains: 
     path = Path(path)
     stem, suffixes = path.name, [s.lower() for s in path.suffixes]
     kind = {".pdb": "pdb", ".ent": "pdb", ".cif": "cif", ".mmcif": "cif"}.get(
-        (suffixes[-2:-1] if suffixes[-1:] == [".gz"] else suffixes[-1:] or [""])[0] if suffixes[:1] else "")
+        (suffixes[-2:-1] if suffixes[-1:] == [".gz"] else suffixes[-1:] or [""])[0] if suffixes[:1] else ""
+    )
     if path.is_dir():
         raise ValueError(f"{path} is a folder; give the structure file in it")
     if not path.exists():
         where = "" if path.parent.exists() else f": the folder {path.parent} does not exist"
         raise FileNotFoundError(f"no structure file {path}{where}")
     if kind is None:
-        raise ValueError(f"{path.name} is of an unknown file type; known are .pdb, .ent, .cif and .mmcif, each also "
-                         "with .gz")
+        raise ValueError(
+            f"{path.name} is of an unknown file type; known are .pdb, .ent, .cif and .mmcif, each also with .gz"
+        )
     table = parse_file(path, kind)
     if table.empty:
         raise ValueError(f"{path.name} has no atoms")

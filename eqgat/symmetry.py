@@ -20,8 +20,19 @@ from eqgat.model import EQGAT
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = ["EquivarianceErrors", "ReleasedNorm", "coordinate_update", "equivariance_errors", "random_reflection",
-           "random_rotation", "relative_error", "rotation_about", "transform", "with_released_norm", "with_vector_bias"]
+__all__ = [
+    "EquivarianceErrors",
+    "ReleasedNorm",
+    "coordinate_update",
+    "equivariance_errors",
+    "random_reflection",
+    "random_rotation",
+    "relative_error",
+    "rotation_about",
+    "transform",
+    "with_released_norm",
+    "with_vector_bias",
+]
 
 KINDS = ("rotation", "reflection", "translation", "permutation")
 
@@ -44,8 +55,9 @@ def random_reflection(seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
     return random_rotation(seed, dtype) @ torch.diag(torch.tensor([1.0, 1.0, -1.0], dtype=dtype))
 
 
-def rotation_about(axis: Tensor | tuple[float, float, float], angle: float,
-                   dtype: torch.dtype = torch.float64) -> Tensor:
+def rotation_about(
+    axis: Tensor | tuple[float, float, float], angle: float, dtype: torch.dtype = torch.float64
+) -> Tensor:
     """Rotation by ``angle`` (in radians) about ``axis`` [3], by Rodrigues' formula, [3, 3].
 
     Raises:
@@ -96,8 +108,12 @@ class EquivarianceErrors:
         return "  ".join(f"{name} {value:.1e}" for name, value in asdict(self).items())
 
 
-def equivariance_errors(model: EQGAT, data: Data, seed: int = 0, kinds: Iterable[str] = KINDS,
-                        ) -> dict[str, EquivarianceErrors]:
+def equivariance_errors(
+    model: EQGAT,
+    data: Data,
+    seed: int = 0,
+    kinds: Iterable[str] = KINDS,
+) -> dict[str, EquivarianceErrors]:
     """How far the model is from f(g.x) = g.f(x) (Eq. 7), for a random element of each kind.
 
     Args:
@@ -118,10 +134,12 @@ def equivariance_errors(model: EQGAT, data: Data, seed: int = 0, kinds: Iterable
     shift = 100 * torch.randn(3, generator=generator, dtype=torch.float64)
     permuted = data.clone()
     permuted.pos, permuted.z = data.pos[order], data.z[order]
-    cases = {"rotation": (transform(data, random_rotation(seed)), random_rotation(seed)),
-             "reflection": (transform(data, random_reflection(seed)), random_reflection(seed)),
-             "translation": (transform(data, shift=shift), torch.eye(3)),
-             "permutation": (permuted, torch.eye(3))}
+    cases = {
+        "rotation": (transform(data, random_rotation(seed)), random_rotation(seed)),
+        "reflection": (transform(data, random_reflection(seed)), random_reflection(seed)),
+        "translation": (transform(data, shift=shift), torch.eye(3)),
+        "permutation": (permuted, torch.eye(3)),
+    }
     errors = {}
     states: list[tuple[Tensor, Tensor]] = []  # s and v, on their way into the readout
     watch = model.readout.register_forward_hook(lambda module, inputs, output: states.append(inputs))
@@ -135,8 +153,10 @@ def equivariance_errors(model: EQGAT, data: Data, seed: int = 0, kinds: Iterable
                 y_expected = y[rows] if model.config.readout == "node" else y
                 y_moved, (s_moved, v_moved) = model(moved), states.pop()
                 errors[name] = EquivarianceErrors(
-                    relative_error(y_moved, y_expected), relative_error(s_moved, s[rows]),
-                    relative_error(v_moved, matrix.to(v) @ v[rows]))
+                    relative_error(y_moved, y_expected),
+                    relative_error(s_moved, s[rows]),
+                    relative_error(v_moved, matrix.to(v) @ v[rows]),
+                )
     finally:
         watch.remove()
     return errors
@@ -151,6 +171,7 @@ class ReleasedNorm(EquivariantNorm):
 
     def forward(self, s: Tensor, v: Tensor, batch: Tensor, num_graphs: int) -> tuple[Tensor, Tensor]:
         """(``s`` [N, F_s], ``v`` [N, 3, F_v], ``batch`` [N]) -> the same shapes."""
+
         def mean(x: Tensor) -> Tensor:
             return mean_over_graph(x, batch, num_graphs).index_select(0, batch)
 

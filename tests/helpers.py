@@ -19,6 +19,12 @@ def make_graph(num_atoms: int = 25, seed: int = 0, cutoff: float = 4.5) -> Data:
 def make_model(seed: int = 0, **options) -> EQGAT:
     """A small model in float64 with random weights."""
     torch.manual_seed(seed)
-    defaults = {"num_elements": 9, "out_channels": 2, "scalar_channels": 12, "vector_channels": 5, "num_layers": 3,
-                "num_radial": 8}
+    defaults = {
+        "num_elements": 9,
+        "out_channels": 2,
+        "scalar_channels": 12,
+        "vector_channels": 5,
+        "num_layers": 3,
+        "num_radial": 8,
+    }
     return EQGAT(**{**defaults, **options}).double()

@@ -19,8 +19,12 @@ def num_parameters(model: torch.nn.Module) -> int:
 
 
 def batch(task: str, count: int = 2) -> Batch:
-    item = {"lba": lambda k: lba_item(str(k), k), "res": lambda k: res_item(str(k), seed=k),
-            "psr": lambda k: ranking_item("T", str(k), k), "ppi": lambda k: ppi_item(str(k), k)}[task]
+    item = {
+        "lba": lambda k: lba_item(str(k), k),
+        "res": lambda k: res_item(str(k), seed=k),
+        "psr": lambda k: ranking_item("T", str(k), k),
+        "ppi": lambda k: ppi_item(str(k), k),
+    }[task]
     data = ItemData(task, [item(k) for k in range(count)])
     samples = [data[k] for k in range(count)]
     return Batch.from_data_list([g for sample in samples for g in (sample if isinstance(sample, tuple) else [sample])])
@@ -36,17 +40,30 @@ def test_parameter_counts_of_the_graph_baseline() -> None:
 
 def test_parameter_counts_of_the_voxel_baseline() -> None:
     with torch.device("meta"):  # 46 million numbers are counted, not drawn
-        towers = {"lba": CNN3D(1, ("H", "C", "O", "N", "F"), 20.0, 1.0, "ligand"),
-                  "psr": CNN3D(), "ppi": CNN3D(1, radius=17.0, resolution=1.0, layout="pair"),
-                  "res": CNN3D(20, ("C", "O", "N", "S", "P"), 9.5, 1.0, "backbone", "residue")}
+        towers = {
+            "lba": CNN3D(1, ("H", "C", "O", "N", "F"), 20.0, 1.0, "ligand"),
+            "psr": CNN3D(),
+            "ppi": CNN3D(1, radius=17.0, resolution=1.0, layout="pair"),
+            "res": CNN3D(20, ("C", "O", "N", "S", "P"), 9.5, 1.0, "backbone", "residue"),
+        }
     assert {name: model.size for name, model in towers.items()} == {"lba": 41, "psr": 62, "ppi": 35, "res": 20}
     assert {name: num_parameters(model) for name, model in towers.items()} == {
-        "lba": 46_124_737, "psr": 227_658_593, "ppi": 18_337_633, "res": 22_597_504}
+        "lba": 46_124_737,
+        "psr": 227_658_593,
+        "ppi": 18_337_633,
+        "res": 22_597_504,
+    }
 
 
-@pytest.mark.parametrize(("task", "options"), [
-    ("psr", {}), ("lba", {"readout": "sum", "ligand": True, "last_width": 8}), ("res", {"readout": "center"}),
-    ("ppi", {"readout": "pair"})])
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [
+        ("psr", {}),
+        ("lba", {"readout": "sum", "ligand": True, "last_width": 8}),
+        ("res", {"readout": "center"}),
+        ("ppi", {"readout": "pair"}),
+    ],
+)
 def test_gcn_is_invariant_and_treats_graphs_apart(task: str, options: dict) -> None:
     torch.manual_seed(0)
     model = GCN(hidden=8, out_channels=3, **options).double().eval()
@@ -138,16 +155,22 @@ def test_the_residues_cube_turns_with_its_backbone() -> None:
 def test_the_ideal_beta_carbon_is_near_the_real_one() -> None:
     atoms = embedded_structure("5pti").atoms
     atoms = atoms[atoms["hetero"] == " "]
-    place = {name: atoms[atoms["name"] == name].set_index("residue")[["x", "y", "z"]]
-             for name in ("N", "CA", "C", "CB")}
+    place = {
+        name: atoms[atoms["name"] == name].set_index("residue")[["x", "y", "z"]] for name in ("N", "CA", "C", "CB")
+    }
     n, alpha, c, beta = (torch.tensor(table.loc[place["CB"].index].to_numpy()) for table in place.values())
     assert float((_backbone_frame(n, alpha, c)[0] - beta).norm(dim=1).mean()) < 0.25
 
 
-@pytest.mark.parametrize(("model", "field"), [
-    (GCN(hidden=4), "atomic_number"), (GCN(hidden=4, ligand=True), "ligand, bond_index, bond_order"),
-    (CNN3D(1, radius=11.0, resolution=1.0), "atomic_number"),
-    (CNN3D(1, radius=11.0, resolution=1.0, center="ligand"), "ligand")])
+@pytest.mark.parametrize(
+    ("model", "field"),
+    [
+        (GCN(hidden=4), "atomic_number"),
+        (GCN(hidden=4, ligand=True), "ligand, bond_index, bond_order"),
+        (CNN3D(1, radius=11.0, resolution=1.0), "atomic_number"),
+        (CNN3D(1, radius=11.0, resolution=1.0, center="ligand"), "ligand"),
+    ],
+)
 def test_missing_fields_are_named(model: torch.nn.Module, field: str) -> None:
     data = batch("psr", 1)
     if field == "atomic_number":
@@ -157,8 +180,12 @@ def test_missing_fields_are_named(model: torch.nn.Module, field: str) -> None:
 
 
 def test_bad_options_are_named() -> None:
-    for wrong, message in (({"center": "middle"}, "center must be"), ({"elements": ("Xx",)}, "unknown elements"),
-                           ({"radius": 5.0}, "too small"), ({"layout": "residue"}, "20 voxels")):
+    for wrong, message in (
+        ({"center": "middle"}, "center must be"),
+        ({"elements": ("Xx",)}, "unknown elements"),
+        ({"radius": 5.0}, "too small"),
+        ({"layout": "residue"}, "20 voxels"),
+    ):
         with pytest.raises(ValueError, match=message):
             CNN3D(**wrong)
     with pytest.raises(ValueError, match="readout must be"):

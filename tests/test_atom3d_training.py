@@ -25,13 +25,23 @@ from eqgat.training.trivial import main as trivial_main
 TASKS = ("lba", "psr", "rsr", "res", "ppi")
 SMALL = {"scalar_channels": 8, "vector_channels": 4, "num_layers": 2, "num_radial": 6}
 OPTIONS: dict[str, dict[str, Any]] = {
-    "eqgat": SMALL, "eqgat-no-cross-product": SMALL, "eqgat-no-feature-attention": SMALL, "painn": SMALL,
-    "schnet": {k: v for k, v in SMALL.items() if k != "vector_channels"}, "segnn": {"width": 20, "num_layers": 1},
-    "gvp": {"scalar_channels": 8, "vector_channels": 4, "edge_scalars": 4, "num_layers": 1}, "gcn": {"hidden": 4},
-    "cnn3d": {}}
+    "eqgat": SMALL,
+    "eqgat-no-cross-product": SMALL,
+    "eqgat-no-feature-attention": SMALL,
+    "painn": SMALL,
+    "schnet": {k: v for k, v in SMALL.items() if k != "vector_channels"},
+    "segnn": {"width": 20, "num_layers": 1},
+    "gvp": {"scalar_channels": 8, "vector_channels": 4, "edge_scalars": 4, "num_layers": 1},
+    "gcn": {"hidden": 4},
+    "cnn3d": {},
+}
 GRIDS: dict[str, dict[str, Any]] = {
-    "psr": {"radius": 11.0, "resolution": 1.0}, "rsr": {"radius": 11.0, "resolution": 1.0},
-    "lba": {"radius": 11.0}, "ppi": {"radius": 11.0}, "res": {}}
+    "psr": {"radius": 11.0, "resolution": 1.0},
+    "rsr": {"radius": 11.0, "resolution": 1.0},
+    "lba": {"radius": 11.0},
+    "ppi": {"radius": 11.0},
+    "res": {},
+}
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +82,33 @@ def test_every_model_of_table_1_learns_on_every_task(task: str, root: Path) -> N
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_whole_run_from_the_command_line(task: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture,
-                                           monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_whole_run_from_the_command_line(
+    task: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import eqgat.training.cli as cli
 
-    monkeypatch.setattr(cli, "make_settings", lambda task, model, profile, seed, **changes: make_settings(
-        task, model, profile, seed, **{**changes, "model_options": SMALL}))
-    arguments = [task, "--epochs", "1", "--batch-size", "8", "--data", str(root), "--runs", str(tmp_path / "runs"),
-                 "--results", str(tmp_path / "results"), "--accelerator", "cpu"]
+    monkeypatch.setattr(
+        cli,
+        "make_settings",
+        lambda task, model, profile, seed, **changes: make_settings(
+            task, model, profile, seed, **{**changes, "model_options": SMALL}
+        ),
+    )
+    arguments = [
+        task,
+        "--epochs",
+        "1",
+        "--batch-size",
+        "8",
+        "--data",
+        str(root),
+        "--runs",
+        str(tmp_path / "runs"),
+        "--results",
+        str(tmp_path / "results"),
+        "--accelerator",
+        "cpu",
+    ]
     assert main(arguments) == 0
     rows = read_results(tmp_path / "results")
     test = rows[rows["split"] == "test"].set_index("metric")
@@ -93,8 +122,10 @@ def test_a_whole_run_from_the_command_line(task: str, root: Path, tmp_path: Path
 def test_prepared_data_give_the_same_run(root: Path, tmp_path: Path) -> None:
     for split in ("train", "val", "test"):
         write_prepared(load_atom3d("res", root, split), tmp_path / "res" / split)
-    runs = [train(small("res"), runs=tmp_path / name, data=str(folder), progress=False)
-            for name, folder in (("a", root), ("b", tmp_path / "res"))]
+    runs = [
+        train(small("res"), runs=tmp_path / name, data=str(folder), progress=False)
+        for name, folder in (("a", root), ("b", tmp_path / "res"))
+    ]
     assert runs[0].metrics == runs[1].metrics
     assert all(torch.equal(a, b) for a, b in zip(*(run.model.state_dict().values() for run in runs), strict=True))
 
@@ -119,8 +150,11 @@ def test_ppi_learns_on_whole_complexes_and_is_judged_on_stored_pairs(root: Path)
 def test_drawn_pairs_of_an_interrupted_run_are_those_of_a_whole_one(root: Path, tmp_path: Path) -> None:
     settings = make_settings("ppi", epochs=3, batch_size=2, model_options=SMALL, data_options={"drawn_pairs": 2})
     whole = train(settings, runs=tmp_path / "whole", data=str(root), progress=False)
-    parts = [train(settings, runs=tmp_path / "parts", data=str(root), progress=False, time_limit=1e-6)
-             for _ in range(20) if not (tmp_path / "parts" / "ppi" / settings.run_id / "finished.json").exists()]
+    parts = [
+        train(settings, runs=tmp_path / "parts", data=str(root), progress=False, time_limit=1e-6)
+        for _ in range(20)
+        if not (tmp_path / "parts" / "ppi" / settings.run_id / "finished.json").exists()
+    ]
     assert len(parts) > 3
     assert parts[-1].finished
     assert [row["train_loss"] for row in parts[-1].history] == [row["train_loss"] for row in whole.history]
@@ -205,8 +239,10 @@ def test_trivial_answers(root: Path, tmp_path: Path) -> None:
     commonest = max(range(20), key=lambda label: (train_labels.count(label), -label))
     assert trivial_answers("res", str(root)) == {
         "commonest class": {"accuracy": pytest.approx((res.y == commonest).double().mean().item())},
-        "best constant, seen afterwards": {"accuracy": pytest.approx(max(res.y.tolist().count(k) for k in range(20))
-                                                                     / len(res))}}
+        "best constant, seen afterwards": {
+            "accuracy": pytest.approx(max(res.y.tolist().count(k) for k in range(20)) / len(res))
+        },
+    }
     ppi = trivial_answers("ppi", str(root))
     assert ppi["constant"]["roc_auc"] == 0.5
     assert 0 <= ppi["residues that lie open"]["roc_auc"] <= 1

@@ -20,10 +20,21 @@ SMALL = {
     "schnet": (SchNet, {"scalar_channels": 12, "num_radial": 6, "num_layers": 2}),
     "schnet-norm": (SchNet, {"scalar_channels": 12, "num_radial": 6, "num_layers": 2, "norm": "equivariant"}),
     "painn": (PaiNN, {"scalar_channels": 12, "vector_channels": 4, "num_radial": 6, "num_layers": 3}),
-    "painn-norm": (PaiNN, {"scalar_channels": 12, "vector_channels": 4, "num_radial": 6, "num_layers": 3,
-                           "norm": "equivariant"}),
-    "gvp-triangle": (GVPGNN, {"scalar_channels": 12, "vector_channels": 4, "edge_scalars": 6, "num_layers": 2,
-                              "num_message": 2, "layout": "triangle"}),
+    "painn-norm": (
+        PaiNN,
+        {"scalar_channels": 12, "vector_channels": 4, "num_radial": 6, "num_layers": 3, "norm": "equivariant"},
+    ),
+    "gvp-triangle": (
+        GVPGNN,
+        {
+            "scalar_channels": 12,
+            "vector_channels": 4,
+            "edge_scalars": 6,
+            "num_layers": 2,
+            "num_message": 2,
+            "layout": "triangle",
+        },
+    ),
     "gvp-atom3d": (GVPGNN, {"scalar_channels": 12, "vector_channels": 4, "edge_scalars": 6, "num_layers": 2}),
     "segnn": (SEGNN, {"width": 40, "num_layers": 2}),
 }
@@ -46,15 +57,24 @@ def test_parameter_counts_of_table_3() -> None:
     sizes = {"scalar_channels": 32, "num_radial": 16}
     assert num_parameters(SchNet(norm="equivariant", **sizes, **common)) == 16_803
     assert num_parameters(PaiNN(vector_channels=8, norm="equivariant", **sizes, **common)) == 27_147
-    assert num_parameters(GVPGNN(vector_channels=8, edge_scalars=16, num_message=2, layout="triangle",
-                                 **sizes, **common)) == 61_577
+    assert (
+        num_parameters(GVPGNN(vector_channels=8, edge_scalars=16, num_message=2, layout="triangle", **sizes, **common))
+        == 61_577
+    )
     assert num_parameters(SEGNN(width=76, **common)) == 60_965
 
 
-@pytest.mark.parametrize(("layers", "out", "norm", "schnet", "painn"), [
-    (3, 1, None, 152_201, 235_593), (3, 1, "equivariant", 153_001, 236_393),
-    (5, 1, None, 239_601, 378_713), (5, 1, "equivariant", 240_801, 379_913),
-    (5, 20, None, 241_520, 380_632), (5, 20, "equivariant", 242_720, 381_832)])
+@pytest.mark.parametrize(
+    ("layers", "out", "norm", "schnet", "painn"),
+    [
+        (3, 1, None, 152_201, 235_593),
+        (3, 1, "equivariant", 153_001, 236_393),
+        (5, 1, None, 239_601, 378_713),
+        (5, 1, "equivariant", 240_801, 379_913),
+        (5, 20, None, 241_520, 380_632),
+        (5, 20, "equivariant", 242_720, 381_832),
+    ],
+)
 def test_parameter_counts_of_table_1(layers: int, out: int, norm: str | None, schnet: int, painn: int) -> None:
     assert num_parameters(SchNet(9, out, num_layers=layers, norm=norm)) == schnet
     assert num_parameters(PaiNN(9, out, num_layers=layers, norm=norm)) == painn
@@ -76,11 +96,13 @@ def test_segnn_computes_the_fully_connected_tensor_product_of_e3nn() -> None:
     own = SteerableLinear(into, out).double()
     theirs = FullyConnectedTensorProduct(into, ATTRIBUTES, out, path_normalization="none").double()
     with torch.no_grad():
-        blocks = {path: weight.split([into[i].mul for i in range(len(into)) if into[i].ir.l == path[0]])
-                  for path, weight in zip(own.paths, own.weights, strict=True)}
+        blocks = {
+            path: weight.split([into[i].mul for i in range(len(into)) if into[i].ir.l == path[0]])
+            for path, weight in zip(own.paths, own.weights, strict=True)
+        }
         for path, weight in zip(theirs.instructions, theirs.weight_views(), strict=True):
             l = into[path.i_in1].ir.l
-            number = sum(part.ir.l == l for part in into[:path.i_in1])
+            number = sum(part.ir.l == l for part in into[: path.i_in1])
             weight.copy_(blocks[l, path.i_in2, path.i_out][number].unsqueeze(1))
     x = torch.randn(7, into.dim, generator=generator, dtype=torch.float64, requires_grad=True)
     attributes = torch.randn(7, 9, generator=generator, dtype=torch.float64)
@@ -95,8 +117,11 @@ def test_invariant_under_rotation_reflection_translation_permutation(name: str) 
     model, data = build(name), make_graph()
     y = model(data)
     assert y.shape == (1, 2)
-    for moved in (transform(data, random_rotation(3)), transform(data, random_reflection(4)),
-                  transform(data, shift=torch.tensor([30.0, -7.0, 2.0]))):
+    for moved in (
+        transform(data, random_rotation(3)),
+        transform(data, random_reflection(4)),
+        transform(data, shift=torch.tensor([30.0, -7.0, 2.0])),
+    ):
         assert relative_error(model(moved), y) < 1e-10
     order = torch.randperm(len(data.pos), generator=torch.Generator().manual_seed(2))
     shuffled = Data(z=data.z[order], pos=data.pos[order], edge_index=radius_graph(data.pos[order], 4.5))

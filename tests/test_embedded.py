@@ -25,10 +25,26 @@ from eqgat.datasets import (
 TABLE = embedded_table().set_index("name")
 # Heavy atoms of the amino acids as residues: C, N, O, S.
 COMPOSITION = {
-    "A": (3, 1, 1, 0), "R": (6, 4, 1, 0), "N": (4, 2, 2, 0), "D": (4, 1, 3, 0), "C": (3, 1, 1, 1), "Q": (5, 2, 2, 0),
-    "E": (5, 1, 3, 0), "G": (2, 1, 1, 0), "H": (6, 3, 1, 0), "I": (6, 1, 1, 0), "L": (6, 1, 1, 0), "K": (6, 2, 1, 0),
-    "M": (5, 1, 1, 1), "F": (9, 1, 1, 0), "P": (5, 1, 1, 0), "S": (3, 1, 2, 0), "T": (4, 1, 2, 0), "W": (11, 2, 1, 0),
-    "Y": (9, 1, 2, 0), "V": (5, 1, 1, 0),
+    "A": (3, 1, 1, 0),
+    "R": (6, 4, 1, 0),
+    "N": (4, 2, 2, 0),
+    "D": (4, 1, 3, 0),
+    "C": (3, 1, 1, 1),
+    "Q": (5, 2, 2, 0),
+    "E": (5, 1, 3, 0),
+    "G": (2, 1, 1, 0),
+    "H": (6, 3, 1, 0),
+    "I": (6, 1, 1, 0),
+    "L": (6, 1, 1, 0),
+    "K": (6, 2, 1, 0),
+    "M": (5, 1, 1, 1),
+    "F": (9, 1, 1, 0),
+    "P": (5, 1, 1, 0),
+    "S": (3, 1, 2, 0),
+    "T": (4, 1, 2, 0),
+    "W": (11, 2, 1, 0),
+    "Y": (9, 1, 2, 0),
+    "V": (5, 1, 1, 0),
 }
 
 
@@ -42,8 +58,15 @@ def text(name):
 
 
 def test_what_there_is():
-    assert Counter(TABLE["kind"]) == {"protein": 2, "complex": 3, "protein-protein": 6, "rna": 1, "conformation": 2,
-                                      "protein-dna": 1, "chain": 50}
+    assert Counter(TABLE["kind"]) == {
+        "protein": 2,
+        "complex": 3,
+        "protein-protein": 6,
+        "rna": 1,
+        "conformation": 2,
+        "protein-dna": 1,
+        "chain": 50,
+    }
     assert TABLE[TABLE["kind"] == "chain"]["residues"].sum() == 6860
     assert embedded_names("conformation") == ["adk_open", "adk_closed"]
     assert set(TABLE.index) == set(embedded_names())
@@ -98,7 +121,7 @@ def test_observed_residues_are_the_sequence_records(name, structures):
     residues = structures[name].residues
     for chain, sequence in declared.items():
         observed = residues[residues["chain"] == chain]["resname"].tolist()
-        assert observed[:len(sequence)] == sequence  # after it may come ligands and ions
+        assert observed[: len(sequence)] == sequence  # after it may come ligands and ions
     assert sum(map(len, declared.values())) == TABLE.loc[name, "residues"]
 
 
@@ -139,7 +162,7 @@ def test_no_two_chains_are_the_same_or_close_relatives(structures):
     seen: dict[str, str] = {}
     for name in [*embedded_names("chain"), "5pti", "1a8o", "1hvr", "adk_open"]:
         sequence = structures[name].sequence(structures[name].atoms["chain"].iloc[0])
-        words = {sequence[k:k + 10] for k in range(len(sequence) - 9)}
+        words = {sequence[k : k + 10] for k in range(len(sequence) - 9)}
         assert not words & seen.keys(), (name, {seen[word] for word in words & seen.keys()})
         seen |= dict.fromkeys(words, name)
 
@@ -187,7 +210,8 @@ def test_the_complex_is_a_homodimer_with_a_ligand(structures):
     assert Counter(ligand["element"]) == {"C": 41, "N": 2, "O": 3}  # its formula in the file: C41 H38 N2 O3
     assert "FORMUL   3  XK2    C41 H38 N2 O3" in text("1hvr")
     distance = cKDTree(protease.positions[protease.atoms["name"].eq("OD1") & protease.atoms["residue"].eq(25)]).query(
-        ligand[["x", "y", "z"]])[0]
+        ligand[["x", "y", "z"]]
+    )[0]
     assert distance.min() < 3.5  # it lies between the catalytic aspartates
 
 
@@ -212,6 +236,7 @@ def test_the_running_example_has_a_rich_neighbourhood(structures):
 
 
 # --- what happens when something is wrong ---------------------------------------------------------------------------
+
 
 @pytest.fixture
 def copied(tmp_path, monkeypatch):
@@ -248,6 +273,7 @@ def test_names_that_do_not_exist():
 
 
 # --- how the folder was made ----------------------------------------------------------------------------------------
+
 
 def test_preparation_leaves_out_what_it_says_and_no_more():
     atom = "ATOM      1  CA  GLY X   1       1.000   2.000   3.000  1.00100.00           C"

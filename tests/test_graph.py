@@ -74,13 +74,16 @@ def test_direction_points_from_the_neighbour_to_the_central_atom():
     assert torch.allclose(direction, torch.tensor([[0.0, 0.6, 0.8]]))
 
 
-@pytest.mark.parametrize(("pos", "message"), [
-    (torch.zeros(3), r"shape \[N, 3\]"),
-    (torch.zeros(3, 2), r"shape \[N, 3\]"),
-    (torch.zeros(3, 3, dtype=torch.int64), "floating"),
-    (torch.tensor([[0.0, 0, 0], [float("nan"), 0, 0]]), "NaN or infinite coordinates at 1 atom.*row 1"),
-    (torch.tensor([[0.0, 0, float("inf")]]), "NaN or infinite"),
-])
+@pytest.mark.parametrize(
+    ("pos", "message"),
+    [
+        (torch.zeros(3), r"shape \[N, 3\]"),
+        (torch.zeros(3, 2), r"shape \[N, 3\]"),
+        (torch.zeros(3, 3, dtype=torch.int64), "floating"),
+        (torch.tensor([[0.0, 0, 0], [float("nan"), 0, 0]]), "NaN or infinite coordinates at 1 atom.*row 1"),
+        (torch.tensor([[0.0, 0, float("inf")]]), "NaN or infinite"),
+    ],
+)
 def test_bad_positions_are_refused(pos, message):
     with pytest.raises(ValueError, match=message):
         radius_graph(pos, 4.5)

@@ -9,12 +9,25 @@ import sys
 import pytest
 
 # One process imports ever more of the package, and says after each step which libraries were loaded by then.
-STEPS = ["import eqgat", "import eqgat.coursework, eqgat.coursework.grading.session",
-         "from eqgat.training import read_results; import eqgat.training.tables",
-         "from eqgat.datasets import load_atom3d; import eqgat.datasets.atom3d.prepared",
-         "sys.modules['py3Dmol'] = None; import eqgat.viz"]
-OF_OTHERS = {"matplotlib", "py3Dmol", "Bio", "atom3d", "lmdb", "lightning", "pytorch_lightning", "torchmetrics", "e3nn",
-             "ipywidgets"}
+STEPS = [
+    "import eqgat",
+    "import eqgat.coursework, eqgat.coursework.grading.session",
+    "from eqgat.training import read_results; import eqgat.training.tables",
+    "from eqgat.datasets import load_atom3d; import eqgat.datasets.atom3d.prepared",
+    "sys.modules['py3Dmol'] = None; import eqgat.viz",
+]
+OF_OTHERS = {
+    "matplotlib",
+    "py3Dmol",
+    "Bio",
+    "atom3d",
+    "lmdb",
+    "lightning",
+    "pytorch_lightning",
+    "torchmetrics",
+    "e3nn",
+    "ipywidgets",
+}
 
 
 @pytest.fixture(scope="module")

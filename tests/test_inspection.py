@@ -28,8 +28,9 @@ def graph():
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return EQGAT(num_elements=9, out_channels=1, scalar_channels=8, vector_channels=4, num_layers=3,
-                 num_radial=8).double()
+    return EQGAT(
+        num_elements=9, out_channels=1, scalar_channels=8, vector_channels=4, num_layers=3, num_radial=8
+    ).double()
 
 
 def test_attention_received_sums_to_the_number_of_atoms_and_is_the_share_where_all_weights_are_equal(graph, model):

@@ -17,8 +17,13 @@ from eqgat.layers import (
     sum_over_neighbours,
 )
 
-VARIANTS = [{}, {"cross_product": "mixed"}, {"cross_product": None}, {"attention": "scalar"},
-            {"vector_aggregation": "sum"}]
+VARIANTS = [
+    {},
+    {"cross_product": "mixed"},
+    {"cross_product": None},
+    {"attention": "scalar"},
+    {"vector_aggregation": "sum"},
+]
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
@@ -27,8 +32,10 @@ def test_layer_equals_literal_equations(options):
     graph, model = make_graph(), make_model(**options)
     weight = torch.randn(2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     results = []
-    for encode, forward in [(model.encode, model), (lambda g: literal_encode(model, g),
-                                                    lambda g: literal_forward(model, g))]:
+    for encode, forward in [
+        (model.encode, model),
+        (lambda g: literal_encode(model, g), lambda g: literal_forward(model, g)),
+    ]:
         model.zero_grad()
         graph.pos = graph.pos.detach().requires_grad_()
         s, v = encode(graph)
@@ -125,16 +132,21 @@ def test_direction_mix_and_cross_terms_by_hand():
         layer.filter.out.weight.zero_()
         layer.filter.out.bias[-3:] = torch.tensor([2.0, 3.0, 5.0], dtype=torch.float64)  # b_0, b_1, b_2
         layer.vector_weight.weight.fill_(-1)
-        edges = Edges(torch.tensor([0]), torch.tensor([1]), torch.tensor([1.0], dtype=torch.float64),
-                      torch.tensor([[0.0, 0, 1]], dtype=torch.float64), torch.zeros(1, 8, dtype=torch.float64),
-                      torch.tensor([0.0, 1.0], dtype=torch.float64))
+        edges = Edges(
+            torch.tensor([0]),
+            torch.tensor([1]),
+            torch.tensor([1.0], dtype=torch.float64),
+            torch.tensor([[0.0, 0, 1]], dtype=torch.float64),
+            torch.zeros(1, 8, dtype=torch.float64),
+            torch.tensor([0.0, 1.0], dtype=torch.float64),
+        )
         v = torch.tensor([[[0.0], [1], [0]], [[1.0], [0], [0]]], dtype=torch.float64)  # v_j = y, v_i = x
         record = layer(torch.zeros(2, 12, dtype=torch.float64), v, edges)
-    assert record.v_direction.flatten().tolist() == [0, 0, 2]   # 2 z
-    assert record.v_mix.flatten().tolist() == [0, -3, 0]        # 3 (-y)
-    assert record.v_cross.flatten().tolist() == [0, 0, 5]       # 5 x × y = 5 z
+    assert record.v_direction.flatten().tolist() == [0, 0, 2]  # 2 z
+    assert record.v_mix.flatten().tolist() == [0, -3, 0]  # 3 (-y)
+    assert record.v_cross.flatten().tolist() == [0, 0, 5]  # 5 x × y = 5 z
     assert record.vector_message[1].flatten().tolist() == [0, -3, 7]
-    assert record.vector_message[0].abs().max() == 0            # atom 0 has no neighbour
+    assert record.vector_message[0].abs().max() == 0  # atom 0 has no neighbour
 
 
 def test_equivariant_norm_by_hand():

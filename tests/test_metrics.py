@@ -42,7 +42,8 @@ def test_ranking_within_targets_and_over_all() -> None:
     prediction = [1, 2, 3, 1, 3, 2, 1, 2, 1, 2, 3]
     table = target_table(np.array(prediction), np.array(target), groups)
     assert table["spearman"].to_dict() == pytest.approx(
-        {"A": 1.0, "B": 0.5, "small": math.nan, "equal": math.nan}, nan_ok=True)
+        {"A": 1.0, "B": 0.5, "small": math.nan, "equal": math.nan}, nan_ok=True
+    )
     assert table["size"].to_dict() == {"A": 3, "B": 3, "equal": 3, "small": 2}
     found = ranking_metrics(np.array(prediction), np.array(target), groups)
     assert found["mean_spearman"] == pytest.approx(0.75)

@@ -13,24 +13,35 @@ from torch_geometric.data import Batch, Data
 import eqgat
 from eqgat import EQGAT, radius_graph
 
-TRIANGLE = {"num_elements": 2, "out_channels": 3, "scalar_channels": 32, "vector_channels": 8, "num_layers": 3,
-            "num_radial": 16, "cutoff": 10.0, "norm": "equivariant"}
+TRIANGLE = {
+    "num_elements": 2,
+    "out_channels": 3,
+    "scalar_channels": 32,
+    "vector_channels": 8,
+    "num_layers": 3,
+    "num_radial": 16,
+    "cutoff": 10.0,
+    "norm": "equivariant",
+}
 ATOM3D = {"num_elements": 9, "out_channels": 1}
 
 
-@pytest.mark.parametrize(("options", "expected"), [
-    (TRIANGLE, 27_411),
-    ({**TRIANGLE, "cross_product": None}, 26_883),
-    ({**TRIANGLE, "attention": "scalar"}, 24_342),
-    ({**TRIANGLE, "cross_product": "mixed"}, 27_411),
-    ({**ATOM3D, "num_layers": 3}, 237_933),                                     # LBA
-    (ATOM3D, 383_509),                                                          # PSR, RSR
-    ({**ATOM3D, "norm": "equivariant"}, 384_709),
-    ({**ATOM3D, "out_channels": 20, "readout": "node"}, 385_428),               # RES
-    ({**ATOM3D, "out_channels": 20, "readout": "node", "norm": "equivariant"}, 386_628),
-    ({**ATOM3D, "num_layers": 3, "cross_product": None}, 234_701),              # Table 4
-    ({**ATOM3D, "attention": "scalar"}, 333_514),
-])
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (TRIANGLE, 27_411),
+        ({**TRIANGLE, "cross_product": None}, 26_883),
+        ({**TRIANGLE, "attention": "scalar"}, 24_342),
+        ({**TRIANGLE, "cross_product": "mixed"}, 27_411),
+        ({**ATOM3D, "num_layers": 3}, 237_933),  # LBA
+        (ATOM3D, 383_509),  # PSR, RSR
+        ({**ATOM3D, "norm": "equivariant"}, 384_709),
+        ({**ATOM3D, "out_channels": 20, "readout": "node"}, 385_428),  # RES
+        ({**ATOM3D, "out_channels": 20, "readout": "node", "norm": "equivariant"}, 386_628),
+        ({**ATOM3D, "num_layers": 3, "cross_product": None}, 234_701),  # Table 4
+        ({**ATOM3D, "attention": "scalar"}, 333_514),
+    ],
+)
 def test_parameter_counts_of_tables_2_and_3(options, expected):
     assert sum(p.numel() for p in EQGAT(**options).parameters()) == expected
 
@@ -60,14 +71,18 @@ def edges_at_the_cutoff():
 
 
 def empty_graph_in_a_batch():
-    empty = Data(z=torch.empty(0, dtype=torch.int64), pos=torch.empty(0, 3).double(),
-                 edge_index=torch.empty(2, 0, dtype=torch.int64))
+    empty = Data(
+        z=torch.empty(0, dtype=torch.int64),
+        pos=torch.empty(0, 3).double(),
+        edge_index=torch.empty(2, 0, dtype=torch.int64),
+    )
     return Batch.from_data_list([make_graph(10), empty, single_atom(), empty])
 
 
 @pytest.mark.parametrize("norm", [None, "equivariant"])
-@pytest.mark.parametrize("make", [single_atom, isolated_atom, coincident_atoms, edges_at_the_cutoff,
-                                  empty_graph_in_a_batch])
+@pytest.mark.parametrize(
+    "make", [single_atom, isolated_atom, coincident_atoms, edges_at_the_cutoff, empty_graph_in_a_batch]
+)
 def test_hard_inputs_give_finite_outputs_and_gradients(make, norm):
     graph, model = make(), make_model(norm=norm)
     graph.pos.requires_grad_()
@@ -114,29 +129,41 @@ def change(**fields):
     return graph
 
 
-@pytest.mark.parametrize(("graph", "message"), [
-    (Data(), r"data\.z is missing"),
-    (change(edge_index=None), r"edge_index is missing.*radius_graph"),
-    (change(pos=torch.full((5, 3), float("nan"))), "NaN or infinite coordinates at 5"),
-    (change(pos=torch.zeros(5, 2)), r"shape \[N, 3\]"),
-    (change(z=torch.zeros(4, dtype=torch.int64)), r"z must be int64 of shape \[N\]"),
-    (change(z=torch.zeros(5)), "z must be int64"),
-    (change(z=torch.full((5,), 9)), r"element numbers 9\.\.9, but the model knows 0\.\.8"),
-    (change(edge_index=torch.tensor([[0], [5]])), r"atoms 0\.\.5, but the graph has the atoms 0\.\.4"),
-    (change(edge_index=torch.tensor([[0, 1], [-1, 0]])), "atoms -1"),
-    (change(edge_index=torch.tensor([[0, 1], [1, 0]])), "sorted by receiver"),
-    (change(edge_index=torch.zeros(3, 2, dtype=torch.int64)), r"shape \[2, E\]"),
-    (change(edge_index=torch.zeros(2, 2)), "int64"),
-    (change(batch=torch.tensor([0, 0, 0, 1, 1]), edge_index=torch.tensor([[0], [4]])), "two different graphs"),
-])
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        (Data(), r"data\.z is missing"),
+        (change(edge_index=None), r"edge_index is missing.*radius_graph"),
+        (change(pos=torch.full((5, 3), float("nan"))), "NaN or infinite coordinates at 5"),
+        (change(pos=torch.zeros(5, 2)), r"shape \[N, 3\]"),
+        (change(z=torch.zeros(4, dtype=torch.int64)), r"z must be int64 of shape \[N\]"),
+        (change(z=torch.zeros(5)), "z must be int64"),
+        (change(z=torch.full((5,), 9)), r"element numbers 9\.\.9, but the model knows 0\.\.8"),
+        (change(edge_index=torch.tensor([[0], [5]])), r"atoms 0\.\.5, but the graph has the atoms 0\.\.4"),
+        (change(edge_index=torch.tensor([[0, 1], [-1, 0]])), "atoms -1"),
+        (change(edge_index=torch.tensor([[0, 1], [1, 0]])), "sorted by receiver"),
+        (change(edge_index=torch.zeros(3, 2, dtype=torch.int64)), r"shape \[2, E\]"),
+        (change(edge_index=torch.zeros(2, 2)), "int64"),
+        (change(batch=torch.tensor([0, 0, 0, 1, 1]), edge_index=torch.tensor([[0], [4]])), "two different graphs"),
+    ],
+)
 def test_bad_graphs_are_refused_with_a_reason(graph, message):
     with pytest.raises(ValueError, match=message):
         make_model()(graph)
 
 
-@pytest.mark.parametrize("options", [{"attention": "feature-wise"}, {"cross_product": "yes"}, {"norm": "batch"},
-                                     {"vector_aggregation": "max"}, {"readout": "edge"}, {"num_layers": 0},
-                                     {"cutoff": 0.0}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"attention": "feature-wise"},
+        {"cross_product": "yes"},
+        {"norm": "batch"},
+        {"vector_aggregation": "max"},
+        {"readout": "edge"},
+        {"num_layers": 0},
+        {"cutoff": 0.0},
+    ],
+)
 def test_bad_options_are_refused_with_a_reason(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         make_model(**options)

@@ -61,7 +61,9 @@ def test_a_failing_notebook_is_reported_and_the_others_run(tmp_path, capsys):
     assert (out / "03_c.html").exists()
     rows = re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td><td>(.*?)</td></tr>", (out / "index.html").read_text())
     assert [row[0] for row in rows] == [
-        '<a href="01_a.html">01 Length &amp; angle</a>', "02 Broken", '<a href="03_c.html">03 Last</a>',
+        '<a href="01_a.html">01 Length &amp; angle</a>',
+        "02 Broken",
+        '<a href="03_c.html">03 Last</a>',
     ]
     assert [row[1] for row in rows] == ["5 minutes to read", "", ""]
     assert re.fullmatch(r"\d+\.\d s", rows[0][2])
@@ -139,15 +141,14 @@ def test_no_formula_begins_with_a_bracket_that_tex_takes_for_an_option():
         for cell in nbformat.read(path, as_version=4).cells:
             if cell.cell_type == "markdown":
                 found = re.search(r"\\begin\{(aligned|gathered|split)\}\s*\[", cell.source)
-                assert not found, f"{path.name}: {cell.source[found.start():found.end() + 20]!r}"
+                assert not found, f"{path.name}: {cell.source[found.start() : found.end() + 20]!r}"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals of this kind")
 @pytest.mark.parametrize(("workers", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT)])
 def test_a_signal_ends_the_whole_run_and_not_one_notebook(tmp_path, capsys, workers, number):
     for name in ("01_a", "02_b", "03_c")[2 - workers :]:
-        cell = (f"import os, pathlib, time; pathlib.Path({str(tmp_path)!r}, str(os.getpid())).touch(); "
-                "time.sleep(60)")
+        cell = f"import os, pathlib, time; pathlib.Path({str(tmp_path)!r}, str(os.getpid())).touch(); time.sleep(60)"
         write(tmp_path / f"{name}.ipynb", cell)
 
     def kernels() -> list[int]:

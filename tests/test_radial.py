@@ -30,7 +30,7 @@ def test_value_by_hand():
 
 def test_derivative_at_zero_vanishes():
     d = torch.zeros(1, dtype=torch.float64, requires_grad=True)
-    gradient, = torch.autograd.grad(bessel_basis(d, C, 8).sum(), d)
+    (gradient,) = torch.autograd.grad(bessel_basis(d, C, 8).sum(), d)
     assert gradient.item() == 0
 
 
@@ -46,8 +46,8 @@ def test_bessel_basis_is_orthonormal():
 def test_envelope_and_two_derivatives_vanish_at_the_cutoff():
     d = torch.tensor([C * (1 - 1e-9)], dtype=torch.float64, requires_grad=True)
     value = polynomial_envelope(d, C)
-    first, = torch.autograd.grad(value, d, create_graph=True)
-    second, = torch.autograd.grad(first, d)
+    (first,) = torch.autograd.grad(value, d, create_graph=True)
+    (second,) = torch.autograd.grad(first, d)
     assert abs(value.item()) < 1e-12
     assert abs(first.item()) < 1e-12
     assert abs(second.item()) < 1e-6  # the third derivative does not vanish, so κ'' falls linearly

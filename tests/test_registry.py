@@ -69,9 +69,14 @@ def test_every_row_of_the_table_has_the_same_number_of_cells():
     assert {row.count("|") for row in rows} == {8}
 
 
-@pytest.mark.parametrize(("name", "message"), [("eqgat.graph.nothing", "no attribute"),
-                                               ("eqgat.layers.LayerTrace.nothing", "no attribute"),
-                                               ("nowhere.at_all", "no module")])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("eqgat.graph.nothing", "no attribute"),
+        ("eqgat.layers.LayerTrace.nothing", "no attribute"),
+        ("nowhere.at_all", "no module"),
+    ],
+)
 def test_a_dead_name_is_reported(name, message):
     with pytest.raises(ValueError, match=message):
         resolve(name)
@@ -79,9 +84,11 @@ def test_a_dead_name_is_reported(name, message):
 
 def test_a_dead_link_fails_the_walk():
     sound = next(equation for equation in EQUATIONS if (ROOT / "notebooks" / f"{equation.notebook}.ipynb").is_file())
-    for check, change in ((test_notebook_has_the_section, {"section": "No such section"}),
-                          (test_notebook_has_the_section, {"notebook": "99_nothing"}),
-                          (test_exercises_exist_and_stand_in_the_notebook, {"exercises": ("99.9",)})):
+    for check, change in (
+        (test_notebook_has_the_section, {"section": "No such section"}),
+        (test_notebook_has_the_section, {"notebook": "99_nothing"}),
+        (test_exercises_exist_and_stand_in_the_notebook, {"exercises": ("99.9",)}),
+    ):
         with pytest.raises(AssertionError):
             check(replace(sound, **change))
 

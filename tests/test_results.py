@@ -20,15 +20,30 @@ def common(**changes: object) -> dict[str, object]:
     values = dict.fromkeys(COLUMNS, "")
     for name in ("split", "metric", "value"):
         del values[name]
-    return {**values, "task": "triangle", "model": "eqgat", "profile": "full", "seed": 0, "parameters": 27411,
-            "learning_rate": 1e-4, "device": "a GPU", "data": "d", **changes}
+    return {
+        **values,
+        "task": "triangle",
+        "model": "eqgat",
+        "profile": "full",
+        "seed": 0,
+        "parameters": 27411,
+        "learning_rate": 1e-4,
+        "device": "a GPU",
+        "data": "d",
+        **changes,
+    }
 
 
 def add(folder: Path, mse: float, **changes: object) -> Path:
     values = common(**changes)
     run_id = "-".join(str(values[k]) for k in ("task", "model", "profile", "seed", "device", "changed"))
-    return write_results(folder, run_id, values, {"test": {"mse": mse, "mse_area": 3 * mse}, "val": {"mse": -1.0}},
-                         [{"epoch": 0, "train_loss": 1.0}])
+    return write_results(
+        folder,
+        run_id,
+        values,
+        {"test": {"mse": mse, "mse_area": 3 * mse}, "val": {"mse": -1.0}},
+        [{"epoch": 0, "train_loss": 1.0}],
+    )
 
 
 def test_rows_come_back(tmp_path: Path) -> None:
@@ -131,9 +146,13 @@ def test_tables_are_written_with_empty_cells_where_nothing_was_run(tmp_path: Pat
     write_results(store, "psr", rows, {"test": {"mean_spearman": 0.4, "global_spearman": 0.8, "mae": 9.0}}, [])
     assert main(["--results", str(store), "--out", str(out)]) == 0
     assert {file.name for file in out.iterdir()} == {
-        *[f"table{n}.{kind}" for n in (1, 2, 3, 4) for kind in ("csv", "md")], "commands.md"}
-    assert "| EQGAT | this code | full | a GPU |  | 0.400 (n = 1) | 0.800 (n = 1) |  |  |  |  |  |" in \
-        (out / "table1.md").read_text()
+        *[f"table{n}.{kind}" for n in (1, 2, 3, 4) for kind in ("csv", "md")],
+        "commands.md",
+    }
+    assert (
+        "| EQGAT | this code | full | a GPU |  | 0.400 (n = 1) | 0.800 (n = 1) |  |  |  |  |  |"
+        in (out / "table1.md").read_text()
+    )
     assert len(pd.read_csv(out / "table1.csv")) == 49 + 2
 
 
@@ -153,9 +172,18 @@ def test_every_full_run_has_a_command_that_is_accepted(tmp_path: Path) -> None:
     assert "--model segnn" in page
 
 
-@pytest.mark.parametrize(("model", "count"), [
-    ("schnet", 16_803), ("painn", 27_147), ("gvp", 61_577), ("segnn", 60_965), ("eqgat", 27_411),
-    ("eqgat-no-cross-product", 26_883), ("eqgat-no-feature-attention", 24_342)])
+@pytest.mark.parametrize(
+    ("model", "count"),
+    [
+        ("schnet", 16_803),
+        ("painn", 27_147),
+        ("gvp", 61_577),
+        ("segnn", 60_965),
+        ("eqgat", 27_411),
+        ("eqgat-no-cross-product", 26_883),
+        ("eqgat-no-feature-attention", 24_342),
+    ],
+)
 def test_settings_build_the_models_of_table_3(model: str, count: int) -> None:
     for profile in ("quick", "full"):
         assert num_parameters(build_model(make_settings("triangle", model, profile))) == count
@@ -175,9 +203,17 @@ def test_all_models_of_a_task_train_alike() -> None:
     for task, profiles in PROFILES.items():
         for profile in profiles:
             free = ("model", "model_options", *(["learning_rate"] if (task, profile) == ("triangle", "quick") else []))
-            alike = {json.dumps({k: v for k, v in json.loads(make_settings(task, model, profile).to_json()).items()
-                                 if k not in free}) for model in models_of(task)
-                     if model not in ("cnn3d", "gcn")}  # ATOM3D's baselines trained in their own way
+            alike = {
+                json.dumps(
+                    {
+                        k: v
+                        for k, v in json.loads(make_settings(task, model, profile).to_json()).items()
+                        if k not in free
+                    }
+                )
+                for model in models_of(task)
+                if model not in ("cnn3d", "gcn")
+            }  # ATOM3D's baselines trained in their own way
             assert len(alike) == 1
     assert len({make_settings("triangle", model, "quick").learning_rate for model in MODELS if "eqgat" in model}) == 1
 
@@ -191,11 +227,18 @@ def test_changed_settings_are_another_run() -> None:
     assert changed.command.endswith("--seed 0 --epochs 2")
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"task": "square"}, "unknown task 'square'"), ({"task": "triangle", "model": "gnn"}, "unknown model 'gnn'"),
-    ({"task": "triangle", "profile": "slow"}, "unknown profile"), ({"task": "triangle", "epochs": 0}, "epochs must be"),
-    ({"task": "triangle", "rate": 1.0}, "unknown settings"), ({"task": "triangle", "seed": -1}, "seed must not"),
-    ({"task": "triangle", "precision": "8"}, "precision must be")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"task": "square"}, "unknown task 'square'"),
+        ({"task": "triangle", "model": "gnn"}, "unknown model 'gnn'"),
+        ({"task": "triangle", "profile": "slow"}, "unknown profile"),
+        ({"task": "triangle", "epochs": 0}, "epochs must be"),
+        ({"task": "triangle", "rate": 1.0}, "unknown settings"),
+        ({"task": "triangle", "seed": -1}, "seed must not"),
+        ({"task": "triangle", "precision": "8"}, "precision must be"),
+    ],
+)
 def test_settings_without_sense(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_settings(**arguments)
@@ -226,5 +269,7 @@ def test_settings_were_chosen_on_validation_alone() -> None:
     assert set(chosen["split"]) == {"val"}
     assert chosen["command"].str.endswith(" --no-test").all()
     best = chosen[chosen["metric"] == "mse"].sort_values("value").groupby("model").first()
-    assert all(best.loc[model, "learning_rate"] == make_settings("triangle", model, "quick").learning_rate
-               for model in best.index)
+    assert all(
+        best.loc[model, "learning_rate"] == make_settings("triangle", model, "quick").learning_rate
+        for model in best.index
+    )

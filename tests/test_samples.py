@@ -21,11 +21,20 @@ from eqgat.datasets.samples.superposition import rmsd, structure_scores, superpo
 from eqgat.structures import ATOM_COLUMNS
 
 XYZ = ["x", "y", "z"]
-QUICK = {"lba": {}, "psr": {"walks": 1, "frames": 2}, "rsr": {"walks": 1, "frames": 2}, "res": {"environments": 5},
-         "ppi": {}}
-KEYS = {"lba": {"id", "atoms_protein", "atoms_pocket", "atoms_ligand", "bonds", "smiles", "seq", "scores"},
-        "psr": {"id", "atoms", "scores"}, "rsr": {"id", "atoms", "scores"},
-        "res": {"id", "atoms", "labels", "subunit_indices"}, "ppi": {"id", "atoms_pairs", "atoms_neighbors"}}
+QUICK = {
+    "lba": {},
+    "psr": {"walks": 1, "frames": 2},
+    "rsr": {"walks": 1, "frames": 2},
+    "res": {"environments": 5},
+    "ppi": {},
+}
+KEYS = {
+    "lba": {"id", "atoms_protein", "atoms_pocket", "atoms_ligand", "bonds", "smiles", "seq", "scores"},
+    "psr": {"id", "atoms", "scores"},
+    "rsr": {"id", "atoms", "scores"},
+    "res": {"id", "atoms", "labels", "subunit_indices"},
+    "ppi": {"id", "atoms_pairs", "atoms_neighbors"},
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,6 +53,7 @@ def few(monkeypatch):
 
 
 # --- the schema -----------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("task", TASKS)
 def test_items_have_the_official_schema(task, few):
@@ -104,12 +114,17 @@ def test_the_command(tmp_path, capsys):
 
 # --- splits ---------------------------------------------------------------------------------------------------------
 
+
 # The test complex of LBA is the second copy of the one in val, and said to be.
 @pytest.mark.parametrize("splits", [res.PROTEINS, ranking.PROTEINS, ppi.PAIRS, {**lba.COMPLEXES, "test": ()}])
 def test_no_protein_and_no_relative_is_in_two_splits(splits):
     # A local alignment score of 78 would be one chance in a thousand in a search of all pairs (see res.py).
-    aligner = PairwiseAligner(mode="local", substitution_matrix=substitution_matrices.load("BLOSUM62"),
-                              open_gap_score=-11, extend_gap_score=-1)
+    aligner = PairwiseAligner(
+        mode="local",
+        substitution_matrix=substitution_matrices.load("BLOSUM62"),
+        open_gap_score=-11,
+        extend_gap_score=-1,
+    )
     sequences: dict[str, dict[str, str]] = {split: {} for split in SPLITS}
     for split, entries in splits.items():
         for entry in entries:
@@ -131,6 +146,7 @@ def test_open_and_closed_adenylate_kinase_are_not_both_used():
 
 
 # --- RES ------------------------------------------------------------------------------------------------------------
+
 
 def test_environments_by_brute_force():
     item = res.res_item("1hvr", environments=20)
@@ -192,6 +208,7 @@ def test_the_seed_chooses_other_residues():
 
 # --- superposition --------------------------------------------------------------------------------------------------
 
+
 @pytest.fixture(scope="module")
 def chain():
     structure = polymer("2xcjA")
@@ -235,17 +252,22 @@ def test_gdt_of_more_starts_is_hardly_more(monkeypatch):
     alpha = native.atoms["name"].eq("CA").to_numpy()
     pairs = [(x[alpha], native.positions[alpha]) for _, x in ranking.decoys("2xcjA", 2, 4)]
     usual = [structure_scores(*pair)["gdt_ts"] for pair in pairs]
-    windows = [np.isin(np.arange(84), range(first, first + width)) for width in (3, 4, 6, 8, 12, 20, 30, 42, 60)
-               for first in range(84 - width + 1)]
+    windows = [
+        np.isin(np.arange(84), range(first, first + width))
+        for width in (3, 4, 6, 8, 12, 20, 30, 42, 60)
+        for first in range(84 - width + 1)
+    ]
     monkeypatch.setattr(superposition, "_starts", lambda length: np.array(windows))
     dense = [structure_scores(*pair)["gdt_ts"] for pair in pairs]
     assert np.max(np.array(dense) - usual) < 0.015
-    fixed = [np.mean([(np.linalg.norm(superpose(a, b) - b, axis=1) < c).mean() for c in (1, 2, 4, 8)])
-             for a, b in pairs]
+    fixed = [
+        np.mean([(np.linalg.norm(superpose(a, b) - b, axis=1) < c).mean() for c in (1, 2, 4, 8)]) for a, b in pairs
+    ]
     assert (np.array(usual) >= np.array(fixed)).all()  # one superposition of all is among the starts
 
 
 # --- PSR and RSR ----------------------------------------------------------------------------------------------------
+
 
 def angles(positions, bonds):
     """Angles at each atom between its bonds, degrees."""
@@ -287,8 +309,10 @@ def test_a_torsion_turns_by_its_angle_and_nothing_else():
     residues = native.residues
 
     def phi(positions, k):
-        rows = [native.find_atom("A", int(residues["residue"][r]), n) for r, n in
-                ((k - 1, "C"), (k, "N"), (k, "CA"), (k, "C"))]
+        rows = [
+            native.find_atom("A", int(residues["residue"][r]), n)
+            for r, n in ((k - 1, "C"), (k, "N"), (k, "CA"), (k, "C"))
+        ]
         b0, b1, b2 = np.diff(positions[rows], axis=0)
         n0, n1 = np.cross(b0, b1), np.cross(b1, b2)
         return np.degrees(np.arctan2(np.cross(n0, n1) @ b1 / np.linalg.norm(b1), n0 @ n1))
@@ -298,7 +322,12 @@ def test_a_torsion_turns_by_its_angle_and_nothing_else():
     names = [(t.name, native.residues["resname"][t.residue]) for t in backbone_torsions(native)]
     assert ("phi", "PRO") not in names
     assert Counter(t.name for t in backbone_torsions(polymer("1k5i_md"))) == {
-        "alpha": 22, "beta": 23, "gamma": 23, "epsilon": 22, "zeta": 22}
+        "alpha": 22,
+        "beta": 23,
+        "gamma": 23,
+        "epsilon": 22,
+        "zeta": 22,
+    }
     with pytest.raises(ValueError, match="decoys are made of one chain"):
         backbone_torsions(polymer("1hvr"))
 
@@ -345,7 +374,10 @@ def test_how_many_walks_there_are_by_default(monkeypatch):
     for split in SPLITS:
         assert ranking.rsr_items(split) == ranking.psr_items(split) == []
     assert [what for what in asked if what[0] == "1k5i_md"] == [
-        ("1k5i_md", 10, 6, "train/0"), ("1k5i_md", 4, 6, "val/0"), ("1k5i_md", 4, 6, "test/0")]
+        ("1k5i_md", 10, 6, "train/0"),
+        ("1k5i_md", 4, 6, "val/0"),
+        ("1k5i_md", 4, 6, "test/0"),
+    ]
     assert {what[1:] for what in asked if what[0] != "1k5i_md"} == {(3, 8, 0)}
     assert len({what[0] for what in asked}) == 21  # 20 proteins and one RNA
     asked.clear()
@@ -389,6 +421,7 @@ def test_proteins_of_psr_are_whole():
 
 # --- PPI ------------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize(("name", "chains"), [("1hvr", "AB"), ("1bd2", "AC"), ("7ddo", "AC")])
 def test_pairs_that_touch_by_brute_force(name, chains):
     item = ppi.ppi_item(name, chains)
@@ -408,17 +441,22 @@ def test_pairs_that_touch_by_brute_force(name, chains):
 
 def test_number_of_pairs():
     counts = {split: [len(item["atoms_neighbors"]) for item in ppi.ppi_items(split)] for split in SPLITS}
-    assert counts == {"train": [209, 125, 199, 109, 63, 118, 81, 52, 215, 118], "val": [92, 131],
-                      "test": [178, 52, 98]}
+    assert counts == {"train": [209, 125, 199, 109, 63, 118, 81, 52, 215, 118], "val": [92, 131], "test": [178, 52, 98]}
     with pytest.raises(ValueError, match="there is no chain 'D'"):
         ppi.ppi_item("6wg6", "AD")
 
 
 # --- LBA ------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("name", "formula"), [("1hvr", {"C": 41, "N": 2, "O": 3}),
-                                               ("10gs", {"C": 23, "N": 3, "O": 6, "S": 1}),
-                                               ("10gs_B", {"C": 23, "N": 3, "O": 6, "S": 1})])
+
+@pytest.mark.parametrize(
+    ("name", "formula"),
+    [
+        ("1hvr", {"C": 41, "N": 2, "O": 3}),
+        ("10gs", {"C": 23, "N": 3, "O": 6, "S": 1}),
+        ("10gs_B", {"C": 23, "N": 3, "O": 6, "S": 1}),
+    ],
+)
 def test_complexes(name, formula):
     item = lba.lba_item(name)
     drug, bonds = item["atoms_ligand"], item["bonds"]
@@ -465,6 +503,7 @@ def test_the_two_copies_of_a_complex_are_one_molecule_twice():
     assert rmsd(b[XYZ].to_numpy(), a[XYZ].to_numpy()) < 0.01  # Å: the copies were refined to be alike
     assert np.abs(b[XYZ].to_numpy() - a[XYZ].to_numpy()).max() > 5  # but lie in different places
     assert first["bonds"]["type"].tolist() == second["bonds"]["type"].tolist()
-    residues = [Counter(item["atoms_pocket"].drop_duplicates(["chain", "residue"])["residue"])
-                for item in (first, second)]
+    residues = [
+        Counter(item["atoms_pocket"].drop_duplicates(["chain", "residue"])["residue"]) for item in (first, second)
+    ]
     assert sum((residues[0] & residues[1]).values()) > 0.8 * sum(residues[0].values())

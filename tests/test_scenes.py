@@ -35,8 +35,9 @@ def protein():
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return EQGAT(num_elements=9, out_channels=1, scalar_channels=8, vector_channels=4, num_layers=3,
-                 num_radial=8).double()
+    return EQGAT(
+        num_elements=9, out_channels=1, scalar_channels=8, vector_channels=4, num_layers=3, num_radial=8
+    ).double()
 
 
 def _trace(model, structure):

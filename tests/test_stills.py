@@ -87,8 +87,12 @@ def test_labels_stay_in_the_picture_and_off_each_other(protein):
 
 def test_panels_have_one_scale_and_one_colour_bar(protein):
     def scene(count: int, high: float) -> Scene:
-        return Scene(protein.positions[:count], ["C"] * count, title=str(count),
-                     atom_scalars=Scalars(np.linspace(0, 1, count), "a", limits=(0, high)))
+        return Scene(
+            protein.positions[:count],
+            ["C"] * count,
+            title=str(count),
+            atom_scalars=Scalars(np.linspace(0, 1, count), "a", limits=(0, high)),
+        )
 
     fig = still.panels([scene(400, 1), scene(5, 1)], bar_title="a for all")
     fig.draw_without_rendering()

@@ -17,18 +17,25 @@ from eqgat.structures import ATOM_COLUMNS, Structure, element_index, read_struct
 def record(name, resname, number, xyz, element="", *, kind="ATOM", altloc=" ", chain="A", occupancy=1.0):
     """One PDB coordinate record; ``name`` has its four columns."""
     x, y, z = xyz
-    return (f"{kind:6}    1 {name:4}{altloc}{resname:>3} {chain}{number:4d}    {x:8.3f}{y:8.3f}{z:8.3f}"
-            f"{occupancy:6.2f} 10.00          {element:>2}")
+    return (
+        f"{kind:6}    1 {name:4}{altloc}{resname:>3} {chain}{number:4d}    {x:8.3f}{y:8.3f}{z:8.3f}"
+        f"{occupancy:6.2f} 10.00          {element:>2}"
+    )
 
 
 PEPTIDE = [
-    record(" N  ", "ALA", 1, (0, 0, 0), "N"), record(" CA ", "ALA", 1, (1.4, 0, 0), "C"),
-    record(" C  ", "ALA", 1, (2, 1.4, 0), "C"), record(" O  ", "ALA", 1, (1.3, 2.4, 0), "O"),
-    record(" HA ", "ALA", 1, (1.7, -0.6, 0.8), "H"), record(" D  ", "ALA", 1, (-0.3, 0.5, -0.8), "D"),
-    record(" N  ", "GLY", 2, (3.3, 1.5, 0), "N", chain="B"), record(" CA ", "GLY", 2, (4, 2.8, 0), "C", chain="B"),
+    record(" N  ", "ALA", 1, (0, 0, 0), "N"),
+    record(" CA ", "ALA", 1, (1.4, 0, 0), "C"),
+    record(" C  ", "ALA", 1, (2, 1.4, 0), "C"),
+    record(" O  ", "ALA", 1, (1.3, 2.4, 0), "O"),
+    record(" HA ", "ALA", 1, (1.7, -0.6, 0.8), "H"),
+    record(" D  ", "ALA", 1, (-0.3, 0.5, -0.8), "D"),
+    record(" N  ", "GLY", 2, (3.3, 1.5, 0), "N", chain="B"),
+    record(" CA ", "GLY", 2, (4, 2.8, 0), "C", chain="B"),
     record("CA  ", " CA", 101, (9, 9, 9), "CA", kind="HETATM"),
     record(" O  ", "HOH", 201, (5, 5, 5), "O", kind="HETATM"),
-    record(" O  ", "DOD", 202, (6, 6, 6), "O", kind="HETATM"), record(" OH2", "TIP", 203, (7, 7, 7), "O"),
+    record(" O  ", "DOD", 202, (6, 6, 6), "O", kind="HETATM"),
+    record(" OH2", "TIP", 203, (7, 7, 7), "O"),
 ]
 
 
@@ -39,10 +46,12 @@ def write(tmp_path):
         text = "\n".join([*lines, "END", ""]).encode()
         path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
         return path
+
     return write_lines
 
 
 # --- what is read ---------------------------------------------------------------------------------------------------
+
 
 def test_columns_are_those_of_atom3d_and_numbers_are_those_of_the_file(write):
     atoms = read_structure(write(PEPTIDE)).atoms
@@ -64,8 +73,22 @@ def test_pdb_and_mmcif_of_one_entry_give_the_same_atoms(name, tmp_path):
     writer.save(str(tmp_path / f"{name}.cif"))
     options = {"hydrogens": True, "waters": True}
     pdb, cif = embedded_structure(name, **options), read_structure(tmp_path / f"{name}.cif", **options)
-    same = ["model", "chain", "hetero", "insertion_code", "residue", "resname", "altloc", "occupancy", "bfactor", "x",
-            "y", "z", "element", "name"]
+    same = [
+        "model",
+        "chain",
+        "hetero",
+        "insertion_code",
+        "residue",
+        "resname",
+        "altloc",
+        "occupancy",
+        "bfactor",
+        "x",
+        "y",
+        "z",
+        "element",
+        "name",
+    ]
     # Biopython's file puts ligands and waters behind their own chain; otherwise the order is the same.
     for s in (pdb, cif):
         s.atoms.sort_values(["chain", "residue", "insertion_code", "hetero", "name"], inplace=True, ignore_index=True)
@@ -89,16 +112,25 @@ def test_parser_warnings_do_not_leak(write):
 
 # --- choices --------------------------------------------------------------------------------------------------------
 
+
 def test_defaults_keep_heavy_atoms_and_hetero_groups_and_drop_hydrogens_and_waters(write):
     structure = read_structure(write(PEPTIDE))
     assert list(structure.atoms["name"]) == ["N", "CA", "C", "O", "N", "CA", "CA"]
     assert list(structure.atoms["element"]) == ["N", "C", "C", "O", "N", "C", "Ca"]
 
 
-@pytest.mark.parametrize(("options", "count"), [
-    ({"hydrogens": True}, 9), ({"waters": True}, 10), ({"hetero": False}, 6), ({"chains": "B"}, 2),
-    ({"chains": ["A"]}, 5), ({"hydrogens": True, "waters": True}, 12), ({"hetero": False, "waters": True}, 9),
-])
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({"hydrogens": True}, 9),
+        ({"waters": True}, 10),
+        ({"hetero": False}, 6),
+        ({"chains": "B"}, 2),
+        ({"chains": ["A"]}, 5),
+        ({"hydrogens": True, "waters": True}, 12),
+        ({"hetero": False, "waters": True}, 9),
+    ],
+)
 def test_each_choice_keeps_what_it_says(write, options, count):
     assert len(read_structure(write(PEPTIDE), **options)) == count
 
@@ -115,8 +147,11 @@ def test_models_the_first_by_default_another_by_number_all_on_demand(write):
 
 def test_alternate_locations_stay_together_within_a_residue(write):
     def serine(label, occupancy, shift):
-        return [record(name, "SER", 1, (k, shift, 0), e, altloc=label, occupancy=occupancy)
-                for k, (name, e) in enumerate([(" CB ", "C"), (" OG ", "O")])]
+        return [
+            record(name, "SER", 1, (k, shift, 0), e, altloc=label, occupancy=occupancy)
+            for k, (name, e) in enumerate([(" CB ", "C"), (" OG ", "O")])
+        ]
+
     common = [record(" N  ", "SER", 1, (0, -2, 0), "N"), record(" CA ", "SER", 1, (1, -2, 0), "C")]
     path = write([*common, *serine("A", 0.4, 0), *serine("B", 0.6, 1)])
     assert list(read_structure(path).atoms["altloc"]) == [" ", " ", "B", "B"]
@@ -132,10 +167,12 @@ def test_alternate_locations_stay_together_within_a_residue(write):
 
 def test_of_two_residues_at_one_place_only_one_is_kept(write):
     # Crambin has serine and proline at position 22, told apart by their labels alone.
-    both = [record(" CA ", "PRO", 22, (0, 0, 0), "C", altloc="A", occupancy=0.6),
-            record(" CD ", "PRO", 22, (1, 0, 0), "C", altloc="A", occupancy=0.6),
-            record(" CA ", "SER", 22, (0, 0.2, 0), "C", altloc="B", occupancy=0.4),
-            record(" OG ", "SER", 22, (1, 0.2, 0), "O", altloc="B", occupancy=0.4)]
+    both = [
+        record(" CA ", "PRO", 22, (0, 0, 0), "C", altloc="A", occupancy=0.6),
+        record(" CD ", "PRO", 22, (1, 0, 0), "C", altloc="A", occupancy=0.6),
+        record(" CA ", "SER", 22, (0, 0.2, 0), "C", altloc="B", occupancy=0.4),
+        record(" OG ", "SER", 22, (1, 0.2, 0), "O", altloc="B", occupancy=0.4),
+    ]
     assert set(read_structure(write(both)).atoms["resname"]) == {"PRO"}
 
 
@@ -144,6 +181,7 @@ def test_a_record_that_is_repeated_word_for_word_is_one_atom(write):
 
 
 # --- elements -------------------------------------------------------------------------------------------------------
+
 
 def test_vocabulary():
     indices = [element_index(e) for e in ("H", "D", "C", "N", "O", "F", "S", "Cl", "CL", "P")]
@@ -165,10 +203,16 @@ def test_inferred_elements_equal_the_given_ones(name):
 
 
 def test_carbon_alpha_and_calcium_are_told_apart_even_in_wrong_columns(write):
-    lines = [record("CA  ", "GLY", 1, (0, 0, 0)), record("CD  ", "GLN", 2, (3, 0, 0)),
-             record("NE  ", "ARG", 3, (6, 0, 0)), record("HG  ", "SER", 4, (9, 0, 0)),
-             record("CA  ", " CA", 5, (12, 0, 0), kind="HETATM"), record(" K  ", "  K", 6, (15, 0, 0), kind="HETATM"),
-             record(" POT", "POT", 7, (18, 0, 0)), record("SE  ", "MSE", 8, (21, 0, 0), kind="HETATM")]
+    lines = [
+        record("CA  ", "GLY", 1, (0, 0, 0)),
+        record("CD  ", "GLN", 2, (3, 0, 0)),
+        record("NE  ", "ARG", 3, (6, 0, 0)),
+        record("HG  ", "SER", 4, (9, 0, 0)),
+        record("CA  ", " CA", 5, (12, 0, 0), kind="HETATM"),
+        record(" K  ", "  K", 6, (15, 0, 0), kind="HETATM"),
+        record(" POT", "POT", 7, (18, 0, 0)),
+        record("SE  ", "MSE", 8, (21, 0, 0), kind="HETATM"),
+    ]
     atoms = read_structure(write(lines), hydrogens=True).atoms
     assert atoms["element"].tolist() == ["C", "C", "N", "H", "Ca", "K", "K", "Se"]
 
@@ -189,6 +233,7 @@ def test_an_unknown_element_is_named_and_can_be_left_out(write):
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
+
 
 def test_paths_that_are_no_structure_file(write, tmp_path):
     with pytest.raises(ValueError, match=r"known are \.pdb, \.ent, \.cif and \.mmcif"):
@@ -217,7 +262,7 @@ def test_damaged_files(write, tmp_path):
     with pytest.raises(ValueError, match="has no atoms"):
         read_structure(tmp_path / "empty.cif")
     text = gzip.decompress(embedded_path("5pti").read_bytes()).decode()
-    (tmp_path / "cut.cif").write_text(text[:text.index("\nATOM") + 5000].rstrip()[:-30])
+    (tmp_path / "cut.cif").write_text(text[: text.index("\nATOM") + 5000].rstrip()[:-30])
     with pytest.raises(ValueError, match="cannot be read as a mmCIF file"):
         read_structure(tmp_path / "cut.cif")
 
@@ -229,10 +274,14 @@ def test_coordinates_that_are_no_numbers(write, value):
         read_structure(write([PEPTIDE[0], broken]))
 
 
-@pytest.mark.parametrize(("lines", "options", "culprit"), [
-    (PEPTIDE[9:], {}, "waters=False"), (PEPTIDE[8:9], {"hetero": False}, "hetero=False"),
-    (PEPTIDE[4:6], {}, "hydrogens=False"),
-])
+@pytest.mark.parametrize(
+    ("lines", "options", "culprit"),
+    [
+        (PEPTIDE[9:], {}, "waters=False"),
+        (PEPTIDE[8:9], {"hetero": False}, "hetero=False"),
+        (PEPTIDE[4:6], {}, "hydrogens=False"),
+    ],
+)
 def test_no_atoms_left_says_which_choice_removed_them(write, lines, options, culprit):
     with pytest.raises(ValueError, match=f"no atoms of small are left: the last {len(lines)} .* {culprit}"):
         read_structure(write(lines), **options)
@@ -246,6 +295,7 @@ def test_unknown_chain(write):
 
 
 # --- tables of ATOM3D -----------------------------------------------------------------------------------------------
+
 
 def test_from_atoms_takes_what_atom3d_stores(write):
     original = read_structure(write(PEPTIDE), hydrogens=True, waters=True)
@@ -274,6 +324,7 @@ def test_from_atoms_says_which_column_is_missing():
 
 # --- what one can ask a structure -----------------------------------------------------------------------------------
 
+
 def test_residues_sequence_and_atoms():
     protease = embedded_structure("1hvr")
     residues = protease.residues
@@ -293,8 +344,10 @@ def test_residues_sequence_and_atoms():
 
 
 def test_a_free_amino_acid_is_not_part_of_the_sequence(write):
-    ligand = [record(" N  ", "ASN", 900, (20, 0, 0), "N", kind="HETATM"),
-              record(" CA ", "ASN", 900, (21.4, 0, 0), "C", kind="HETATM")]
+    ligand = [
+        record(" N  ", "ASN", 900, (20, 0, 0), "N", kind="HETATM"),
+        record(" CA ", "ASN", 900, (21.4, 0, 0), "C", kind="HETATM"),
+    ]
     assert read_structure(write([*PEPTIDE, *ligand])).sequence() == "AG"
 
 
@@ -355,6 +408,7 @@ def test_bonds_are_the_chemical_ones():
 
 # --- graphs ---------------------------------------------------------------------------------------------------------
 
+
 def test_graph_of_a_structure():
     structure = embedded_structure("1hvr")
     graph = structure.graph(cutoff=4.5)
@@ -381,6 +435,7 @@ def test_graphs_do_not_depend_on_where_the_structure_lies():
 
 def test_graphs_can_be_batched():
     from torch_geometric.data import Batch
+
     graph = embedded_structure("5pti").graph()
     batch = Batch.from_data_list([graph, graph])
     assert torch.equal(batch.residue[:459], batch.residue[459:])  # PyG shifts what is called "index"; this is not

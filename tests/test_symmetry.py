@@ -22,8 +22,8 @@ from eqgat.symmetry import (
     with_vector_bias,
 )
 
-EXACT = 1e-10   # relative; rounding in float64 gives 1e-15 to 1e-12
-BROKEN = 1e-9   # relative; what counts as clearly above rounding
+EXACT = 1e-10  # relative; rounding in float64 gives 1e-15 to 1e-12
+BROKEN = 1e-9  # relative; what counts as clearly above rounding
 
 SMALL = {"scalar_channels": 8, "vector_channels": 4, "num_layers": 3, "num_radial": 8, "out_channels": 1}
 
@@ -52,8 +52,17 @@ def test_without_cross_product_reflections_are_a_symmetry_too(name):
     assert max(error.output, error.s, error.v) < EXACT
 
 
-@pytest.mark.parametrize("options", [{"cross_product": "mixed"}, {"attention": "scalar"}, {"norm": "equivariant"},
-                                     {"vector_aggregation": "sum"}, {"readout": "node"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cross_product": "mixed"},
+        {"attention": "scalar"},
+        {"norm": "equivariant"},
+        {"vector_aggregation": "sum"},
+        {"readout": "node"},
+    ],
+    ids=str,
+)
 def test_every_option_is_equivariant(options):
     for kind, error in equivariance_errors(make_model(**{**SMALL, **options}), make_graph(60), seed=2).items():
         if kind != "reflection":

@@ -31,8 +31,10 @@ from eqgat.training.settings import models_of
 from eqgat.training.tasks import TASKS, TriangleTask, make_task
 
 # A program that makes the run whose settings are its first argument; to be closed by a parenthesis.
-TRAIN = ("import json, sys\nfrom eqgat.training import Settings\nfrom eqgat.training.run import train\n"
-         "train(Settings(**json.loads(sys.argv[1])), runs=sys.argv[2]")
+TRAIN = (
+    "import json, sys\nfrom eqgat.training import Settings\nfrom eqgat.training.run import train\n"
+    "train(Settings(**json.loads(sys.argv[1])), runs=sys.argv[2]"
+)
 DATA = {"n": 120, "num_points": 10, "radius": 4.6}
 
 
@@ -122,8 +124,7 @@ def test_a_finished_run_is_read_not_repeated(finished: Run) -> None:
 
 
 @pytest.mark.parametrize("model", ["gvp", "eqgat"])
-def test_stopped_after_every_single_step_it_ends_bit_by_bit_the_same(
-        model: str, finished: Run, tmp_path: Path) -> None:
+def test_stopped_after_every_single_step_it_ends_bit_by_bit_the_same(model: str, finished: Run, tmp_path: Path) -> None:
     """GVP has dropout: its random numbers are part of what must repeat."""
     chosen = settings(model) if model == "eqgat" else settings(model, epochs=2, schedule="cosine")
     plain = finished if model == "eqgat" else train(chosen, runs=tmp_path / "plain")
@@ -137,8 +138,11 @@ def test_stopped_after_every_single_step_it_ends_bit_by_bit_the_same(
 
 def test_killed_at_any_moment_it_ends_bit_by_bit_the_same(finished: Run, tmp_path: Path) -> None:
     say = ", on_epoch=lambda record: print(record['epoch'], flush=True))"
-    process = subprocess.Popen([sys.executable, "-c", TRAIN + say, finished.settings.to_json(), str(tmp_path)],
-                               stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", TRAIN + say, finished.settings.to_json(), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "0\n"
     time.sleep(0.05)  # somewhere in the second epoch
@@ -152,8 +156,8 @@ def test_killed_at_any_moment_it_ends_bit_by_bit_the_same(finished: Run, tmp_pat
 
 @pytest.mark.parametrize(("number", "ends"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)])
 def test_a_signal_stops_after_the_step_with_a_checkpoint(
-        number: signal.Signals, ends: type[BaseException], finished: Run, tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    number: signal.Signals, ends: type[BaseException], finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In mid-epoch, with nothing lost but what was under way; the resumed run ends bit by bit the same."""
     step, steps = TrainingModule.training_step, []
 
@@ -178,19 +182,22 @@ def test_a_signal_stops_after_the_step_with_a_checkpoint(
     assert_same_run(train(finished.settings, runs=tmp_path), finished)
 
 
-def test_a_signal_in_the_last_step_leaves_the_test_to_the_next_call(finished: Run, tmp_path: Path,
-                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_in_the_last_step_leaves_the_test_to_the_next_call(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     former = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(TrainingModule, "on_validation_epoch_start", lambda self: self.epoch < 2 or os.kill(
-        os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(
+        TrainingModule, "on_validation_epoch_start", lambda self: self.epoch < 2 or os.kill(os.getpid(), signal.SIGTERM)
+    )
     with pytest.raises(SystemExit, match="143"):
         train(finished.settings, runs=tmp_path)
     assert signal.getsignal(signal.SIGTERM) is former
     assert_same_run(train(finished.settings, runs=tmp_path), finished)
 
 
-def test_settings_can_be_chosen_without_the_test_set(finished: Run, tmp_path: Path,
-                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_can_be_chosen_without_the_test_set(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(TrainingModule, "test_dataloader", None)
         chosen = train(finished.settings, runs=tmp_path, results=tmp_path / "results", test=False)
@@ -217,8 +224,13 @@ def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
     one = train(chosen, runs=tmp_path / "one")
     script = tmp_path / "two.py"
     script.write_text(TRAIN + ", results=sys.argv[2] + '/results', accelerator='cpu', devices=2)")
-    done = subprocess.run([sys.executable, str(script), chosen.to_json(), str(tmp_path)],
-                          capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, str(script), chosen.to_json(), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "triangle" / chosen.run_id
     state = torch.load(folder / "last.ckpt", weights_only=True)
@@ -343,8 +355,12 @@ def test_checkpoints_that_cannot_be_used_are_named(finished: Run, tmp_path: Path
     chosen, good = finished.settings, final_state(finished)
     file = tmp_path / "triangle" / chosen.run_id / "last.ckpt"
     content = {key: value for key, value in good.items() if key != "format"}
-    for change, message in (({"settings": "{}"}, "other settings"), ({"data": "x"}, "other data"),
-                            ({"extra": 1}, "another version"), ({"format": 0}, "another version")):
+    for change, message in (
+        ({"settings": "{}"}, "other settings"),
+        ({"data": "x"}, "other data"),
+        ({"extra": 1}, "another version"),
+        ({"format": 0}, "another version"),
+    ):
         write_checkpoint(file, {**content, **change})
         with pytest.raises(ValueError, match=f"{message}.*--restart"):
             train(chosen, runs=tmp_path)
@@ -385,19 +401,34 @@ def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path: Path, monkeypatch: 
 
 
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["triangle", "--model", "schnet", "--size", "100", "--epochs", "1", "--seed", "3",
-                 "--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
+    arguments = [
+        "triangle",
+        "--model",
+        "schnet",
+        "--size",
+        "100",
+        "--epochs",
+        "1",
+        "--seed",
+        "3",
+        "--runs",
+        str(tmp_path / "runs"),
+        "--results",
+        str(tmp_path / "results"),
+    ]
     assert main([*arguments, "--time-limit", "00:00:00"]) == 3
     assert "the same command goes on" in capsys.readouterr().err
     assert main(arguments) == 0
     assert "test: mse " in capsys.readouterr().out
     row = read_results(tmp_path / "results").iloc[0]
-    assert row["command"] == "python -m eqgat train triangle --model schnet --profile quick " \
-        "--seed 3 --size 100 --epochs 1"
+    assert (
+        row["command"] == "python -m eqgat train triangle --model schnet --profile quick --seed 3 --size 100 --epochs 1"
+    )
 
 
-def test_flags_for_several_nodes_reach_lightning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                 capsys: pytest.CaptureFixture[str]) -> None:
+def test_flags_for_several_nodes_reach_lightning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     seen: dict[str, Any] = {}
 
     def instead(**options: Any) -> None:
@@ -407,8 +438,21 @@ def test_flags_for_several_nodes_reach_lightning(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("lightning.Trainer", instead)
     monkeypatch.setenv("SLURM_NTASKS", "8")
     monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
-    arguments = ["triangle", "--size", "100", "--devices", "4", "--nodes", "2", "--precision", "bf16-mixed",
-                 "--accelerator", "gpu", "--runs", str(tmp_path)]
+    arguments = [
+        "triangle",
+        "--size",
+        "100",
+        "--devices",
+        "4",
+        "--nodes",
+        "2",
+        "--precision",
+        "bf16-mixed",
+        "--accelerator",
+        "gpu",
+        "--runs",
+        str(tmp_path),
+    ]
     assert main(arguments) == 2
     assert (seen["devices"], seen["num_nodes"], seen["accelerator"]) == (4, 2, "gpu")
     assert (type(seen["strategy"]), seen["precision"]) == (DDPStrategy, "bf16-mixed")
@@ -427,21 +471,33 @@ def help_text(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["square"], "invalid choice: 'square'"), (["triangle", "--model", "gnn"], "invalid choice: 'gnn'"),
-    (["triangle", "--time-limit", "9 minutes"], "not a time as HH:MM:SS"),
-    (["triangle", "--resume", "--restart"], "not allowed with")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["square"], "invalid choice: 'square'"),
+        (["triangle", "--model", "gnn"], "invalid choice: 'gnn'"),
+        (["triangle", "--time-limit", "9 minutes"], "not a time as HH:MM:SS"),
+        (["triangle", "--resume", "--restart"], "not allowed with"),
+    ],
+)
 def test_bad_arguments(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--devices", "3"], "cannot be shared by 3 x 1 devices"), (["--seed", "-1"], "seed must not be negative"),
-    (["--epochs", "0"], "epochs must be positive"), (["--size", "0"], "at least 1")])
-def test_settings_without_sense(arguments: list[str], message: str, tmp_path: Path,
-                                capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--devices", "3"], "cannot be shared by 3 x 1 devices"),
+        (["--seed", "-1"], "seed must not be negative"),
+        (["--epochs", "0"], "epochs must be positive"),
+        (["--size", "0"], "at least 1"),
+    ],
+)
+def test_settings_without_sense(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["triangle", "--runs", str(tmp_path), *arguments]) == 2
     assert message in capsys.readouterr().err
 
@@ -452,16 +508,23 @@ def test_a_task_without_data_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         make_task(settings())
 
 
-def test_nothing_is_said_without_need(tmp_path: Path, recwarn: pytest.WarningsRecorder,
-                                      capfd: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_said_without_need(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder, capfd: pytest.CaptureFixture[str]
+) -> None:
     train(settings("schnet", epochs=1), runs=tmp_path)
     assert [str(warning.message) for warning in recwarn] == []
     assert capfd.readouterr() == ("", "")
 
 
 def test_the_recorded_command_gives_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    changed = make_settings("res", seed=1, epochs=2, schedule="cosine", data_options={"radius": 9.0},
-                            model_options={"num_layers": 3, "norm": "equivariant", "cross_product": None})
+    changed = make_settings(
+        "res",
+        seed=1,
+        epochs=2,
+        schedule="cosine",
+        data_options={"radius": 9.0},
+        model_options={"num_layers": 3, "norm": "equivariant", "cross_product": None},
+    )
     assert "--option radius=9.0" in changed.command
     assert "--model-option norm=equivariant --model-option num_layers=3" in changed.command
     seen = []

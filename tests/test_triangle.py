@@ -118,7 +118,7 @@ def test_dense_edges_leave_out_the_cutoff_itself() -> None:
 def test_cache_is_used_and_mended(tmp_path: Path) -> None:
     options = {"n": 30, "num_points": 10, "radius": 5.0}
     made = make_triangles(**options, cache=tmp_path)
-    file, = tmp_path.iterdir()
+    (file,) = tmp_path.iterdir()
     stamp = file.stat().st_mtime_ns
     again = make_triangles(**options, cache=tmp_path, target_order="released")
     assert torch.equal(again.pos, made.pos)
@@ -139,16 +139,22 @@ def test_cache_is_used_and_mended(tmp_path: Path) -> None:
 def test_a_cache_file_with_pickled_objects_is_not_opened(tmp_path: Path) -> None:
     options = {"n": 30, "num_points": 10, "radius": 5.0}
     make_triangles(**options, cache=tmp_path)
-    file, = tmp_path.iterdir()
+    (file,) = tmp_path.iterdir()
     with file.open("wb") as stream:
         np.savez(stream, key=np.array("x"), pos=np.array([{"a": 1}], dtype=object), special=np.zeros(1))
     with pytest.warns(UserWarning, match="made anew"):
         make_triangles(**options, cache=tmp_path)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"num_points": 2}, "num_points >= 3"), ({"radius": 0.0}, "radius > 0"), ({"min_distance": -1.0}, "min_distance"),
-    ({"target_order": "size"}, "target_order must be one of")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_points": 2}, "num_points >= 3"),
+        ({"radius": 0.0}, "radius > 0"),
+        ({"min_distance": -1.0}, "min_distance"),
+        ({"target_order": "size"}, "target_order must be one of"),
+    ],
+)
 def test_options_without_sense(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TriangleOptions(**options)

@@ -117,8 +117,10 @@ def test_no_arrow_is_longer_than_three_angstrom_nor_much_shorter(longest):
 
 
 def test_arrows_of_one_length_say_their_true_lengths():
-    vectors = [Vectors([[0, 0, 3e-6]], "cross", kind="axial", unit="e", same_length=True),
-               Vectors([[0, 5.0, 0]], "direction", unit="e", same_length=True)]
+    vectors = [
+        Vectors([[0, 0, 3e-6]], "cross", kind="axial", unit="e", same_length=True),
+        Vectors([[0, 5.0, 0]], "direction", unit="e", same_length=True),
+    ]
     scene = Scene(np.zeros((1, 3)), ["C"], vectors=vectors)
     drawn = [np.linalg.norm(np.subtract(*scene.arrows(one))) for one in vectors]
     np.testing.assert_allclose(drawn, drawn[0])
@@ -421,5 +423,3 @@ def test_fig_1a_has_the_neighbours_of_the_graph():
     caption = details_of(neighbourhood())["caption"]
     assert f"The {degree} neighbours within 4.5 Å" in caption
     assert "after the paper's Fig. 1a" in caption
-
-

@@ -27,16 +27,32 @@ def describe(structure: Structure) -> dict[str, float]:
     """Atoms, residues, edges, and the mean, smallest and largest number of neighbours within the cutoff."""
     graph = structure.graph(cutoff=CUTOFF)
     neighbours = torch.bincount(graph.edge_index[1], minlength=len(graph.pos)).double()
-    return {"atoms": len(structure), "residues": len(structure.residues), "edges": graph.num_edges,
-            "neighbours, mean": round(float(neighbours.mean()), 1), "neighbours, fewest": int(neighbours.min()),
-            "neighbours, most": int(neighbours.max())}
+    return {
+        "atoms": len(structure),
+        "residues": len(structure.residues),
+        "edges": graph.num_edges,
+        "neighbours, mean": round(float(neighbours.mean()), 1),
+        "neighbours, fewest": int(neighbours.min()),
+        "neighbours, most": int(neighbours.max()),
+    }
 
 
 def untrained_model(seed: int = 0) -> EQGAT:
     """A small model with random weights; use ``eqgat.pretrained.pretrained`` for trained ones."""
     torch.manual_seed(seed)
-    return EQGAT(num_elements=9, out_channels=1, scalar_channels=16, vector_channels=4, num_layers=2, num_radial=8,
-                 cutoff=CUTOFF).double().eval()
+    return (
+        EQGAT(
+            num_elements=9,
+            out_channels=1,
+            scalar_channels=16,
+            vector_channels=4,
+            num_layers=2,
+            num_radial=8,
+            cutoff=CUTOFF,
+        )
+        .double()
+        .eval()
+    )
 
 
 def symmetries(model: EQGAT, structure: Structure) -> dict[str, bool]:

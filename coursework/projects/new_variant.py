@@ -44,8 +44,15 @@ class MyUpdate(GatedUpdate):
 
 def paper_model(num_elements: int = 2, out_channels: int = 3) -> EQGAT:
     """The model to compare with."""
-    return EQGAT(num_elements=num_elements, out_channels=out_channels, scalar_channels=32, vector_channels=8,
-                 num_layers=3, num_radial=8, cutoff=CUTOFF)
+    return EQGAT(
+        num_elements=num_elements,
+        out_channels=out_channels,
+        scalar_channels=32,
+        vector_channels=8,
+        num_layers=3,
+        num_radial=8,
+        cutoff=CUTOFF,
+    )
 
 
 def my_variant(num_elements: int = 2, out_channels: int = 3) -> EQGAT:
@@ -100,8 +107,10 @@ def main(argv: list[str] | None = None) -> None:
     for name, make in (("paper", paper_model), ("my variant", my_variant)):
         errors = torch.tensor([validation_error(make, seed, options.steps, data) for seed in range(options.seeds)])
         spread = f" ± {float(errors.std()):.3f}" if options.seeds > 1 else ""
-        print(f"{name:<12} {sum(p.numel() for p in make().parameters()):>7,} parameters   validation error "
-              f"{float(errors.mean()):.3f}{spread}   ({options.seeds} seeds, {options.steps} steps)")
+        print(
+            f"{name:<12} {sum(p.numel() for p in make().parameters()):>7,} parameters   validation error "
+            f"{float(errors.mean()):.3f}{spread}   ({options.seeds} seeds, {options.steps} steps)"
+        )
 
 
 if __name__ == "__main__":

@@ -31,8 +31,9 @@ def grid_rotations(directions: int = 20, rolls: int = 20) -> Tensor:
     number = torch.arange(directions, dtype=torch.float64) + 0.5
     polar, azimuth = torch.arccos(1 - 2 * number / directions), math.pi * (1 + math.sqrt(5)) * number
     roll = torch.arange(rolls, dtype=torch.float64) * 2 * math.pi / rolls
-    polar, azimuth, roll = (x.flatten() for x in (polar.repeat_interleave(rolls), azimuth.repeat_interleave(rolls),
-                                                  roll.repeat(directions)))
+    polar, azimuth, roll = (
+        x.flatten() for x in (polar.repeat_interleave(rolls), azimuth.repeat_interleave(rolls), roll.repeat(directions))
+    )
     return _about(azimuth, 2) @ _about(polar, 1) @ _about(roll, 2)
 
 
@@ -46,8 +47,9 @@ def _about(angle: Tensor, axis: int) -> Tensor:
     return matrix
 
 
-def voxels(offset: Tensor, channel: Tensor, batch: Tensor, num_graphs: int, num_channels: int, size: int,
-           resolution: float) -> Tensor:
+def voxels(
+    offset: Tensor, channel: Tensor, batch: Tensor, num_graphs: int, num_channels: int, size: int, resolution: float
+) -> Tensor:
     """Occupancies [graphs, channels, size, size, size], 0 or 1.
 
     Args:
@@ -85,13 +87,28 @@ class CNN3D(nn.Module):
         ValueError: an unknown choice or element, or a grid too small for the convolutions.
     """
 
-    def __init__(self, out_channels: int = 1, elements: Sequence[str] = ("C", "O", "N", "S"), radius: float = 40.0,
-                 resolution: float = 1.3, center: str = "centroid", layout: str = "graph", dropout: float = 0.1,
-                 head_dropout: float = 0.25, augment: bool = True) -> None:
+    def __init__(
+        self,
+        out_channels: int = 1,
+        elements: Sequence[str] = ("C", "O", "N", "S"),
+        radius: float = 40.0,
+        resolution: float = 1.3,
+        center: str = "centroid",
+        layout: str = "graph",
+        dropout: float = 0.1,
+        head_dropout: float = 0.25,
+        augment: bool = True,
+    ) -> None:
         super().__init__()
-        check_options({"center": (center, ("ligand", "centroid", "alpha_carbon", "backbone")),
-                       "layout": (layout, ("graph", "pair", "residue"))},
-                      out_channels=out_channels, radius=radius, resolution=resolution)
+        check_options(
+            {
+                "center": (center, ("ligand", "centroid", "alpha_carbon", "backbone")),
+                "layout": (layout, ("graph", "pair", "residue")),
+            },
+            out_channels=out_channels,
+            radius=radius,
+            resolution=resolution,
+        )
         if unknown := [symbol for symbol in elements if symbol not in SYMBOLS[1:]]:
             raise ValueError(f"unknown elements {', '.join(map(repr, unknown))}")
         self.center, self.layout, self.resolution, self.augment = center, layout, resolution, augment
@@ -101,13 +118,21 @@ class CNN3D(nn.Module):
         self.register_buffer("rotations", grid_rotations().float(), persistent=False)
         if layout == "residue":
             if self.size != 20:
-                raise ValueError(f"the layout 'residue' needs a grid of 20 voxels; radius {radius} Å and resolution "
-                                 f"{resolution} Å give {self.size}")
+                raise ValueError(
+                    f"the layout 'residue' needs a grid of 20 voxels; radius {radius} Å and resolution "
+                    f"{resolution} Å give {self.size}"
+                )
             self.tower, self.head = _residue_network(self.num_channels, out_channels, dropout), nn.Flatten()
             return
         self.tower = _tower(self.num_channels, self.size, dropout, head_dropout)
-        wide = [nn.Linear(1024, 512), nn.ReLU(), nn.Dropout(head_dropout),
-                nn.Linear(512, 512), nn.ReLU(), nn.Dropout(head_dropout)]
+        wide = [
+            nn.Linear(1024, 512),
+            nn.ReLU(),
+            nn.Dropout(head_dropout),
+            nn.Linear(512, 512),
+            nn.ReLU(),
+            nn.Dropout(head_dropout),
+        ]
         self.head = nn.Sequential(*(wide if layout == "pair" else []), nn.Linear(512, out_channels))
 
     def forward(self, data: Data) -> Tensor:
@@ -129,8 +154,15 @@ class CNN3D(nn.Module):
         batch, num_graphs = graph_numbers(data)
         origin, rotation = self._placement(data, batch, num_graphs)
         offset = torch.einsum("nij,nj->ni", rotation[batch], data.pos - origin[batch])
-        return voxels(offset.to(self.rotations.dtype), self.channels[data.atomic_number.long()], batch, num_graphs,
-                      self.num_channels, self.size, self.resolution)
+        return voxels(
+            offset.to(self.rotations.dtype),
+            self.channels[data.atomic_number.long()],
+            batch,
+            num_graphs,
+            self.num_channels,
+            self.size,
+            self.resolution,
+        )
 
     def _placement(self, data: Data, batch: Tensor, num_graphs: int) -> tuple[Tensor, Tensor]:
         """Centre [graphs, 3] of the cubes and rotations [graphs, 3, 3] into their frames."""
@@ -143,8 +175,11 @@ class CNN3D(nn.Module):
         else:
             origin = mean_over_graph(data.pos, batch, num_graphs)
         rotations = self.rotations.to(data.pos.dtype)
-        chosen = torch.randint(len(rotations), (num_graphs,), device=origin.device) if self.training and self.augment \
+        chosen = (
+            torch.randint(len(rotations), (num_graphs,), device=origin.device)
+            if self.training and self.augment
             else torch.zeros(num_graphs, dtype=torch.int64, device=origin.device)
+        )
         return origin, rotations[chosen]
 
 
@@ -173,17 +208,21 @@ def _tower(channels: int, size: int, dropout: float, head_dropout: float) -> nn.
             size //= 2
         layers.append(nn.Dropout(dropout))
     if size < 1:
-        raise ValueError("the grid is too small for four convolutions and two poolings; raise radius or lower "
-                         "resolution")
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * size**3, 512), nn.ReLU(),
-                         nn.Dropout(head_dropout))
+        raise ValueError(
+            "the grid is too small for four convolutions and two poolings; raise radius or lower resolution"
+        )
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * size**3, 512), nn.ReLU(), nn.Dropout(head_dropout))
 
 
 def _residue_network(channels: int, out_channels: int, dropout: float) -> nn.Sequential:
     """Convolutions 20³ -> 10³ -> 5³ -> 1³, without biases, with batch norm."""
     layers: list[nn.Module] = []
     for filters, kernel, stride in ((64, 4, 2), (128, 3, 1), (256, 4, 2), (512, 3, 1), (1024, 3, 1)):
-        layers += [nn.Conv3d(channels, filters, kernel, stride, padding=1, bias=False), nn.BatchNorm3d(filters),
-                   nn.LeakyReLU(0.2), nn.Dropout(dropout)]
+        layers += [
+            nn.Conv3d(channels, filters, kernel, stride, padding=1, bias=False),
+            nn.BatchNorm3d(filters),
+            nn.LeakyReLU(0.2),
+            nn.Dropout(dropout),
+        ]
         channels = filters
     return nn.Sequential(*layers, nn.Conv3d(channels, out_channels, 5, bias=False))

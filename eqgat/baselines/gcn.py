@@ -29,8 +29,10 @@ __all__ = ["GCN"]
 
 # ATOM3D's vocabularies, in its order; an element that is missing takes the last place.
 _PROTEIN = "C H O N S P Zn Na Fe Ca Mn Ni Co Mg Cu Cl Se F"
-_LIGAND = ("C N O S F Si P Cl Br Mg Na Ca Fe As Al I B V K Tl Yb Sb Sn Ag Pd Co Se Ti Zn H Li Ge Cu Au Ni Cd In Mn Zr "
-           "Cr Pt Hg Pb")
+_LIGAND = (
+    "C N O S F Si P Cl Br Mg Na Ca Fe As Al I B V K Tl Yb Sb Sn Ag Pd Co Se Ti Zn H Li Ge Cu Au Ni Cd In Mn Zr "
+    "Cr Pt Hg Pb"
+)
 
 
 class GCN(nn.Module):
@@ -53,11 +55,24 @@ class GCN(nn.Module):
         ValueError: an unknown choice, or a size that is not positive.
     """
 
-    def __init__(self, out_channels: int = 1, hidden: int = 64, last_width: int = 4, head_width: int = 2,
-                 readout: str = "mean", ligand: bool = False, dropout: float = 0.25) -> None:
+    def __init__(
+        self,
+        out_channels: int = 1,
+        hidden: int = 64,
+        last_width: int = 4,
+        head_width: int = 2,
+        readout: str = "mean",
+        ligand: bool = False,
+        dropout: float = 0.25,
+    ) -> None:
         super().__init__()
-        check_options({"readout": (readout, ("mean", "sum", "center", "pair"))}, out_channels=out_channels,
-                      hidden=hidden, last_width=last_width, head_width=head_width)
+        check_options(
+            {"readout": (readout, ("mean", "sum", "center", "pair"))},
+            out_channels=out_channels,
+            hidden=hidden,
+            last_width=last_width,
+            head_width=head_width,
+        )
         self.readout, self.has_ligand = readout, ligand
         self.vocabularies = [_PROTEIN.split(), *([_LIGAND.split()] if ligand else [])]
         self.sizes = [len(vocabulary) for vocabulary in self.vocabularies]
@@ -69,8 +84,12 @@ class GCN(nn.Module):
         self.convolutions = nn.ModuleList(GCNConv(a, b) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in widths[1:])
         pooled = widths[-1] * (2 if readout == "pair" else 1)
-        self.head = nn.Sequential(nn.Linear(pooled, head_width * hidden), nn.ReLU(), nn.Dropout(dropout),
-                                  nn.Linear(head_width * hidden, out_channels))
+        self.head = nn.Sequential(
+            nn.Linear(pooled, head_width * hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(head_width * hidden, out_channels),
+        )
 
     def forward(self, data: Data) -> Tensor:
         """Predictions [number of graphs, out_channels], or one row for two graphs with ``readout="pair"``.

@@ -85,9 +85,12 @@ class Layer(nn.Module):
         super().__init__()
         self.drop = drop
         into = (2 * node[0] + edge[0], 2 * node[1] + edge[1])
-        self.message = nn.Sequential(*[
-            VectorPerceptron(into if number == 0 else node, node, activate=number < num_message - 1)
-            for number in range(num_message)])
+        self.message = nn.Sequential(
+            *[
+                VectorPerceptron(into if number == 0 else node, node, activate=number < num_message - 1)
+                for number in range(num_message)
+            ]
+        )
         wide = (4 * node[0], 2 * node[1])
         self.feed_forward = nn.Sequential(VectorPerceptron(node, wide), VectorPerceptron(wide, node, activate=False))
         self.norms = nn.ModuleList(PairNorm(node[0]) for _ in range(2))
@@ -95,17 +98,22 @@ class Layer(nn.Module):
     def forward(self, pair: Pair, edge: Pair, source: Tensor, receiver: Tensor) -> Pair:
         """States of the atoms, embeddings of the edges -> new states of the atoms."""
         s, v = pair
-        message = self.message(tuple(
-            torch.cat([x.index_select(0, source), e, x.index_select(0, receiver)], dim=-1)
-            for x, e in zip(pair, edge, strict=True)))
+        message = self.message(
+            tuple(
+                torch.cat([x.index_select(0, source), e, x.index_select(0, receiver)], dim=-1)
+                for x, e in zip(pair, edge, strict=True)
+            )
+        )
         pair = self.norms[0](self._add((s, v), tuple(neighbour_mean(m, receiver, len(s)) for m in message)))
         return self.norms[1](self._add(pair, self.feed_forward(pair)))
 
     def _add(self, pair: Pair, change: Pair) -> Pair:
         """Residual step; in training, whole vectors are dropped, never single components."""
         kept = torch.ones_like(change[1][:, :1])
-        return (pair[0] + dropout(change[0], self.drop, self.training),
-                pair[1] + change[1] * dropout(kept, self.drop, self.training))
+        return (
+            pair[0] + dropout(change[0], self.drop, self.training),
+            pair[1] + change[1] * dropout(kept, self.drop, self.training),
+        )
 
 
 class GVPGNN(GraphModel):
@@ -126,14 +134,33 @@ class GVPGNN(GraphModel):
         ValueError: an unknown choice, a size that is not positive, a probability outside [0, 1).
     """
 
-    def __init__(self, num_elements: int, out_channels: int, scalar_channels: int = 100, vector_channels: int = 16,
-                 edge_scalars: int = 32, num_layers: int = 5, num_radial: int = 16, num_message: int = 3,
-                 cutoff: float = 4.5, dropout: float = 0.1, layout: str = "atom3d", readout: str = "graph") -> None:
+    def __init__(
+        self,
+        num_elements: int,
+        out_channels: int,
+        scalar_channels: int = 100,
+        vector_channels: int = 16,
+        edge_scalars: int = 32,
+        num_layers: int = 5,
+        num_radial: int = 16,
+        num_message: int = 3,
+        cutoff: float = 4.5,
+        dropout: float = 0.1,
+        layout: str = "atom3d",
+        readout: str = "graph",
+    ) -> None:
         super().__init__(num_elements, readout)
-        check_options({"layout": (layout, ("triangle", "atom3d")), "readout": (readout, ("graph", "node"))},
-                      num_elements=num_elements, out_channels=out_channels, scalar_channels=scalar_channels,
-                      vector_channels=vector_channels, edge_scalars=edge_scalars, num_layers=num_layers,
-                      num_message=num_message, cutoff=cutoff)
+        check_options(
+            {"layout": (layout, ("triangle", "atom3d")), "readout": (readout, ("graph", "node"))},
+            num_elements=num_elements,
+            out_channels=out_channels,
+            scalar_channels=scalar_channels,
+            vector_channels=vector_channels,
+            edge_scalars=edge_scalars,
+            num_layers=num_layers,
+            num_message=num_message,
+            cutoff=cutoff,
+        )
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout is a probability below 1; got {dropout}")
         f, node, edge = scalar_channels, (scalar_channels, vector_channels), (edge_scalars, 1)
@@ -142,8 +169,9 @@ class GVPGNN(GraphModel):
         self.basis = GaussianBasis(num_radial, cutoff)
         self.embedding = nn.Embedding(num_elements, width)
         self.node_in = nn.Sequential(*[PairNorm(width)] * normed, VectorPerceptron((width, 0), node, activate=False))
-        self.edge_in = nn.Sequential(*[PairNorm(num_radial)] * normed,
-                                     VectorPerceptron((num_radial, 1), edge, activate=False))
+        self.edge_in = nn.Sequential(
+            *[PairNorm(num_radial)] * normed, VectorPerceptron((num_radial, 1), edge, activate=False)
+        )
         self.layers = nn.ModuleList(Layer(node, edge, num_message, dropout) for _ in range(num_layers))
         self.node_out = nn.Sequential(PairNorm(f), VectorPerceptron(node, (f, 0))) if normed else nn.Identity()
         wide = [nn.Linear(f, 2 * f), nn.ReLU(), nn.Dropout(dropout), nn.Linear(2 * f, out_channels)]

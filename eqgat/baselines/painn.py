@@ -30,12 +30,14 @@ class Message(nn.Module):
     def __init__(self, scalar_channels: int, vector_channels: int, num_radial: int, first: bool) -> None:
         super().__init__()
         self.sizes = [scalar_channels, *[vector_channels] * (1 if first else 2)]
-        self.phi = nn.Sequential(nn.Linear(scalar_channels, scalar_channels), nn.SiLU(),
-                                 nn.Linear(scalar_channels, sum(self.sizes)))
+        self.phi = nn.Sequential(
+            nn.Linear(scalar_channels, scalar_channels), nn.SiLU(), nn.Linear(scalar_channels, sum(self.sizes))
+        )
         self.filter = nn.Linear(num_radial, sum(self.sizes))
 
-    def forward(self, s: Tensor, v: Tensor, source: Tensor, receiver: Tensor, direction: Tensor,
-                basis: Tensor, envelope: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, s: Tensor, v: Tensor, source: Tensor, receiver: Tensor, direction: Tensor, basis: Tensor, envelope: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """``s`` [N, F_s], ``v`` [N, 3, F_v], ``direction`` [E, 3], ``basis`` [E, K], ``envelope`` [E, 1]."""
         weighted = self.filter(basis) * envelope * self.phi(s).index_select(0, source)
         scalar, *gates = weighted.split(self.sizes, dim=1)
@@ -53,8 +55,9 @@ class Update(nn.Module):
         self.sizes = [vector_channels, scalar_channels, scalar_channels]
         self.u = nn.Linear(vector_channels, vector_channels, bias=False)
         self.v = nn.Linear(vector_channels, scalar_channels, bias=False)
-        self.mlp = nn.Sequential(nn.Linear(2 * scalar_channels, scalar_channels), nn.SiLU(),
-                                 nn.Linear(scalar_channels, sum(self.sizes)))
+        self.mlp = nn.Sequential(
+            nn.Linear(2 * scalar_channels, scalar_channels), nn.SiLU(), nn.Linear(scalar_channels, sum(self.sizes))
+        )
 
     def forward(self, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """(``s`` [N, F_s], ``v`` [N, 3, F_v]) -> the same shapes."""
@@ -77,18 +80,34 @@ class PaiNN(GraphModel):
         ValueError: an unknown choice or a size that is not positive.
     """
 
-    def __init__(self, num_elements: int, out_channels: int, scalar_channels: int = 100, vector_channels: int = 16,
-                 num_layers: int = 5, num_radial: int = 32, cutoff: float = 4.5, norm: str | None = None,
-                 readout: str = "graph") -> None:
+    def __init__(
+        self,
+        num_elements: int,
+        out_channels: int,
+        scalar_channels: int = 100,
+        vector_channels: int = 16,
+        num_layers: int = 5,
+        num_radial: int = 32,
+        cutoff: float = 4.5,
+        norm: str | None = None,
+        readout: str = "graph",
+    ) -> None:
         super().__init__(num_elements, readout)
-        check_options({"norm": (norm, (None, "equivariant")), "readout": (readout, ("graph", "node"))},
-                      num_elements=num_elements, out_channels=out_channels, scalar_channels=scalar_channels,
-                      vector_channels=vector_channels, num_layers=num_layers, cutoff=cutoff)
+        check_options(
+            {"norm": (norm, (None, "equivariant")), "readout": (readout, ("graph", "node"))},
+            num_elements=num_elements,
+            out_channels=out_channels,
+            scalar_channels=scalar_channels,
+            vector_channels=vector_channels,
+            num_layers=num_layers,
+            cutoff=cutoff,
+        )
         f, self.cutoff, self.vector_channels = scalar_channels, cutoff, vector_channels
         self.embedding = nn.Embedding(num_elements, f)
         self.basis = GaussianBasis(num_radial, cutoff)
         self.messages = nn.ModuleList(
-            Message(f, vector_channels, num_radial, first=number == 0) for number in range(num_layers))
+            Message(f, vector_channels, num_radial, first=number == 0) for number in range(num_layers)
+        )
         self.updates = nn.ModuleList(Update(f, vector_channels) for _ in range(num_layers))
         self.norms = make_norms(norm, f, num_layers)
         self.readout = InvariantReadout(f, vector_channels)

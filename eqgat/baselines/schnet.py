@@ -35,8 +35,9 @@ class Interaction(nn.Module):
 
     def __init__(self, channels: int, num_radial: int) -> None:
         super().__init__()
-        self.filter = nn.Sequential(nn.Linear(num_radial, channels), ShiftedSoftplus(),
-                                    nn.Linear(channels, channels), ShiftedSoftplus())
+        self.filter = nn.Sequential(
+            nn.Linear(num_radial, channels), ShiftedSoftplus(), nn.Linear(channels, channels), ShiftedSoftplus()
+        )
         self.project = nn.Linear(channels, channels)
         self.update = nn.Sequential(nn.Linear(channels, channels), ShiftedSoftplus(), nn.Linear(channels, channels))
 
@@ -60,12 +61,26 @@ class SchNet(GraphModel):
         ValueError: an unknown choice or a size that is not positive.
     """
 
-    def __init__(self, num_elements: int, out_channels: int, scalar_channels: int = 100, num_layers: int = 5,
-                 num_radial: int = 32, cutoff: float = 4.5, norm: str | None = None, readout: str = "graph") -> None:
+    def __init__(
+        self,
+        num_elements: int,
+        out_channels: int,
+        scalar_channels: int = 100,
+        num_layers: int = 5,
+        num_radial: int = 32,
+        cutoff: float = 4.5,
+        norm: str | None = None,
+        readout: str = "graph",
+    ) -> None:
         super().__init__(num_elements, readout)
-        check_options({"norm": (norm, (None, "equivariant")), "readout": (readout, ("graph", "node"))},
-                      num_elements=num_elements, out_channels=out_channels, scalar_channels=scalar_channels,
-                      num_layers=num_layers, cutoff=cutoff)
+        check_options(
+            {"norm": (norm, (None, "equivariant")), "readout": (readout, ("graph", "node"))},
+            num_elements=num_elements,
+            out_channels=out_channels,
+            scalar_channels=scalar_channels,
+            num_layers=num_layers,
+            cutoff=cutoff,
+        )
         f, self.cutoff = scalar_channels, cutoff
         self.embedding = nn.Embedding(num_elements, f)
         self.basis = GaussianBasis(num_radial, cutoff)

@@ -54,8 +54,10 @@ def steering(attributes: Tensor) -> dict[Path, Tensor]:
     "component" normalisation.
     """
     parts = attributes.split([2 * l + 1 for l in DEGREES], dim=1)
-    return {(a, b, c): (parts[b] @ _symbols((a, b, c), attributes.dtype, attributes.device)).view(
-        -1, 2 * c + 1, 2 * a + 1) for a, b, c in PATHS}
+    return {
+        (a, b, c): (parts[b] @ _symbols((a, b, c), attributes.dtype, attributes.device)).view(-1, 2 * c + 1, 2 * a + 1)
+        for a, b, c in PATHS
+    }
 
 
 @cache
@@ -131,13 +133,21 @@ class Layer(nn.Module):
 
     def __init__(self, hidden: Irreps) -> None:
         super().__init__()
-        self.message = nn.ModuleList([GatedSteerableLinear((2 * hidden + Irreps("1x0e")), hidden),
-                                      GatedSteerableLinear(hidden, hidden)])
+        self.message = nn.ModuleList(
+            [GatedSteerableLinear((2 * hidden + Irreps("1x0e")), hidden), GatedSteerableLinear(hidden, hidden)]
+        )
         self.update_in = GatedSteerableLinear(2 * hidden, hidden)
         self.update_out = SteerableLinear(hidden, hidden)
 
-    def forward(self, x: Tensor, source: Tensor, receiver: Tensor, distance: Tensor,
-                edge: dict[Path, Tensor], node: dict[Path, Tensor]) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        source: Tensor,
+        receiver: Tensor,
+        distance: Tensor,
+        edge: dict[Path, Tensor],
+        node: dict[Path, Tensor],
+    ) -> Tensor:
         """``x`` [N, dim hidden], ``distance`` [E, 1], matrices of ``steering`` for edges and for atoms."""
         message = torch.cat([x.index_select(0, receiver), x.index_select(0, source), distance], dim=1)
         for linear in self.message:
@@ -161,11 +171,24 @@ class SEGNN(GraphModel):
         ValueError: an unknown choice or a size that is not positive.
     """
 
-    def __init__(self, num_elements: int, out_channels: int, width: int = 188, num_layers: int = 3,
-                 cutoff: float = 4.5, readout: str = "graph") -> None:
+    def __init__(
+        self,
+        num_elements: int,
+        out_channels: int,
+        width: int = 188,
+        num_layers: int = 3,
+        cutoff: float = 4.5,
+        readout: str = "graph",
+    ) -> None:
         super().__init__(num_elements, readout)
-        check_options({"readout": (readout, ("graph", "node"))}, num_elements=num_elements, out_channels=out_channels,
-                      width=width, num_layers=num_layers, cutoff=cutoff)
+        check_options(
+            {"readout": (readout, ("graph", "node"))},
+            num_elements=num_elements,
+            out_channels=out_channels,
+            width=width,
+            num_layers=num_layers,
+            cutoff=cutoff,
+        )
         self.hidden = balanced_irreps(width)
         self.embedding = nn.Embedding(num_elements, num_elements)
         self.node_in = SteerableLinear(Irreps(f"{num_elements}x0e"), self.hidden)
@@ -174,8 +197,11 @@ class SEGNN(GraphModel):
         self.node_hidden = GatedSteerableLinear(self.hidden, self.hidden)
         self.node_out = SteerableLinear(self.hidden, Irreps(f"{pooled}x0e"))
         # Pooled features are scalars, on which a tensor product is a plain linear layer.
-        self.head = nn.Sequential(nn.Linear(pooled, pooled), nn.SiLU(), nn.Linear(pooled, out_channels)) \
-            if readout == "graph" else nn.Identity()
+        self.head = (
+            nn.Sequential(nn.Linear(pooled, pooled), nn.SiLU(), nn.Linear(pooled, out_channels))
+            if readout == "graph"
+            else nn.Identity()
+        )
 
     def _embed(self, data: Data, batch: Tensor, num_graphs: int) -> Tensor:
         source, receiver = data.edge_index

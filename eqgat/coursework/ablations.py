@@ -21,16 +21,41 @@ from eqgat.pretrained import pretrained
 from eqgat.training.receptive_field import at_centers
 from eqgat.training.tables import paper_numbers
 
-__all__ = ["ABLATED", "FULL", "KNOCK_OUTS", "METRICS", "Interval", "ablated_twin", "holm", "knock_out",
-           "linear_errors", "lost_and_won", "miss_rates", "our_differences", "our_runs", "paper_differences",
-           "paper_rows", "power", "right_answers", "runs_needed", "sign_test", "simulated_power", "store_label",
-           "welch", "width_for"]
+__all__ = [
+    "ABLATED",
+    "FULL",
+    "KNOCK_OUTS",
+    "METRICS",
+    "Interval",
+    "ablated_twin",
+    "holm",
+    "knock_out",
+    "linear_errors",
+    "lost_and_won",
+    "miss_rates",
+    "our_differences",
+    "our_runs",
+    "paper_differences",
+    "paper_rows",
+    "power",
+    "right_answers",
+    "runs_needed",
+    "sign_test",
+    "simulated_power",
+    "store_label",
+    "welch",
+    "width_for",
+]
 
 FULL = "EQGAT-Full"
 ABLATED = ("EQGAT-No-Cross-Product", "EQGAT-No-Feature-Attention")
 # Table, task and metric of each column of Tables 3 and 4 that has the three variants, and how a reader calls it.
-METRICS = {(3, "Triangle", "mse"): "Triangle, MSE ↓", (4, "LBA", "rmse"): "LBA, RMSE ↓",
-           (4, "PSR", "mean_spearman"): "PSR, mean R_S ↑", (4, "PSR", "global_spearman"): "PSR, global R_S ↑"}
+METRICS = {
+    (3, "Triangle", "mse"): "Triangle, MSE ↓",
+    (4, "LBA", "rmse"): "LBA, RMSE ↓",
+    (4, "PSR", "mean_spearman"): "PSR, mean R_S ↑",
+    (4, "PSR", "global_spearman"): "PSR, global R_S ↑",
+}
 OUR_METRICS = {"mse": "mean of the three", **{f"mse_{name}": name for name in TARGETS}}
 KNOCK_OUTS = ("cross product", "attention per channel", "any attention", "mixing", "direction")
 RES_RADIUS = 9.0  # Å; the shipped weights were trained on environments of this size
@@ -42,13 +67,14 @@ class Interval(NamedTuple):
     difference: float  # second minus first
     low: float
     high: float
-    error: float       # standard error of the difference
-    freedom: float     # degrees of freedom of the t distribution
-    p: float           # two-sided p value of "no difference"
+    error: float  # standard error of the difference
+    freedom: float  # degrees of freedom of the t distribution
+    p: float  # two-sided p value of "no difference"
 
 
-def welch(mean_1: float, std_1: float, mean_2: float, std_2: float, n_1: int = 3, n_2: int = 3,
-          level: float = 0.95) -> Interval:
+def welch(
+    mean_1: float, std_1: float, mean_2: float, std_2: float, n_1: int = 3, n_2: int = 3, level: float = 0.95
+) -> Interval:
     """Welch's interval of mean_2 - mean_1 for independent runs whose spreads may differ.
 
     Args:
@@ -89,8 +115,15 @@ def paper_rows() -> pd.DataFrame:
         numbers = numbers[(numbers["task"] == task) & (numbers["metric"] == metric)].set_index("model")
         for model in (FULL, *ABLATED):
             row = numbers.loc[model]
-            rows.append({"column": name, "model": model, "mean": row["mean"], "std": row["std"],
-                         "sign": 1 if row["direction"] == "max" else -1})
+            rows.append(
+                {
+                    "column": name,
+                    "model": model,
+                    "mean": row["mean"],
+                    "std": row["std"],
+                    "sign": 1 if row["direction"] == "max" else -1,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -109,8 +142,11 @@ def our_runs(results: pd.DataFrame) -> pd.DataFrame:
     Columns: column (total or target), model (the paper's name), seed, value; and profile, device, commit, parameters.
     """
     rows, _ = triangle_runs(results)
-    rows = rows.assign(model=rows["model"].map(TRIANGLE_MODELS), column=rows["metric"].map(OUR_METRICS),
-                       value=rows["value"].astype(float))
+    rows = rows.assign(
+        model=rows["model"].map(TRIANGLE_MODELS),
+        column=rows["metric"].map(OUR_METRICS),
+        value=rows["value"].astype(float),
+    )
     rows = rows[rows["model"].isin((FULL, *ABLATED)) & rows["column"].notna()]
     columns = ["column", "model", "seed", "value", "profile", "device", "commit", "parameters"]
     return rows[columns].reset_index(drop=True)
@@ -121,8 +157,10 @@ def store_label(runs: pd.DataFrame) -> str:
     if runs.empty:
         return "no runs in the results store yet"
     number = sorted(set(runs.groupby("model")["seed"].nunique()))
-    return (f"{', '.join(sorted(set(runs['profile'])))} profile, {', '.join(sorted(set(runs['device'])))}, "
-            f"n = {' to '.join(map(str, number))} seeds, commit {', '.join(sorted(set(runs['commit'])))}")
+    return (
+        f"{', '.join(sorted(set(runs['profile'])))} profile, {', '.join(sorted(set(runs['device'])))}, "
+        f"n = {' to '.join(map(str, number))} seeds, commit {', '.join(sorted(set(runs['commit'])))}"
+    )
 
 
 def our_differences(runs: pd.DataFrame) -> pd.DataFrame:
@@ -139,11 +177,18 @@ def _differences(rows: pd.DataFrame) -> pd.DataFrame:
         group = group.set_index("model")
         for model in (model for model in ABLATED if {FULL, model} <= set(group.index)):
             other, full = group.loc[model], group.loc[FULL]
-            interval = welch(other["sign"] * other["mean"], other["std"], full["sign"] * full["mean"], full["std"],
-                             int(other["n"]), int(full["n"]))
+            interval = welch(
+                other["sign"] * other["mean"],
+                other["std"],
+                full["sign"] * full["mean"],
+                full["std"],
+                int(other["n"]),
+                int(full["n"]),
+            )
             spread = ((other["std"] ** 2 + full["std"] ** 2) / 2) ** 0.5
-            made.append({"column": name, "model": model, **interval._asdict(),
-                         "effect": abs(interval.difference) / spread})
+            made.append(
+                {"column": name, "model": model, **interval._asdict(), "effect": abs(interval.difference) / spread}
+            )
     return pd.DataFrame(made, columns=["column", "model", *Interval._fields, "effect"])
 
 
@@ -185,10 +230,12 @@ def miss_rates(n: int = 3, draws: int = 50_000, seed: int = 0) -> dict[str, floa
     same_1, same_2 = first.copy(), second.copy()
     same_1[:, 1], same_2[:, 1] = first[:, 0], second[:, 0]
     away_2, error_2, freedom_2 = _summary(same_1, same_2)
-    return {"the bars of ± one standard deviation do not overlap": float((away > spreads).mean()),
-            "more than 1.96 standard errors apart": float((away > 1.96 * error).mean()),
-            "Welch's interval leaves out zero": float((away > stats.t.ppf(0.975, freedom) * error).mean()),
-            "the same, with seeds 0, 0, 1": float((away_2 > stats.t.ppf(0.975, freedom_2) * error_2).mean())}
+    return {
+        "the bars of ± one standard deviation do not overlap": float((away > spreads).mean()),
+        "more than 1.96 standard errors apart": float((away > 1.96 * error).mean()),
+        "Welch's interval leaves out zero": float((away > stats.t.ppf(0.975, freedom) * error).mean()),
+        "the same, with seeds 0, 0, 1": float((away_2 > stats.t.ppf(0.975, freedom_2) * error_2).mean()),
+    }
 
 
 def power(effect: float, n: int) -> float:
@@ -282,8 +329,10 @@ def ablated_twin(model: EQGAT, part: str) -> EQGAT:
 def _environments(split: str, hops: int, cutoff: float, dtype: torch.dtype) -> list[Batch]:
     """The embedded environments of RES in batches, cut down to what the answers depend on; kept for the next model."""
     data = ItemData("res", sample_items("res", split), split, cutoff, radius=RES_RADIUS, hops=hops)
-    batches = [Batch.from_data_list([data[row] for row in range(start, min(start + 32, len(data)))])
-               for start in range(0, len(data), 32)]
+    batches = [
+        Batch.from_data_list([data[row] for row in range(start, min(start + 32, len(data)))])
+        for start in range(0, len(data), 32)
+    ]
     for batch in batches:
         batch.pos = batch.pos.to(dtype)
     return batches
@@ -336,6 +385,7 @@ def linear_errors(x: Tensor, y: Tensor) -> Mapping[str, float]:
         x: [n, 2].
         y: [n].
     """
+
     def error(columns: Tensor, weights: Tensor) -> float:
         return float((columns @ weights - y).square().mean())
 

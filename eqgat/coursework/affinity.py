@@ -15,8 +15,18 @@ from eqgat import EQGAT
 from eqgat.datasets.atom3d import ItemData
 from eqgat.datasets.samples.lba import lba_item
 
-__all__ = ["GAS_CONSTANT", "best_correlation", "complex_graph", "edge_kinds", "family_labels", "free_energy",
-           "largest_spread", "memorise", "moved_graph", "pocket_rows"]
+__all__ = [
+    "GAS_CONSTANT",
+    "best_correlation",
+    "complex_graph",
+    "edge_kinds",
+    "family_labels",
+    "free_energy",
+    "largest_spread",
+    "memorise",
+    "moved_graph",
+    "pocket_rows",
+]
 
 GAS_CONSTANT = 1.987204e-3  # kcal / (mol K)
 
@@ -55,9 +65,14 @@ def moved_graph(graph: Data, matrix: Tensor) -> Data:
     return graph.clone().update({"pos": graph.pos @ matrix.to(graph.pos).T})
 
 
-def memorise(graphs: Sequence[Data], steps: int = 60, learning_rate: float = 3e-3, seed: int = 0,
-             report: Callable[[int, float], None] | None = None, every: int = 10
-             ) -> tuple[Callable[[Data], float], pd.DataFrame]:
+def memorise(
+    graphs: Sequence[Data],
+    steps: int = 60,
+    learning_rate: float = 3e-3,
+    seed: int = 0,
+    report: Callable[[int, float], None] | None = None,
+    every: int = 10,
+) -> tuple[Callable[[Data], float], pd.DataFrame]:
     """Fit a small EQGAT (F_s = 32, F_v = 8, three layers) to the labels of a few complexes, all in one batch.
 
     Args:
@@ -88,8 +103,9 @@ def memorise(graphs: Sequence[Data], steps: int = 60, learning_rate: float = 3e-
     return lambda graph: float(model(graph).detach() * scale + shift), pd.DataFrame(history, columns=["step", "rmse"])
 
 
-def family_labels(families: int = 60, size: int = 8, between: float = 1.2, within: float = 1.2, seed: int = 0
-                  ) -> tuple[np.ndarray, np.ndarray]:
+def family_labels(
+    families: int = 60, size: int = 8, between: float = 1.2, within: float = 1.2, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Made-up labels that run in families, as those of the ligands of one protein do: family [n] and pK [n].
 
     pK = 6.5 + what the family shares (standard deviation ``between``) + what is the ligand's own (``within``).

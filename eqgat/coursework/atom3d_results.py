@@ -38,8 +38,14 @@ def beside_the_paper(task: str, metrics: tuple[str, ...], results: pd.DataFrame 
     own = results[(results["task"] == task) & (results["split"] == "test") & results["metric"].isin(metrics)]
     for key, group in own.groupby(["model", "data", "profile", "changed"], sort=False):
         model, data, profile, changed = key
-        row = {"model": _label(model), "numbers of": "this code", "data": data.rpartition(", ")[0] or data,
-               "profile": profile, "changed": changed, "n": str(group["seed"].nunique())}
+        row = {
+            "model": _label(model),
+            "numbers of": "this code",
+            "data": data.rpartition(", ")[0] or data,
+            "profile": profile,
+            "changed": changed,
+            "n": str(group["seed"].nunique()),
+        }
         for metric, values in group.groupby("metric")["value"]:
             row |= {metric: float(values.astype(float).mean()), f"{metric} std": float(values.astype(float).std())}
         rows.append(row)

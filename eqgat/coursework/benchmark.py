@@ -14,8 +14,18 @@ from eqgat.datasets import make_triangles
 from eqgat.graph import radius_graph
 from eqgat.training.settings import MODELS, make_settings
 
-__all__ = ["TARGETS", "TRIANGLE_MODELS", "bent_arm", "compare", "missing_runs", "nearest_cloud", "table_3",
-           "target_variances", "triangle_runs", "tuning_runs"]
+__all__ = [
+    "TARGETS",
+    "TRIANGLE_MODELS",
+    "bent_arm",
+    "compare",
+    "missing_runs",
+    "nearest_cloud",
+    "table_3",
+    "target_variances",
+    "triangle_runs",
+    "tuning_runs",
+]
 
 TARGETS = ("distance", "perimeter", "area")
 TRIANGLE_MODELS = {name: entry.labels["3"] for name, entry in MODELS.items() if "3" in entry.labels}
@@ -28,8 +38,12 @@ def triangle_runs(results: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
     Full wins a tie. Without rows the name is "". Runs with changed settings are left out.
     """
-    rows = results[(results["task"] == "triangle") & (results["split"] == "test") & (results["changed"] == "")
-                   & results["model"].isin(TRIANGLE_MODELS)]
+    rows = results[
+        (results["task"] == "triangle")
+        & (results["split"] == "test")
+        & (results["changed"] == "")
+        & results["model"].isin(TRIANGLE_MODELS)
+    ]
     counts = {profile: rows.loc[rows["profile"] == profile, "model"].nunique() for profile in ("full", "quick")}
     chosen = max(counts, key=counts.__getitem__)
     return rows[rows["profile"] == chosen], chosen if counts[chosen] else ""
@@ -39,8 +53,11 @@ def missing_runs(results: pd.DataFrame, profile: str) -> list[str]:
     """The commands of the runs of Table 3, three seeds each, that the store does not have."""
     rows = results[(results["task"] == "triangle") & (results["profile"] == profile) & (results["changed"] == "")]
     known = set(zip(rows["model"], rows["seed"].astype(int), strict=True))
-    return [make_settings("triangle", model, profile, seed).command for model, seed in product(TRIANGLE_MODELS, _SEEDS)
-            if (model, seed) not in known]
+    return [
+        make_settings("triangle", model, profile, seed).command
+        for model, seed in product(TRIANGLE_MODELS, _SEEDS)
+        if (model, seed) not in known
+    ]
 
 
 def tuning_runs(results: pd.DataFrame) -> pd.DataFrame:
@@ -48,10 +65,18 @@ def tuning_runs(results: pd.DataFrame) -> pd.DataFrame:
 
     They have a seed of their own and were made with ``--no-test``: their rows are of the validation set alone.
     """
-    rows = results[(results["task"] == "triangle") & (results["profile"] == "quick") & (results["metric"] == "mse")
-                   & (results["split"] == "val") & (results["seed"] == TUNING_SEED)]
-    shown = rows.assign(model=[TRIANGLE_MODELS[model] for model in rows["model"]],
-                        batch=rows["batch_size"].astype(int), epochs=rows["epochs"].astype(int))
+    rows = results[
+        (results["task"] == "triangle")
+        & (results["profile"] == "quick")
+        & (results["metric"] == "mse")
+        & (results["split"] == "val")
+        & (results["seed"] == TUNING_SEED)
+    ]
+    shown = rows.assign(
+        model=[TRIANGLE_MODELS[model] for model in rows["model"]],
+        batch=rows["batch_size"].astype(int),
+        epochs=rows["epochs"].astype(int),
+    )
     wide = shown.pivot_table("value", ["model", "batch", "epochs"], "learning_rate").reset_index(["batch", "epochs"])
     wide.columns = [name if isinstance(name, str) else f"rate {name:g}" for name in wide.columns]
     return wide.map(lambda value: "" if pd.isna(value) else f"{value:.2f}" if isinstance(value, float) else value)
@@ -59,8 +84,17 @@ def tuning_runs(results: pd.DataFrame) -> pd.DataFrame:
 
 def table_3(frame: pd.DataFrame) -> pd.DataFrame:
     """``build_table(3, ...)`` with the columns that a reader needs, and words in place of missing numbers."""
-    columns = {"model": "model", "source": "numbers of", "profile": "profile", "device": "device", "n": "n",
-               "mean": "test MSE", "std": "std", "learning_rate": "rate", "parameters": "parameters"}
+    columns = {
+        "model": "model",
+        "source": "numbers of",
+        "profile": "profile",
+        "device": "device",
+        "n": "n",
+        "mean": "test MSE",
+        "std": "std",
+        "learning_rate": "rate",
+        "parameters": "parameters",
+    }
     shown = frame[list(columns)].rename(columns=columns)
     for column, form in (("n", ".0f"), ("test MSE", ".3f"), ("std", ".3f"), ("rate", "g"), ("parameters", ",.0f")):
         shown[column] = [("" if pd.isna(value) else f"{value:{form}}") for value in shown[column].astype(float)]
@@ -87,9 +121,16 @@ def compare(frame: pd.DataFrame, reference: str = "EQGAT-Full") -> pd.DataFrame:
             difference, unit = row["mean"] - mean, float(np.hypot(std, row["std"]))
             ratio = abs(difference) / unit if unit > 0 else float("nan")
             verdict = "unknown: one run has no spread" if np.isnan(ratio) else "yes" if ratio > 2 else "no"
-            rows.append({"numbers of": key[0], "profile": "" if pd.isna(key[1]) else key[1], "model": row["model"],
-                         f"MSE - {reference}": round(difference, 3), "in spreads": round(ratio, 1),
-                         "more than two spreads": verdict})
+            rows.append(
+                {
+                    "numbers of": key[0],
+                    "profile": "" if pd.isna(key[1]) else key[1],
+                    "model": row["model"],
+                    f"MSE - {reference}": round(difference, 3),
+                    "in spreads": round(ratio, 1),
+                    "more than two spreads": verdict,
+                }
+            )
     return pd.DataFrame(rows)
 
 

@@ -11,15 +11,26 @@ import ast
 import re
 from typing import Any
 
-__all__ = ["blank", "blank_text", "code_of", "grade_id", "hidden_part", "is_answer", "is_test", "points",
-           "visible_part", "without_markers"]
+__all__ = [
+    "blank",
+    "blank_text",
+    "code_of",
+    "grade_id",
+    "hidden_part",
+    "is_answer",
+    "is_test",
+    "points",
+    "visible_part",
+    "without_markers",
+]
 
 PLACEHOLDER = "# YOUR ANSWER HERE"
 
 
 def _block(name: str) -> re.Pattern[str]:
-    return re.compile(rf"^([ \t]*)### BEGIN {name}[ \t]*\n(.*?)^[ \t]*### END {name}[ \t]*(?:\n|\Z)",
-                      re.DOTALL | re.MULTILINE)
+    return re.compile(
+        rf"^([ \t]*)### BEGIN {name}[ \t]*\n(.*?)^[ \t]*### END {name}[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE
+    )
 
 
 _SOLUTION, _HIDDEN = _block("SOLUTION"), _block("HIDDEN TESTS")

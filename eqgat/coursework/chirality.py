@@ -35,8 +35,9 @@ class HandTest:
     logits: Tensor
 
 
-def environments(structure: Structure, number: int | None = None, radius: float = 3.0,
-                 cutoff: float = 4.5) -> list[Data]:
+def environments(
+    structure: Structure, number: int | None = None, radius: float = 3.0, cutoff: float = 4.5
+) -> list[Data]:
     """One graph for each residue with a CB (all amino acids but glycine): the heavy atoms around its CA, in float64.
 
     Args:
@@ -48,8 +49,9 @@ def environments(structure: Structure, number: int | None = None, radius: float 
     atoms = structure.atoms
     addresses = zip(atoms["chain"], atoms["residue"], atoms["name"], strict=True)
     places = {address: row for row, address in enumerate(addresses)}
-    centres = [row for (chain, residue, name), row in places.items()
-               if name == "CA" and (chain, residue, "CB") in places]
+    centres = [
+        row for (chain, residue, name), row in places.items() if name == "CA" and (chain, residue, "CB") in places
+    ]
     if number is not None:
         centres = [centres[int(k)] for k in torch.linspace(0, len(centres) - 1, number)]
     every, z = torch.from_numpy(structure.positions), torch.from_numpy(structure.elements)
@@ -65,7 +67,7 @@ def split_by_protein(train: int = 10, test: int = 20, each: int = 5) -> tuple[li
 
     ``each``: residues of a chain. No chain is in both parts.
     """
-    names = embedded_names("chain")[:train + test]
+    names = embedded_names("chain")[: train + test]
     graphs = [environments(embedded_structure(name), each) for name in names]
     known, unknown = ([one for chain in part for one in chain] for part in (graphs[:train], graphs[train:]))
     return known, unknown, names
@@ -76,13 +78,23 @@ def pairs(graphs: Sequence[Data]) -> tuple[Batch, Tensor]:
 
     Nothing but the hand tells the two apart: not the orientation, and not the order of the atoms.
     """
-    both = [transform(graph, matrix) for seed, graph in enumerate(graphs)
-            for matrix in (random_rotation(seed), random_reflection(seed + len(graphs)))]
+    both = [
+        transform(graph, matrix)
+        for seed, graph in enumerate(graphs)
+        for matrix in (random_rotation(seed), random_reflection(seed + len(graphs)))
+    ]
     return Batch.from_data_list(both), torch.tensor([1.0, 0.0], dtype=torch.float64).repeat(len(graphs))
 
 
-def learn_hand(train: Sequence[Data], test: Sequence[Data], cross_product: str | None = "raw", num_layers: int = 2,
-               steps: int = 100, look: int = 10, seed: int = 0) -> HandTest:
+def learn_hand(
+    train: Sequence[Data],
+    test: Sequence[Data],
+    cross_product: str | None = "raw",
+    num_layers: int = 2,
+    steps: int = 100,
+    look: int = 10,
+    seed: int = 0,
+) -> HandTest:
     """Train a small EQGAT on the pairs of ``train``, and look at those of ``test`` every ``look`` steps.
 
     Args:
@@ -94,8 +106,16 @@ def learn_hand(train: Sequence[Data], test: Sequence[Data], cross_product: str |
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = EQGAT(num_elements=9, out_channels=1, scalar_channels=16, vector_channels=8, num_layers=num_layers,
-                      num_radial=8, cross_product=cross_product, norm="equivariant").double()
+        model = EQGAT(
+            num_elements=9,
+            out_channels=1,
+            scalar_channels=16,
+            vector_channels=8,
+            num_layers=num_layers,
+            num_radial=8,
+            cross_product=cross_product,
+            norm="equivariant",
+        ).double()
     (known, label), (unknown, _) = pairs(train), pairs(test)
     optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
     history, looked, accuracy = [], [], []

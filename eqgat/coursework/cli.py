@@ -41,8 +41,13 @@ def _parser() -> argparse.ArgumentParser:
     exercises = commands.add_parser("map", help="print the table of the exercises, or renew it in a file")
     exercises.add_argument("--write", type=Path, metavar="FILE")
     for command in (build, grade):
-        command.add_argument("--source", type=Path, default=Path("notebooks"), metavar="DIR",
-                             help="the instructor's notebooks (default: notebooks)")
+        command.add_argument(
+            "--source",
+            type=Path,
+            default=Path("notebooks"),
+            metavar="DIR",
+            help="the instructor's notebooks (default: notebooks)",
+        )
     build.add_argument("--notebooks", nargs="+", default=[], metavar="NN", help="some notebooks only, as 03 05")
     return parser
 
@@ -52,8 +57,10 @@ def _build(options: argparse.Namespace) -> int:
 
     start = time.perf_counter()
     written = build(find_notebooks(options.source, options.notebooks), options.folder)
-    print(f"{len(written['student'])} notebooks in {time.perf_counter() - start:.1f} s: {options.folder / 'student'} "
-          f"for the students, {options.folder / 'solutions'} for afterwards")
+    print(
+        f"{len(written['student'])} notebooks in {time.perf_counter() - start:.1f} s: {options.folder / 'student'} "
+        f"for the students, {options.folder / 'solutions'} for afterwards"
+    )
     return 0
 
 
@@ -69,8 +76,10 @@ def _grade(options: argparse.Namespace) -> int:
     grade(submissions, options.out, limits, options.jobs, refused)
     for reason in refused:
         print(f"not graded: {reason}", file=sys.stderr)
-    print(f"table: {options.out / 'grades.csv'}; a page for each student: {options.out / 'reports'}; "
-          f"what deserves a look: {options.out / 'for-the-teacher.md'}")
+    print(
+        f"table: {options.out / 'grades.csv'}; a page for each student: {options.out / 'reports'}; "
+        f"what deserves a look: {options.out / 'for-the-teacher.md'}"
+    )
     return 1 if refused else 0
 
 

@@ -16,8 +16,14 @@ __all__ = ["PARTS", "literal_filter", "matrix_multiplications", "multiplications
 PARTS = ("Eq. 1, first map", "Eq. 1, second map", "cross products", "other terms", "per-atom maps")
 
 
-def multiplications(num_atoms: int, num_edges: int, scalar_channels: int = 100, vector_channels: int = 16,
-                    num_radial: int = 32, literal: bool = False) -> dict[str, int]:
+def multiplications(
+    num_atoms: int,
+    num_edges: int,
+    scalar_channels: int = 100,
+    vector_channels: int = 16,
+    num_radial: int = 32,
+    literal: bool = False,
+) -> dict[str, int]:
     """Multiplications in the forward pass of one layer with all three vector terms, by part (``PARTS``).
 
     Args:

@@ -17,12 +17,18 @@ def exercise_map() -> str:
     """All exercises as a Markdown table, and a line with the sums; no newline at the end."""
     exercises = load_exercises()
     lines = ["| exercise | notebook | what | kind | points | minutes |", "|---|---|---|---|---|---|"]
-    lines += [f"| {number} | {number[:2]} | {item.title} | {item.kind} | {item.points} | {item.minutes} |"
-              for number, item in exercises.items()]
+    lines += [
+        f"| {number} | {number[:2]} | {item.title} | {item.kind} | {item.points} | {item.minutes} |"
+        for number, item in exercises.items()
+    ]
     kinds = Counter(item.kind for item in exercises.values())
-    lines += ["", f"{len(exercises)} exercises: " + ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS)
-              + f"; {sum(item.points for item in exercises.values())} points, "
-              f"{sum(item.minutes for item in exercises.values())} minutes."]
+    lines += [
+        "",
+        f"{len(exercises)} exercises: "
+        + ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS)
+        + f"; {sum(item.points for item in exercises.values())} points, "
+        f"{sum(item.minutes for item in exercises.values())} minutes.",
+    ]
     return "\n".join(lines)
 
 

@@ -22,9 +22,24 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ["EXERCISES", "AnswerError", "CheckFailed", "Cost", "Exercise", "call", "check", "close", "counting",
-           "exercise", "expect", "expect_choice",
-           "expect_close", "load_exercises", "measured", "seeded"]
+__all__ = [
+    "EXERCISES",
+    "AnswerError",
+    "CheckFailed",
+    "Cost",
+    "Exercise",
+    "call",
+    "check",
+    "close",
+    "counting",
+    "exercise",
+    "expect",
+    "expect_choice",
+    "expect_close",
+    "load_exercises",
+    "measured",
+    "seeded",
+]
 
 Kind = Literal["predict", "implement", "break it"]
 
@@ -205,8 +220,14 @@ def close(actual: Any, expected: Any, rtol: float = 1e-5, atol: float = 1e-8) ->
     return actual.shape == expected.shape and torch.allclose(actual, expected, rtol=rtol, atol=atol)
 
 
-def expect_close(actual: Any, expected: Any, hint: str, mistakes: Mapping[str, Any] | None = None,
-                 rtol: float = 1e-5, atol: float = 1e-8) -> None:
+def expect_close(
+    actual: Any,
+    expected: Any,
+    hint: str,
+    mistakes: Mapping[str, Any] | None = None,
+    rtol: float = 1e-5,
+    atol: float = 1e-8,
+) -> None:
     """Raise ``CheckFailed`` unless ``actual`` equals ``expected``; a known wrong value gets the hint made for it.
 
     Args:

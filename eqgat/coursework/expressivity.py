@@ -14,8 +14,19 @@ from eqgat.baselines import PaiNN, SchNet
 from eqgat.baselines.segnn import SEGNN
 from eqgat.symmetry import random_rotation
 
-__all__ = ["CUTOFF", "PAIRS", "STARS", "chain", "difference", "harmonic_sums", "rings", "star", "tells_apart",
-           "torsion_curve", "untrained"]
+__all__ = [
+    "CUTOFF",
+    "PAIRS",
+    "STARS",
+    "chain",
+    "difference",
+    "harmonic_sums",
+    "rings",
+    "star",
+    "tells_apart",
+    "torsion_curve",
+    "untrained",
+]
 
 CUTOFF = 4.5  # Å, as in the paper
 BOND = 4.0  # Å: of all clouds here, so that an edge joins a centre and its neighbours and no two of the neighbours
@@ -38,13 +49,16 @@ def chain(torsion: float, angle: float = 112.0) -> Data:
     """
     bend, turn = math.radians(angle), math.radians(torsion)
     out, up = BOND * math.sin(bend), BOND * math.cos(bend)
-    pos = torch.tensor([[out, 0, up], [0, 0, 0], [0, 0, BOND],
-                        [out * math.cos(turn), out * math.sin(turn), BOND - up]], dtype=torch.float64)
+    pos = torch.tensor(
+        [[out, 0, up], [0, 0, 0], [0, 0, BOND], [out * math.cos(turn), out * math.sin(turn), BOND - up]],
+        dtype=torch.float64,
+    )
     return Data(z=torch.ones(4, dtype=torch.int64), pos=pos, edge_index=radius_graph(pos, CUTOFF))
 
 
-def star(directions: Iterable[Iterable[float]] | Tensor, elements: Iterable[int] | None = None,
-         bond: float = BOND) -> Data:
+def star(
+    directions: Iterable[Iterable[float]] | Tensor, elements: Iterable[int] | None = None, bond: float = BOND
+) -> Data:
     """A carbon (row 0) with neighbours around it; the edges are all pairs closer than 4.5 Å. Float64.
 
     Args:
@@ -117,7 +131,7 @@ def untrained(kind: str, seed: int = 0, num_layers: int = 3) -> nn.Module:
     with torch.no_grad():
         for layer in model.layers:
             if len(layer.filter.sizes) == 4:
-                layer.filter.out.weight[-layer.filter.sizes[-1]:] *= 30
+                layer.filter.out.weight[-layer.filter.sizes[-1] :] *= 30
     return model
 
 
@@ -157,8 +171,10 @@ def harmonic_sums(directions: Iterable[Iterable[float]], degrees: Iterable[int] 
     from e3nn.o3 import spherical_harmonics
 
     units = torch.as_tensor(directions, dtype=torch.float64)
-    return {degree: float(spherical_harmonics(degree, units, normalize=True, normalization="norm").mean(dim=0).norm())
-            for degree in degrees}
+    return {
+        degree: float(spherical_harmonics(degree, units, normalize=True, normalization="norm").mean(dim=0).norm())
+        for degree in degrees
+    }
 
 
 @torch.no_grad()

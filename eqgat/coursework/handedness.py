@@ -18,8 +18,9 @@ CENTRE = ("N", "CA", "C", "O", "CB")
 RING = ("CB", "CG", "CD1", "CE1", "CZ", "CE2", "CD2")
 
 
-def flat_ring(structure: Structure, chain: str = "A", residue: int = 22, displacement: float = 0.0,
-              cutoff: float = 4.5) -> Data:
+def flat_ring(
+    structure: Structure, chain: str = "A", residue: int = 22, displacement: float = 0.0, cutoff: float = 4.5
+) -> Data:
     """A phenylalanine's ring and its CB, put into the xy plane: seven atoms, float64, in the order of ``RING``.
 
     The atoms are projected onto their best plane (the first two axes of a singular value decomposition), the axis
@@ -49,8 +50,8 @@ def without_cross_product(model: EQGAT) -> EQGAT:
     for layer in model.layers:
         if len(layer.filter.sizes) == 4:  # attention, direction, mixing, cross product
             with torch.no_grad():
-                layer.filter.out.weight[-layer.filter.sizes[-1]:] = 0
-                layer.filter.out.bias[-layer.filter.sizes[-1]:] = 0
+                layer.filter.out.weight[-layer.filter.sizes[-1] :] = 0
+                layer.filter.out.bias[-layer.filter.sizes[-1] :] = 0
     return model
 
 
@@ -70,13 +71,14 @@ def chiral_centres(structure: Structure, cutoff: float = 4.5) -> list[Data]:
     """
     graphs = []
     for residue in structure.residues.itertuples():
-        atoms = structure.atoms.iloc[residue.first:residue.last + 1]
+        atoms = structure.atoms.iloc[residue.first : residue.last + 1]
         row = dict(zip(atoms["name"], atoms.index, strict=True))
         if all(name in row for name in CENTRE):
             rows = [row[name] for name in CENTRE]
             pos = torch.from_numpy(structure.positions[rows])
-            graphs.append(Data(z=torch.from_numpy(structure.elements[rows]), pos=pos,
-                               edge_index=radius_graph(pos, cutoff)))
+            graphs.append(
+                Data(z=torch.from_numpy(structure.elements[rows]), pos=pos, edge_index=radius_graph(pos, cutoff))
+            )
     return graphs
 
 
@@ -86,8 +88,9 @@ def mirror_pairs(graphs: list[Data]) -> tuple[Batch, Tensor]:
     return Batch.from_data_list(both), torch.tensor([1.0, 0.0], dtype=torch.float64).repeat(len(graphs))
 
 
-def learn_handedness(train: list[Data], test: list[Data], cross_product: str | None, steps: int = 120,
-                     seed: int = 0) -> tuple[list[float], Tensor]:
+def learn_handedness(
+    train: list[Data], test: list[Data], cross_product: str | None, steps: int = 120, seed: int = 0
+) -> tuple[list[float], Tensor]:
     """Train a model of two layers to tell residues from their mirror images.
 
     Args:
@@ -101,8 +104,15 @@ def learn_handedness(train: list[Data], test: list[Data], cross_product: str | N
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = EQGAT(num_elements=9, out_channels=1, scalar_channels=16, vector_channels=8, num_layers=2,
-                      num_radial=8, cross_product=cross_product).double()
+        model = EQGAT(
+            num_elements=9,
+            out_channels=1,
+            scalar_channels=16,
+            vector_channels=8,
+            num_layers=2,
+            num_radial=8,
+            cross_product=cross_product,
+        ).double()
     batch, label = mirror_pairs(train)
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
     history = []

@@ -21,8 +21,18 @@ from eqgat.training.tables import paper_numbers
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = ["BURIAL", "all_pairs", "auc_by_counting", "curves", "drawn_scores", "hop_table", "openness", "paper_column",
-           "prepared_samples", "stored_runs"]
+__all__ = [
+    "BURIAL",
+    "all_pairs",
+    "auc_by_counting",
+    "curves",
+    "drawn_scores",
+    "hop_table",
+    "openness",
+    "paper_column",
+    "prepared_samples",
+    "stored_runs",
+]
 
 BURIAL = 10.0  # Å around an alpha carbon
 
@@ -36,8 +46,15 @@ def hop_table(graph: Data, layers: int) -> pd.DataFrame:
     hops = count_hops(graph.edge_index, graph.center_index, graph.num_nodes, layers)
     away = (graph.pos - graph.pos[graph.center_index]).norm(dim=1)
     degree = torch.bincount(graph.edge_index[1], minlength=graph.num_nodes)
-    rows = [{"hops": k, "atoms": int((hops <= k).sum()), "farthest": float(away[hops <= k].max()),
-             "edges": int(degree[hops <= k].sum())} for k in range(layers + 1)]
+    rows = [
+        {
+            "hops": k,
+            "atoms": int((hops <= k).sum()),
+            "farthest": float(away[hops <= k].max()),
+            "edges": int(degree[hops <= k].sum()),
+        }
+        for k in range(layers + 1)
+    ]
     return pd.DataFrame(rows).set_index("hops")
 
 
@@ -52,10 +69,16 @@ def curves(scores: Sequence[float], labels: Sequence[int]) -> pd.DataFrame:
     truth = np.asarray(labels)[order].astype(bool)
     right, wrong = np.concatenate([[0], truth.cumsum()]), np.concatenate([[0], (~truth).cumsum()])
     with np.errstate(invalid="ignore"):
-        return pd.DataFrame({
-            "threshold": [np.inf, *np.asarray(scores, dtype=float)[order]], "true positives": right,
-            "false positives": wrong, "recall": right / max(truth.sum(), 1),
-            "false positive rate": wrong / max((~truth).sum(), 1), "precision": right / (right + wrong)})
+        return pd.DataFrame(
+            {
+                "threshold": [np.inf, *np.asarray(scores, dtype=float)[order]],
+                "true positives": right,
+                "false positives": wrong,
+                "recall": right / max(truth.sum(), 1),
+                "false positive rate": wrong / max((~truth).sum(), 1),
+                "precision": right / (right + wrong),
+            }
+        )
 
 
 def openness(pos: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -86,8 +109,9 @@ def all_pairs(split: str = "test", items: Sequence[Any] | None = None) -> pd.Dat
     return pd.concat(tables, ignore_index=True)
 
 
-def drawn_scores(pairs: pd.DataFrame, draws: int = 200, positives: int = 10, ratio: int = 1, seed: int = 0
-                 ) -> pd.DataFrame:
+def drawn_scores(
+    pairs: pd.DataFrame, draws: int = 200, positives: int = 10, ratio: int = 1, seed: int = 0
+) -> pd.DataFrame:
     """One and the same scorer, judged on different draws of pairs: "roc_auc" and "average_precision" of each draw.
 
     The scorer is ``first + second``: both residues lie open.
@@ -100,16 +124,20 @@ def drawn_scores(pairs: pd.DataFrame, draws: int = 200, positives: int = 10, rat
         seed: of the draws.
     """
     random, rows = np.random.default_rng(seed), []
-    groups = [(np.flatnonzero(own & (pairs["touching"] == 1)), np.flatnonzero(own & (pairs["touching"] == 0)))
-              for own in ((pairs["complex"] == name).to_numpy() for name in pairs["complex"].unique())]
+    groups = [
+        (np.flatnonzero(own & (pairs["touching"] == 1)), np.flatnonzero(own & (pairs["touching"] == 0)))
+        for own in ((pairs["complex"] == name).to_numpy() for name in pairs["complex"].unique())
+    ]
     score = torch.from_numpy((pairs["first"] + pairs["second"]).to_numpy())
     truth = torch.from_numpy(pairs["touching"].to_numpy())
     for _ in range(draws):
         chosen = []
         for touching, apart in groups:
             count = min(positives, len(touching))
-            chosen += [random.choice(touching, count, replace=False),
-                       random.choice(apart, min(ratio * count, len(apart)), replace=False)]
+            chosen += [
+                random.choice(touching, count, replace=False),
+                random.choice(apart, min(ratio * count, len(apart)), replace=False),
+            ]
         kept = torch.from_numpy(np.concatenate(chosen))
         metrics = pair_metrics(score[kept], truth[kept])
         rows.append({name: metrics[name] for name in ("roc_auc", "average_precision")})
@@ -138,8 +166,12 @@ def stored_runs(results: pd.DataFrame, task: str, metric: str) -> pd.DataFrame:
 
     Runs with changed settings are left out.
     """
-    rows = results[(results["task"] == task) & (results["split"] == "test") & (results["metric"] == metric)
-                   & (results["changed"] == "")]
+    rows = results[
+        (results["task"] == task)
+        & (results["split"] == "test")
+        & (results["metric"] == metric)
+        & (results["changed"] == "")
+    ]
     rows = rows.assign(data=[text.rpartition(", ")[0] for text in rows["data"]], value=rows["value"].astype(float))
     return rows[["model", "profile", "seed", "epochs", "device", "data", "value"]].sort_values("value")
 

@@ -20,18 +20,32 @@ from eqgat.datasets.samples import sample_items
 from eqgat.inspection import best_plane, mean_terms, out_of_plane
 from eqgat.structures import Structure
 
-__all__ = ["ADK_DOMAINS", "adk_domain", "aromatic_rings", "cut_out", "displacement", "peptide_planes", "removals",
-           "residue_answers", "upright_shares", "without_side_chain"]
+__all__ = [
+    "ADK_DOMAINS",
+    "adk_domain",
+    "aromatic_rings",
+    "cut_out",
+    "displacement",
+    "peptide_planes",
+    "removals",
+    "residue_answers",
+    "upright_shares",
+    "without_side_chain",
+]
 
 _SIX_RING = ("CB", "CG", "CD1", "CD2", "CE1", "CE2", "CZ")
-AROMATIC = {"PHE": _SIX_RING, "TYR": _SIX_RING, "HIS": ("CB", "CG", "ND1", "CD2", "CE1", "NE2"),
-            "TRP": ("CB", "CG", "CD1", "CD2", "NE1", "CE2", "CE3", "CZ2", "CZ3", "CH2")}
+AROMATIC = {
+    "PHE": _SIX_RING,
+    "TYR": _SIX_RING,
+    "HIS": ("CB", "CG", "ND1", "CD2", "CE1", "NE2"),
+    "TRP": ("CB", "CG", "CD1", "CD2", "NE1", "CE2", "CE3", "CZ2", "CZ3", "CH2"),
+}
 # The lid and the nucleotide-binding domain of adenylate kinase, as residue numbers; the rest is the core.
 ADK_DOMAINS = {"LID": (122, 159), "NMP": (30, 59)}
 
 
 def aromatic_rings(structure: Structure) -> dict[str, list[int]]:
-    """"PHE 22" -> rows of its ring and of CB, which lies in the same plane; residues that lack one of them left out."""
+    """ "PHE 22" -> rows of its ring and of CB, which lies in the same plane; residues that lack one of them left out."""
     rings = {}
     for residue, at in _residues(structure):
         names = AROMATIC.get(residue.resname, ())
@@ -41,7 +55,7 @@ def aromatic_rings(structure: Structure) -> dict[str, list[int]]:
 
 
 def peptide_planes(structure: Structure) -> dict[str, list[int]]:
-    """"22-23" -> rows of CA, C, O of residue 22 and N, CA of residue 23, where the two are bonded (C-N below 1.6 Å)."""
+    """ "22-23" -> rows of CA, C, O of residue 22 and N, CA of residue 23, where the two are bonded (C-N below 1.6 Å)."""
     planes, positions = {}, structure.positions
     for (one, here), (two, there) in pairwise(_residues(structure)):
         if not {"CA", "C", "O"} <= set(here) or not {"N", "CA"} <= set(there):
@@ -74,15 +88,19 @@ def upright_shares(model: EQGAT, structure: Structure, groups: dict[str, list[in
     rows = []
     for name, atoms in groups.items():
         normal, flatness = best_plane(torch.from_numpy(structure.positions[atoms]))
-        here = mean_terms(model.trace(cut_out(structure, atoms, cutoff))[1]) if alone else \
-            {term: values[atoms] for term, values in terms.items()}
+        here = (
+            mean_terms(model.trace(cut_out(structure, atoms, cutoff))[1])
+            if alone
+            else {term: values[atoms] for term, values in terms.items()}
+        )
         shares = {term: float(out_of_plane(values.transpose(1, 2), normal).nanmean()) for term, values in here.items()}
         rows.append({"group": name, "flatness": flatness, **shares})
     return pd.DataFrame(rows)
 
 
-def without_side_chain(structure: Structure, chain: str, residue: int,
-                       radius: float | None = None) -> tuple[Structure, int]:
+def without_side_chain(
+    structure: Structure, chain: str, residue: int, radius: float | None = None
+) -> tuple[Structure, int]:
     """The structure with one residue reduced to N, CA, C, O, and the row of its CA: "which amino acid was here?"
 
     Args:
@@ -118,8 +136,14 @@ def residue_answers(model: EQGAT, split: str = "test", radius: float | None = No
         logits = torch.cat([model(batch)[batch.center_index] for batch in batches])
     truth = torch.cat([batch.y for batch in batches])
     kinds, chance = np.array(RESIDUES), logits.softmax(dim=1)[torch.arange(len(logits)), truth]
-    return pd.DataFrame({"protein": groups, "truth": kinds[truth.numpy()],
-                         "answer": kinds[logits.argmax(dim=1).numpy()], "chance": chance.numpy()})
+    return pd.DataFrame(
+        {
+            "protein": groups,
+            "truth": kinds[truth.numpy()],
+            "answer": kinds[logits.argmax(dim=1).numpy()],
+            "chance": chance.numpy(),
+        }
+    )
 
 
 @cache
@@ -127,8 +151,9 @@ def _environments(split: str, radius: float | None, cutoff: float) -> tuple[np.n
     """Proteins of the environments of a split, and their graphs in batches; kept, since several models are asked."""
     data = ItemData("res", sample_items("res", split), split, cutoff, radius=radius)
     starts = range(0, len(data), 32)
-    return data.groups, [Batch.from_data_list([data[row] for row in range(start, min(start + 32, len(data)))])
-                         for start in starts]
+    return data.groups, [
+        Batch.from_data_list([data[row] for row in range(start, min(start + 32, len(data)))]) for start in starts
+    ]
 
 
 def removals(model: EQGAT, data: Data, centre: int, candidates: Tensor) -> Tensor:
@@ -143,6 +168,7 @@ def removals(model: EQGAT, data: Data, centre: int, candidates: Tensor) -> Tenso
         centre: row of the central atom.
         candidates: rows of the atoms to take away, one at a time, [n]; not the central atom.
     """
+
     def probabilities(graph: Data, row: int) -> Tensor:
         return model(graph)[row].softmax(dim=0)
 
@@ -151,14 +177,15 @@ def removals(model: EQGAT, data: Data, centre: int, candidates: Tensor) -> Tenso
         whole = probabilities(data, centre)
         for row in candidates.tolist():
             kept = torch.arange(len(data.z)) != row
-            fewer = Data(z=data.z[kept], pos=data.pos[kept], edge_index=radius_graph(data.pos[kept],
-                                                                                    model.config.cutoff))
+            fewer = Data(
+                z=data.z[kept], pos=data.pos[kept], edge_index=radius_graph(data.pos[kept], model.config.cutoff)
+            )
             changes.append((probabilities(fewer, centre - (row < centre)) - whole).abs().sum() / 2)
     return torch.stack(changes)
 
 
 def adk_domain(residues: np.ndarray) -> np.ndarray:
-    """"LID", "NMP" or "core" for residue numbers of adenylate kinase."""
+    """ "LID", "NMP" or "core" for residue numbers of adenylate kinase."""
     names = np.full(len(residues), "core")
     for name, (first, last) in ADK_DOMAINS.items():
         names[(residues >= first) & (residues <= last)] = name

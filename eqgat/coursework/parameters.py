@@ -8,9 +8,17 @@ from typing import Any
 __all__ = ["PUBLISHED", "Published", "parameter_terms"]
 
 
-def parameter_terms(num_elements: int, out_channels: int, scalar_channels: int = 100, vector_channels: int = 16,
-                    num_layers: int = 5, num_radial: int = 32, attention: str = "feature",
-                    cross_product: str | None = "raw", norm: str | None = None) -> dict[str, int]:
+def parameter_terms(
+    num_elements: int,
+    out_channels: int,
+    scalar_channels: int = 100,
+    vector_channels: int = 16,
+    num_layers: int = 5,
+    num_radial: int = 32,
+    attention: str = "feature",
+    cross_product: str | None = "raw",
+    norm: str | None = None,
+) -> dict[str, int]:
     """Trainable parameters, term by term; their sum is the number of parameters of ``EQGAT`` with these options."""
     fs, fv, layers = scalar_channels, vector_channels, num_layers
     logits = fs if attention == "feature" else 1
@@ -39,8 +47,15 @@ class Published:
     printed: float  # thousands
 
 
-_TRIANGLE = {"num_elements": 2, "out_channels": 3, "scalar_channels": 32, "vector_channels": 8, "num_layers": 3,
-             "num_radial": 16, "norm": "equivariant"}
+_TRIANGLE = {
+    "num_elements": 2,
+    "out_channels": 3,
+    "scalar_channels": 32,
+    "vector_channels": 8,
+    "num_layers": 3,
+    "num_radial": 16,
+    "norm": "equivariant",
+}
 PUBLISHED = (
     Published(2, "LBA", {"num_elements": 9, "out_channels": 1, "num_layers": 3, "norm": "equivariant"}, 238),
     Published(2, "PSR", {"num_elements": 9, "out_channels": 1}, 383),

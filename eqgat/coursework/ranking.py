@@ -49,14 +49,25 @@ def overlay(name: str, decoy: str, walks: int = 3) -> Structure:
 
 def ranking_toy() -> pd.DataFrame:
     """Three targets with four decoys each, made up: within each the order is right, over all it is wrong."""
-    return pd.DataFrame({"target": np.repeat(["A", "B", "C"], 4),
-                         "true": [0.80, 0.84, 0.88, 0.92, 0.55, 0.59, 0.63, 0.67, 0.30, 0.34, 0.38, 0.42],
-                         "predicted": [0.30, 0.33, 0.37, 0.40, 0.50, 0.54, 0.57, 0.61, 0.71, 0.75, 0.78, 0.83]})
+    return pd.DataFrame(
+        {
+            "target": np.repeat(["A", "B", "C"], 4),
+            "true": [0.80, 0.84, 0.88, 0.92, 0.55, 0.59, 0.63, 0.67, 0.30, 0.34, 0.38, 0.42],
+            "predicted": [0.30, 0.33, 0.37, 0.40, 0.50, 0.54, 0.57, 0.61, 0.71, 0.75, 0.78, 0.83],
+        }
+    )
 
 
-def fit_ranking(train: ItemData, test: ItemData, loss: Callable[[Tensor, Tensor], Tensor], epochs: int = 4,
-                batch_size: int = 8, learning_rate: float = 3e-3, seed: int = 0,
-                report: Callable[[int, float], None] | None = None) -> Tensor:
+def fit_ranking(
+    train: ItemData,
+    test: ItemData,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    epochs: int = 4,
+    batch_size: int = 8,
+    learning_rate: float = 3e-3,
+    seed: int = 0,
+    report: Callable[[int, float], None] | None = None,
+) -> Tensor:
     """Fit a small EQGAT to GDT_TS; predictions [n, 1] for ``test`` after the last epoch.
 
     Args:

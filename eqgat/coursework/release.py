@@ -22,7 +22,7 @@ __all__ = ["MANIFEST", "build", "hidden_lines", "leaks", "solution_notebook", "s
 
 MANIFEST = "release.json"
 _NBGRADER = ("cell_type", "grade", "grade_id", "locked", "points", "schema_version", "solution", "task")
-_START = '''\
+_START = """\
 # Run this cell first. It says whether all that this notebook needs is installed.
 import sys
 
@@ -31,7 +31,7 @@ try:
 except ImportError as error:
     print(f"✗ {{error}}. This is {{sys.executable}}; choose the kernel that has eqgat, or install eqgat there.")
 else:
-    check_environment("{version}")'''
+    check_environment("{version}")"""
 
 
 def build(notebooks: list[Path], folder: Path) -> dict[str, list[Path]]:
@@ -54,8 +54,10 @@ def build(notebooks: list[Path], folder: Path) -> dict[str, list[Path]]:
             text = nbformat.writes(notebook)
             left = leaks(text, hidden_lines(source))
             if left:
-                raise ValueError(f"{path.name}: a hidden test would stay in the {kind} set, where it does not belong "
-                                 f"(an output, a picture?): {left[0]!r}")
+                raise ValueError(
+                    f"{path.name}: a hidden test would stay in the {kind} set, where it does not belong "
+                    f"(an output, a picture?): {left[0]!r}"
+                )
             target.write_text(text + ("" if text.endswith("\n") else "\n"), encoding="utf-8")
             written[kind].append(target)
         print("done")
@@ -65,8 +67,11 @@ def build(notebooks: list[Path], folder: Path) -> dict[str, list[Path]]:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
             extra.append(target)
-    sums = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for paths in (*written.values(), extra) for path in paths}
+    sums = {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for paths in (*written.values(), extra)
+        for path in paths
+    }
     (folder / MANIFEST).write_text(json.dumps({"eqgat": eqgat.__version__, "sha256": sums}, indent=1) + "\n")
     return written
 
@@ -116,23 +121,27 @@ def _forms(line: str) -> list[str]:
     forms = [line, json.dumps(line)[1:-1], json.dumps(line, ensure_ascii=False)[1:-1], raw.hex()]
     for offset in range(3):  # where base64's groups of three bytes begin is not known; cut what depends on neighbours
         coded = base64.b64encode(b"\0" * offset + raw).decode().rstrip("=")
-        forms.append(coded[4 if offset else 0: len(coded) - 1])
+        forms.append(coded[4 if offset else 0 : len(coded) - 1])
     return forms
 
 
 def _copied(source: NotebookNode) -> NotebookNode:
     """A copy with the metadata and attachments that are known to be harmless."""
     notebook = copy.deepcopy(source)
-    notebook.metadata = NotebookNode({key: source.metadata[key] for key in ("kernelspec", "language_info")
-                                      if key in source.metadata})
+    notebook.metadata = NotebookNode(
+        {key: source.metadata[key] for key in ("kernelspec", "language_info") if key in source.metadata}
+    )
     for cell in notebook.cells:
         marks = cell.metadata.get("nbgrader")
         cell.metadata = NotebookNode({"tags": cell.metadata.tags} if "tags" in cell.metadata else {})
         if marks:
             cell.metadata.nbgrader = NotebookNode({key: marks[key] for key in _NBGRADER if key in marks})
         if "attachments" in cell:
-            used = {name: data for name, data in cell.attachments.items()
-                    if cell.cell_type == "markdown" and not marks and f"attachment:{name}" in cell.source}
+            used = {
+                name: data
+                for name, data in cell.attachments.items()
+                if cell.cell_type == "markdown" and not marks and f"attachment:{name}" in cell.source
+            }
             cell.pop("attachments")
             if used:
                 cell.attachments = used

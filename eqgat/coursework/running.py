@@ -54,7 +54,18 @@ def running_example(cutoff: float = 4.5) -> RunningExample:
     graph = structure.graph(cutoff=cutoff, dtype=torch.float64)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = EQGAT(num_elements=9, out_channels=1, scalar_channels=8, vector_channels=4, num_layers=2,
-                      num_radial=8, cutoff=cutoff).double().eval()
+        model = (
+            EQGAT(
+                num_elements=9,
+                out_channels=1,
+                scalar_channels=8,
+                vector_channels=4,
+                num_layers=2,
+                num_radial=8,
+                cutoff=cutoff,
+            )
+            .double()
+            .eval()
+        )
     centre = structure.find_atom(RUNNING_EXAMPLE.chain, RUNNING_EXAMPLE.residue, RUNNING_EXAMPLE.name)
     return RunningExample(structure, graph, centre, model)

@@ -26,8 +26,10 @@ def check_environment(release: str) -> None:
 
         import eqgat
 
-        print(f"✓ Python {sys.version.split()[0]}, eqgat {eqgat.__version__}, torch {torch.__version__}; "
-              "the structures are here, and no network is needed")
+        print(
+            f"✓ Python {sys.version.split()[0]}, eqgat {eqgat.__version__}, torch {torch.__version__}; "
+            "the structures are here, and no network is needed"
+        )
 
 
 def problems(release: str) -> list[str]:
@@ -38,8 +40,10 @@ def problems(release: str) -> list[str]:
 
     found = []
     if eqgat.__version__ != release:
-        found.append(f"these notebooks are for eqgat {release}, installed is {eqgat.__version__}: "
-                     "install the one that came with them")
+        found.append(
+            f"these notebooks are for eqgat {release}, installed is {eqgat.__version__}: "
+            "install the one that came with them"
+        )
     needed = distribution("eqgat")
     if not (needed.metadata["Requires-Python"] and _python_fits(needed.metadata["Requires-Python"])):
         found.append(f"Python {sys.version.split()[0]} does not fit {needed.metadata['Requires-Python']}")
@@ -53,8 +57,10 @@ def problems(release: str) -> list[str]:
             found.append(f"{wanted.name} is missing: pip install '{wanted.name}{wanted.specifier}'")
             continue
         if not wanted.specifier.contains(re.sub(r"\+.*", "", have), prereleases=True):
-            found.append(f"{wanted.name} {have} is installed, {wanted.specifier} is needed: "
-                         f"pip install '{wanted.name}{wanted.specifier}'")
+            found.append(
+                f"{wanted.name} {have} is installed, {wanted.specifier} is needed: "
+                f"pip install '{wanted.name}{wanted.specifier}'"
+            )
     return found + _missing_data()
 
 

@@ -15,8 +15,18 @@ from torch import Tensor
 from eqgat.graph import edge_geometry, radius_graph
 from eqgat.symmetry import random_reflection, random_rotation, relative_error
 
-__all__ = ["TOY_MODELS", "along_x", "capped_list", "capped_radius_graph", "distances", "euler_rotation",
-           "raw_coordinates", "row_numbers", "symmetry_errors", "triple_product"]
+__all__ = [
+    "TOY_MODELS",
+    "along_x",
+    "capped_list",
+    "capped_radius_graph",
+    "distances",
+    "euler_rotation",
+    "raw_coordinates",
+    "row_numbers",
+    "symmetry_errors",
+    "triple_product",
+]
 
 CUTOFF = 6.0  # Å; wide enough for a cap of 32 neighbours to cut something in a protein without hydrogens
 
@@ -35,6 +45,7 @@ def capped_radius_graph(pos: Tensor, cutoff: float, cap: int = 32) -> Tensor:
 
 def euler_rotation(alpha: Tensor, beta: Tensor, gamma: Tensor) -> Tensor:
     """R_z(α) R_y(β) R_z(γ) for angles in radians, each [...]: rotations [..., 3, 3]."""
+
     def about(axis: int, angle: Tensor) -> Tensor:
         matrix = torch.zeros(*angle.shape, 3, 3, dtype=angle.dtype)
         a, b = (axis + 1) % 3, (axis + 2) % 3
@@ -83,8 +94,13 @@ def distances(pos: Tensor) -> Tensor:
 
 
 TOY_MODELS: dict[str, Callable[[Tensor], Tensor]] = {
-    "A raw coordinates": raw_coordinates, "B along x": along_x, "C capped list": capped_list,
-    "D row numbers": row_numbers, "E triple product": triple_product, "F distances": distances}
+    "A raw coordinates": raw_coordinates,
+    "B along x": along_x,
+    "C capped list": capped_list,
+    "D row numbers": row_numbers,
+    "E triple product": triple_product,
+    "F distances": distances,
+}
 
 
 def symmetry_errors(model: Callable[[Tensor], Tensor], pos: Tensor, seed: int = 0) -> dict[str, float]:
@@ -99,8 +115,10 @@ def symmetry_errors(model: Callable[[Tensor], Tensor], pos: Tensor, seed: int = 
         "rotation", "reflection", "translation", "permutation": |f(g.x) - f(x)| / |f(x)|.
     """
     generator = torch.Generator().manual_seed(seed)
-    moved = {"rotation": pos @ random_rotation(seed).T,
-             "reflection": pos @ random_reflection(seed).T,
-             "translation": pos + 10 * torch.randn(3, generator=generator, dtype=torch.float64),
-             "permutation": pos[torch.randperm(len(pos), generator=generator)]}
+    moved = {
+        "rotation": pos @ random_rotation(seed).T,
+        "reflection": pos @ random_reflection(seed).T,
+        "translation": pos + 10 * torch.randn(3, generator=generator, dtype=torch.float64),
+        "permutation": pos[torch.randperm(len(pos), generator=generator)],
+    }
     return {name: relative_error(model(new), model(pos)) for name, new in moved.items()}

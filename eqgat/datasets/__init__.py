@@ -14,8 +14,19 @@ from eqgat.datasets.embedded import (
 from eqgat.datasets.triangle import TriangleData, make_triangles
 
 _LATER = {"load_atom3d": "atom3d", "sample_items": "samples", "write_samples": "samples"}
-__all__ = ["RUNNING_EXAMPLE", "AtomAddress", "TriangleData", "embedded_names", "embedded_path", "embedded_structure",
-           "embedded_table", "load_atom3d", "make_triangles", "sample_items", "write_samples"]
+__all__ = [
+    "RUNNING_EXAMPLE",
+    "AtomAddress",
+    "TriangleData",
+    "embedded_names",
+    "embedded_path",
+    "embedded_structure",
+    "embedded_table",
+    "load_atom3d",
+    "make_triangles",
+    "sample_items",
+    "write_samples",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -70,8 +70,9 @@ def embedded_table() -> pd.DataFrame:
 def embedded_path(name: str) -> Path:
     """Path of an embedded structure's gzipped file. Raises ``ValueError`` for an unknown name."""
     if name not in _rows():
-        raise ValueError(f"there is no embedded structure {name!r}; embedded_names() lists them: "
-                         f"{', '.join(list(_rows())[:8])}, ...")
+        raise ValueError(
+            f"there is no embedded structure {name!r}; embedded_names() lists them: {', '.join(list(_rows())[:8])}, ..."
+        )
     return DATA / _rows()[name]["file"]
 
 
@@ -93,6 +94,8 @@ def embedded_structure(name: str, **options: Any) -> Structure:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"the embedded file {path.name} is damaged ({error}): {advice}") from error
     if checksum != _rows()[name]["sha256"]:
-        raise ValueError(f"the embedded file {path.name} was changed, its SHA-256 checksum differs from the one in "
-                         f"table.csv: {advice}")
+        raise ValueError(
+            f"the embedded file {path.name} was changed, its SHA-256 checksum differs from the one in "
+            f"table.csv: {advice}"
+        )
     return read_structure(path, name=name, **options)

@@ -89,14 +89,21 @@ class TriangleData(torch.utils.data.Dataset):
         rows = torch.as_tensor(indices)
         count, size = len(rows), self.pos.shape[1]
         z = torch.zeros(count, size, dtype=torch.int64).scatter_(1, self.special[rows], 1)
-        return Batch(z=z.flatten(), pos=self.pos[rows].flatten(0, 1), y=self.y[rows],
-                     batch=torch.arange(count).repeat_interleave(size), ptr=torch.arange(count + 1) * size)
+        return Batch(
+            z=z.flatten(),
+            pos=self.pos[rows].flatten(0, 1),
+            y=self.y[rows],
+            batch=torch.arange(count).repeat_interleave(size),
+            ptr=torch.arange(count + 1) * size,
+        )
 
     def split(self) -> dict[str, TriangleData]:
         """The first 80 % for "train", the next 10 % for "val", the last 10 % for "test"; clouds are independent."""
         a, b = len(self) * 8 // 10, len(self) * 9 // 10
-        return {name: TriangleData(self.pos[part], self.special[part], self.options)
-                for name, part in (("train", slice(a)), ("val", slice(a, b)), ("test", slice(b, None)))}
+        return {
+            name: TriangleData(self.pos[part], self.special[part], self.options)
+            for name, part in (("train", slice(a)), ("val", slice(a, b)), ("test", slice(b, None)))
+        }
 
     def digest(self) -> str:
         """SHA-256 of the positions and special points, in hexadecimal: the same data, the same digest.
@@ -120,9 +127,17 @@ def triangle_targets(pos: Tensor, special: Tensor, target_order: str = "paper") 
     return torch.stack([value[name] for name in TARGET_ORDERS[target_order]], dim=1).float()
 
 
-def make_triangles(n: int, num_points: int = 100, radius: float = 10.0, min_distance: float = 2.0, seed: int = 0,
-                   replacement: bool = False, target_order: str = "paper",
-                   cache: str | os.PathLike[str] | None = None, progress: bool = True) -> TriangleData:
+def make_triangles(
+    n: int,
+    num_points: int = 100,
+    radius: float = 10.0,
+    min_distance: float = 2.0,
+    seed: int = 0,
+    replacement: bool = False,
+    target_order: str = "paper",
+    cache: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> TriangleData:
     """``n`` clouds of the Triangle data (Appendix B). The defaults are the paper's; the paper takes n = 50,000.
 
     Args:
@@ -216,8 +231,10 @@ def _place_points(random: np.random.Generator, options: TriangleOptions) -> np.n
         active = active[count[active] < size]
         if not len(active):
             return placed.transpose(2, 1, 0)
-    raise ValueError(f"{size} points more than {options.min_distance} Å apart do not fit into a ball of radius "
-                     f"{options.radius} Å ({most_rounds} proposals were not enough); use fewer points or a larger ball")
+    raise ValueError(
+        f"{size} points more than {options.min_distance} Å apart do not fit into a ball of radius "
+        f"{options.radius} Å ({most_rounds} proposals were not enough); use fewer points or a larger ball"
+    )
 
 
 def _choose_special(random: np.random.Generator, options: TriangleOptions) -> np.ndarray:

@@ -39,8 +39,11 @@ class Atom3DTask(Task):
         self.embedded = False
         options = settings.model_options
         hops = hops_needed(settings.model, options) if options.get("readout") == "node" else None
-        self.data_options: dict[str, Any] = {"cutoff": options.get("cutoff", 4.5), "hops": hops,
-                                             **settings.data_options}
+        self.data_options: dict[str, Any] = {
+            "cutoff": options.get("cutoff", 4.5),
+            "hops": hops,
+            **settings.data_options,
+        }
 
     def load(self, folder: str | None) -> dict[str, Any]:
         """The splits, from the unpacked archive or from prepared data; without a folder, the embedded samples.
@@ -54,11 +57,15 @@ class Atom3DTask(Task):
                     print(f"{self.settings.task} {split}: {told}", file=sys.stderr)
             return splits
         if self.settings.profile == "full":
-            raise ValueError(f"the full profile of {self.settings.task} needs the data set: give its folder with "
-                             f"--data; `python -m eqgat download {self.settings.task} DIR` fetches it")
+            raise ValueError(
+                f"the full profile of {self.settings.task} needs the data set: give its folder with "
+                f"--data; `python -m eqgat download {self.settings.task} DIR` fetches it"
+            )
         self.embedded = True
-        return {split: ItemData(self.settings.task, _embedded(self.settings.task, split), split, **self.data_options)
-                for split in SPLITS}
+        return {
+            split: ItemData(self.settings.task, _embedded(self.settings.task, split), split, **self.data_options)
+            for split in SPLITS
+        }
 
     def _read(self, folder: str, split: str) -> Atom3DData:
         return load_atom3d(self.settings.task, folder, split, **self.data_options)
@@ -77,8 +84,9 @@ class Atom3DTask(Task):
 
     def collate(self, items: Sequence[Data | tuple[Data, ...]]) -> Batch:
         """Graphs, or the graphs of pairs one after the other, as one batch."""
-        return Batch.from_data_list([graph for item in items
-                                     for graph in (item if isinstance(item, tuple) else (item,))])
+        return Batch.from_data_list(
+            [graph for item in items for graph in (item if isinstance(item, tuple) else (item,))]
+        )
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Mean squared error."""
@@ -148,8 +156,10 @@ class PPITask(Atom3DTask):
         super().__init__(settings)
         self.drawn_pairs = self.data_options.pop("drawn_pairs", None)
         if self.drawn_pairs and self.data_options["hops"] is None:
-            raise ValueError(f"drawn_pairs puts both partners into one graph, which {settings.model} with its options "
-                             "would see as a whole; leave it out")
+            raise ValueError(
+                f"drawn_pairs puts both partners into one graph, which {settings.model} with its options "
+                "would see as a whole; leave it out"
+            )
 
     def load(self, folder: str | None) -> dict[str, Any]:
         """The stored pairs; for training, whole complexes where the settings say so."""
@@ -222,8 +232,10 @@ def left_out(data: Atom3DData) -> str:
     if data.skipped.empty:
         return ""
     broken = int((data.skipped["name"] == "").sum())
-    return (f"left out: {broken} of {data.num_items} items and {len(data.skipped) - broken} samples, which leaves "
-            f"{len(data)}; most often: {data.skipped['reason'].mode()[0]}. All reasons: load_atom3d(...).skipped")
+    return (
+        f"left out: {broken} of {data.num_items} items and {len(data.skipped) - broken} samples, which leaves "
+        f"{len(data)}; most often: {data.skipped['reason'].mode()[0]}. All reasons: load_atom3d(...).skipped"
+    )
 
 
 def correlation_loss(prediction: Tensor, target: Tensor) -> Tensor:

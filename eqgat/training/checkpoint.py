@@ -13,8 +13,20 @@ import torch
 __all__ = ["read_checkpoint", "write_checkpoint"]
 
 _FORMAT = 1  # raised when a change makes older files unreadable
-_FIELDS = {"format", "settings", "data", "model", "optimizer", "scheduler", "epoch", "batch", "loss", "history", "best",
-           "seconds"}
+_FIELDS = {
+    "format",
+    "settings",
+    "data",
+    "model",
+    "optimizer",
+    "scheduler",
+    "epoch",
+    "batch",
+    "loss",
+    "history",
+    "best",
+    "seconds",
+}
 
 
 def write_checkpoint(file: Path, content: dict[str, Any]) -> None:
@@ -48,6 +60,7 @@ def read_checkpoint(file: Path, settings: str, data: str) -> dict[str, Any]:
         raise ValueError(f"{file} was written by another version of this package; {advice}")
     for name, wanted in (("settings", settings), ("data", data)):
         if content[name] != wanted:
-            raise ValueError(f"{file} belongs to a run with other {name} ({content[name]} instead of {wanted}); "
-                             f"{advice}")
+            raise ValueError(
+                f"{file} belongs to a run with other {name} ({content[name]} instead of {wanted}); {advice}"
+            )
     return content

@@ -35,18 +35,37 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     try:
         settings = make_settings(
-            arguments.task, arguments.model, arguments.profile or profile(), arguments.seed,
-            epochs=arguments.epochs, batch_size=arguments.batch_size, learning_rate=arguments.learning_rate,
-            precision=arguments.precision, loss=arguments.loss, schedule=arguments.schedule,
+            arguments.task,
+            arguments.model,
+            arguments.profile or profile(),
+            arguments.seed,
+            epochs=arguments.epochs,
+            batch_size=arguments.batch_size,
+            learning_rate=arguments.learning_rate,
+            precision=arguments.precision,
+            loss=arguments.loss,
+            schedule=arguments.schedule,
             model_options=dict(arguments.model_option),
-            data_options={**({} if arguments.size is None else {"n": arguments.size}), **dict(arguments.option)})
+            data_options={**({} if arguments.size is None else {"n": arguments.size}), **dict(arguments.option)},
+        )
         from eqgat.training.run import train
 
-        run = train(settings, runs=arguments.runs, results=arguments.results or results_folder(), data=arguments.data,
-                    accelerator=arguments.accelerator, devices=arguments.devices, nodes=arguments.nodes,
-                    strategy=arguments.strategy, workers=arguments.workers, deterministic=arguments.deterministic,
-                    time_limit=arguments.time_limit, restart=arguments.restart, test=not arguments.no_test,
-                    on_epoch=_say_epoch)
+        run = train(
+            settings,
+            runs=arguments.runs,
+            results=arguments.results or results_folder(),
+            data=arguments.data,
+            accelerator=arguments.accelerator,
+            devices=arguments.devices,
+            nodes=arguments.nodes,
+            strategy=arguments.strategy,
+            workers=arguments.workers,
+            deterministic=arguments.deterministic,
+            time_limit=arguments.time_limit,
+            restart=arguments.restart,
+            test=not arguments.no_test,
+            on_epoch=_say_epoch,
+        )
     except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
         print(f"python -m eqgat train: {error}", file=sys.stderr)
         return 2
@@ -56,8 +75,10 @@ def main(argv: list[str]) -> int:
     if not run.first_process:
         return 0
     if not run.metrics:
-        print(f"time limit reached after {len(run.history)} of {settings.epochs} epochs; the same command goes on",
-              file=sys.stderr)
+        print(
+            f"time limit reached after {len(run.history)} of {settings.epochs} epochs; the same command goes on",
+            file=sys.stderr,
+        )
         # torchrun takes every status but 0 for a crash.
         return 0 if "TORCHELASTIC_RUN_ID" in os.environ else 3
     for split, metrics in run.metrics.items():
@@ -73,9 +94,12 @@ def _say_epoch(record: dict[str, float]) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m eqgat train", description="Train one model on one task with one seed, test it once, and write\n"
+        prog="python -m eqgat train",
+        description="Train one model on one task with one seed, test it once, and write\n"
         "the rows of the run to the results store. Interrupted runs go on when the same\ncommand is given again.",
-        epilog=_SEVERAL_DEVICES, formatter_class=argparse.RawDescriptionHelpFormatter)
+        epilog=_SEVERAL_DEVICES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("task", choices=list(PROFILES), metavar="TASK", help=", ".join(PROFILES))
     parser.add_argument("--model", choices=list(MODELS), default="eqgat", metavar="MODEL", help=", ".join(MODELS))
     parser.add_argument("--profile", choices=["quick", "full"], help="default: EQGAT_PROFILE, else quick")
@@ -87,10 +111,22 @@ def _parser() -> argparse.ArgumentParser:
     change.add_argument("--precision", choices=["32-true", "bf16-mixed", "64-true"])
     change.add_argument("--loss", help="a loss of the task: for rsr, correlation (default) or mse")
     change.add_argument("--schedule", choices=["plateau", "cosine"], help="of the learning rate")
-    change.add_argument("--model-option", type=named_value, action="append", default=[], metavar="NAME=VALUE",
-                        help="an option of the model, for example num_layers=3; may be given several times")
-    change.add_argument("--option", type=named_value, action="append", default=[], metavar="NAME=VALUE",
-                        help="an option of the data, for example hydrogens=true; may be given several times")
+    change.add_argument(
+        "--model-option",
+        type=named_value,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the model, for example num_layers=3; may be given several times",
+    )
+    change.add_argument(
+        "--option",
+        type=named_value,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the data, for example hydrogens=true; may be given several times",
+    )
     change.add_argument("--size", type=int, help="number of structures, for generated data")
     place = parser.add_argument_group("files")
     place.add_argument("--data", metavar="DIR", help="folder of the data; generated data are kept there")
@@ -100,8 +136,12 @@ def _parser() -> argparse.ArgumentParser:
     again = how.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with an unfinished run (the default)")
     again.add_argument("--restart", action="store_true", help="forget an earlier run with the same settings")
-    how.add_argument("--no-test", action="store_true", help="leave the test set alone and write rows of the validation "
-                     "set only, to choose settings by; the same command without this goes on with the test")
+    how.add_argument(
+        "--no-test",
+        action="store_true",
+        help="leave the test set alone and write rows of the validation "
+        "set only, to choose settings by; the same command without this goes on with the test",
+    )
     how.add_argument("--time-limit", type=_seconds, metavar="HH:MM:SS", help="stop with a checkpoint; go on later")
     how.add_argument("--accelerator", default="auto", help="cpu, gpu, ... (Lightning; default: auto)")
     how.add_argument("--devices", type=int, default=1, help="devices on each node")
@@ -113,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _seconds(text: str) -> float:
-    """"HH:MM:SS" -> seconds."""
+    """ "HH:MM:SS" -> seconds."""
     match = re.fullmatch(r"(\d+):([0-5]?\d):([0-5]?\d)", text)
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time as HH:MM:SS, for example 00:09:00")

@@ -44,13 +44,15 @@ class TrainingSampler(Sampler[list[int]]):
         rank, world: number of this process, and how many there are.
     """
 
-    def __init__(self, size: int, batch_size: int, seed: int, epoch: int, skip: int = 0,
-                 rank: int = 0, world: int = 1) -> None:
+    def __init__(
+        self, size: int, batch_size: int, seed: int, epoch: int, skip: int = 0, rank: int = 0, world: int = 1
+    ) -> None:
         order = torch.randperm(size, generator=torch.Generator().manual_seed(_mix(seed, epoch))).tolist()
         batches = [order[start : start + batch_size] for start in range(0, size, batch_size)][skip:]
         # A short last batch may not divide: processes that would miss out repeat its first items.
-        self.batches = [[batch[(rank + k * world) % len(batch)] for k in range(-(-len(batch) // world))]
-                        for batch in batches]
+        self.batches = [
+            [batch[(rank + k * world) % len(batch)] for k in range(-(-len(batch) // world))] for batch in batches
+        ]
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -97,9 +99,18 @@ class TrainingModule(lightning.LightningModule):
             does, after the step under way.
     """
 
-    def __init__(self, task: Task, settings: Settings, splits: dict[str, Any], digest: str, checkpoint: Path,
-                 resume: dict[str, Any] | None = None, stop_at: float | None = None, workers: int = 0,
-                 on_epoch: Callable[[dict[str, float]], None] | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        settings: Settings,
+        splits: dict[str, Any],
+        digest: str,
+        checkpoint: Path,
+        resume: dict[str, Any] | None = None,
+        stop_at: float | None = None,
+        workers: int = 0,
+        on_epoch: Callable[[dict[str, float]], None] | None = None,
+    ) -> None:
         super().__init__()
         self.task, self.settings, self.splits, self.digest = task, settings, splits, digest
         self.checkpoint, self.resume, self.stop_at, self.workers = checkpoint, resume, stop_at, workers
@@ -137,21 +148,36 @@ class TrainingModule(lightning.LightningModule):
     # data
 
     def _loader(self, split: str, sampler: Sampler[list[int]]) -> DataLoader:
-        return DataLoader(self.splits[split], batch_sampler=sampler, collate_fn=self.task.collate,
-                          num_workers=self.workers, pin_memory=torch.cuda.is_available())
+        return DataLoader(
+            self.splits[split],
+            batch_sampler=sampler,
+            collate_fn=self.task.collate,
+            num_workers=self.workers,
+            pin_memory=torch.cuda.is_available(),
+        )
 
     def train_dataloader(self) -> DataLoader:
         """Made anew for every epoch."""
         if hasattr(self.splits["train"], "set_epoch"):  # data that differ from epoch to epoch
             self.splits["train"].set_epoch(self.epoch)
-        return self._loader("train", TrainingSampler(
-            len(self.splits["train"]), self.settings.batch_size, self.settings.seed, self.epoch, self._done_before(),
-            self.global_rank, self.trainer.world_size))
+        return self._loader(
+            "train",
+            TrainingSampler(
+                len(self.splits["train"]),
+                self.settings.batch_size,
+                self.settings.seed,
+                self.epoch,
+                self._done_before(),
+                self.global_rank,
+                self.trainer.world_size,
+            ),
+        )
 
     def _evaluation_loader(self, split: str) -> DataLoader:
         batch_size = max(1, self.settings.batch_size // self.trainer.world_size)
-        return self._loader(split, EvaluationSampler(len(self.splits[split]), batch_size, self.global_rank,
-                                                     self.trainer.world_size))
+        return self._loader(
+            split, EvaluationSampler(len(self.splits[split]), batch_size, self.global_rank, self.trainer.world_size)
+        )
 
     def val_dataloader(self) -> DataLoader:
         """The validation split, in order."""
@@ -171,9 +197,13 @@ class TrainingModule(lightning.LightningModule):
         """Adam; the schedule is stepped by this class and not by Lightning, which would save checkpoints before it."""
         s = self.settings
         optimizer = torch.optim.Adam(self.model.parameters(), lr=s.learning_rate)
-        self.scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, s.epochs) if s.schedule == "cosine" \
+        self.scheduler = (
+            torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, s.epochs)
+            if s.schedule == "cosine"
             else torch.optim.lr_scheduler.ReduceLROnPlateau(
-                optimizer, mode=self.task.mode, factor=s.lr_factor, patience=s.lr_patience, min_lr=s.min_lr)
+                optimizer, mode=self.task.mode, factor=s.lr_factor, patience=s.lr_patience, min_lr=s.min_lr
+            )
+        )
         if self.resume:
             optimizer.load_state_dict(self.resume["optimizer"])
             self.scheduler.load_state_dict(self.resume["scheduler"])
@@ -240,8 +270,13 @@ class TrainingModule(lightning.LightningModule):
         value = metrics[self.task.monitor]
         loss = float(self.trainer.strategy.reduce(self.loss_sum, reduce_op="mean")) / batches
         self.loss_sum = torch.zeros_like(self.loss_sum)
-        record = {"epoch": self.epoch, "train_loss": loss, **{f"val_{k}": v for k, v in metrics.items()},
-                  "learning_rate": rate, "seconds": round(self.seconds, 2)}
+        record = {
+            "epoch": self.epoch,
+            "train_loss": loss,
+            **{f"val_{k}": v for k, v in metrics.items()},
+            "learning_rate": rate,
+            "seconds": round(self.seconds, 2),
+        }
         self.history.append(record)
         if loss != loss:
             raise ValueError(f"the training loss of epoch {self.epoch} is not a number; try a lower learning rate")
@@ -262,11 +297,22 @@ class TrainingModule(lightning.LightningModule):
         if not self.trainer.is_global_zero:
             return
         optimizer = self.optimizers(use_pl_optimizer=False)
-        write_checkpoint(self.checkpoint, {
-            "settings": self.settings.to_json(), "data": self.digest, "model": _copy_weights(self.model),
-            "optimizer": optimizer.state_dict(), "scheduler": self.scheduler.state_dict(), "epoch": epoch,
-            "batch": batch, "loss": self.loss_sum.cpu(), "history": json.dumps(self.history), "best": self.best,
-            "seconds": self.seconds})
+        write_checkpoint(
+            self.checkpoint,
+            {
+                "settings": self.settings.to_json(),
+                "data": self.digest,
+                "model": _copy_weights(self.model),
+                "optimizer": optimizer.state_dict(),
+                "scheduler": self.scheduler.state_dict(),
+                "epoch": epoch,
+                "batch": batch,
+                "loss": self.loss_sum.cpu(),
+                "history": json.dumps(self.history),
+                "best": self.best,
+                "seconds": self.seconds,
+            },
+        )
 
     # validation and test
 
@@ -334,5 +380,6 @@ def _load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise ValueError(f"the weights of the checkpoint do not fit the model: {error}; "
-                         "start the run anew with --restart") from error
+        raise ValueError(
+            f"the weights of the checkpoint do not fit the model: {error}; start the run anew with --restart"
+        ) from error

@@ -21,7 +21,7 @@ _FEWEST = 3  # rows that a target needs for a correlation of its own
 
 
 def regression_metrics(prediction: Tensor | np.ndarray, target: Tensor | np.ndarray) -> dict[str, float]:
-    """"mse", "rmse" (root of the mean over all rows), "mae", "pearson", "spearman" and "kendall" of [n] or [n, 1].
+    """ "mse", "rmse" (root of the mean over all rows), "mae", "pearson", "spearman" and "kendall" of [n] or [n, 1].
 
     Correlations with a constant, or of fewer than three rows, are nan. Spearman's gives ties their average rank.
     """
@@ -32,8 +32,9 @@ def regression_metrics(prediction: Tensor | np.ndarray, target: Tensor | np.ndar
     return {"mse": mse, "rmse": mse**0.5, "mae": float(np.mean(np.abs(error))), **_correlations(prediction, target)}
 
 
-def target_table(prediction: Tensor | np.ndarray, target: Tensor | np.ndarray, groups: Sequence[str] | np.ndarray
-                 ) -> pd.DataFrame:
+def target_table(
+    prediction: Tensor | np.ndarray, target: Tensor | np.ndarray, groups: Sequence[str] | np.ndarray
+) -> pd.DataFrame:
     """One row a target protein: its name as index, ``size``, "spearman", "pearson", "kendall" among its rows.
 
     nan where a target has fewer than three rows, or where its labels or its predictions are all equal.
@@ -41,13 +42,17 @@ def target_table(prediction: Tensor | np.ndarray, target: Tensor | np.ndarray, g
     prediction, target = _column(prediction), _column(target)
     _same_length(prediction, target, groups)
     rows = pd.DataFrame({"prediction": prediction, "target": target, "group": np.asarray(groups)})
-    return pd.DataFrame([{"target": name, "size": len(own), **_correlations(own["prediction"].to_numpy(),
-                                                                           own["target"].to_numpy())}
-                         for name, own in rows.groupby("group", sort=True)]).set_index("target")
+    return pd.DataFrame(
+        [
+            {"target": name, "size": len(own), **_correlations(own["prediction"].to_numpy(), own["target"].to_numpy())}
+            for name, own in rows.groupby("group", sort=True)
+        ]
+    ).set_index("target")
 
 
-def ranking_metrics(prediction: Tensor | np.ndarray, target: Tensor | np.ndarray, groups: Sequence[str] | np.ndarray
-                    ) -> dict[str, float]:
+def ranking_metrics(
+    prediction: Tensor | np.ndarray, target: Tensor | np.ndarray, groups: Sequence[str] | np.ndarray
+) -> dict[str, float]:
     """Metrics of PSR and RSR: those of ``regression_metrics``, with correlations taken in two ways.
 
     "global_spearman" is over all rows pooled; "mean_spearman" is taken within each target, then averaged over targets
@@ -59,11 +64,14 @@ def ranking_metrics(prediction: Tensor | np.ndarray, target: Tensor | np.ndarray
     pooled = regression_metrics(prediction, target)
     small = table["size"] < _FEWEST
     undefined = ~small & table["spearman"].isna()
-    return {**{name: pooled[name] for name in ("mse", "rmse", "mae")},
-            **{f"global_{name}": pooled[name] for name in _CORRELATIONS},
-            **{f"mean_{name}": float(table[name].mean()) for name in _CORRELATIONS},
-            "num_targets": float((~small & ~undefined).sum()), "num_small_targets": float(small.sum()),
-            "num_undefined_targets": float(undefined.sum())}
+    return {
+        **{name: pooled[name] for name in ("mse", "rmse", "mae")},
+        **{f"global_{name}": pooled[name] for name in _CORRELATIONS},
+        **{f"mean_{name}": float(table[name].mean()) for name in _CORRELATIONS},
+        "num_targets": float((~small & ~undefined).sum()),
+        "num_small_targets": float(small.sum()),
+        "num_undefined_targets": float(undefined.sum()),
+    }
 
 
 def classification_metrics(logits: Tensor, target: Tensor) -> dict[str, float]:
@@ -72,8 +80,10 @@ def classification_metrics(logits: Tensor, target: Tensor) -> dict[str, float]:
     Of equal logits the first class counts as predicted.
     """
     _same_length(logits, target)
-    return {"accuracy": float((logits.argmax(dim=1) == target).double().mean()),
-            "cross_entropy": float(torch.nn.functional.cross_entropy(logits.double(), target))}
+    return {
+        "accuracy": float((logits.argmax(dim=1) == target).double().mean()),
+        "cross_entropy": float(torch.nn.functional.cross_entropy(logits.double(), target)),
+    }
 
 
 def pair_metrics(logits: Tensor, target: Tensor) -> dict[str, float]:
@@ -88,19 +98,23 @@ def pair_metrics(logits: Tensor, target: Tensor) -> dict[str, float]:
     both = 0 < int(target.sum()) < len(target)
     # Ranks are those of the logits; as float64 they stay apart where the sigmoid would make ties of them.
     scores = torch.from_numpy(stats.rankdata(logits.double().numpy()) / (len(logits) + 1))
-    return {"roc_auc": float(binary_auroc(scores, target.int())) if both else float("nan"),
-            "average_precision": float(binary_average_precision(scores, target.int())) if both else float("nan"),
-            "cross_entropy": float(torch.nn.functional.binary_cross_entropy_with_logits(
-                logits.double(), target.double()))}
+    return {
+        "roc_auc": float(binary_auroc(scores, target.int())) if both else float("nan"),
+        "average_precision": float(binary_average_precision(scores, target.int())) if both else float("nan"),
+        "cross_entropy": float(torch.nn.functional.binary_cross_entropy_with_logits(logits.double(), target.double())),
+    }
 
 
 def _correlations(prediction: np.ndarray, target: np.ndarray) -> dict[str, float]:
-    defined = len(target) >= _FEWEST and np.ptp(prediction) > 0 and np.ptp(target) > 0 \
-        and bool(np.isfinite(prediction).all())
+    defined = (
+        len(target) >= _FEWEST and np.ptp(prediction) > 0 and np.ptp(target) > 0 and bool(np.isfinite(prediction).all())
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.NearConstantInputWarning)
-        return {name: float(correlation(prediction, target)[0]) if defined else float("nan")
-                for name, correlation in _CORRELATIONS.items()}
+        return {
+            name: float(correlation(prediction, target)[0]) if defined else float("nan")
+            for name, correlation in _CORRELATIONS.items()
+        }
 
 
 def _column(values: Tensor | np.ndarray | Sequence[float]) -> np.ndarray:
@@ -109,5 +123,7 @@ def _column(values: Tensor | np.ndarray | Sequence[float]) -> np.ndarray:
 
 def _same_length(*values: Sequence) -> None:
     if len({len(value) for value in values}) != 1 or not len(values[0]):
-        raise ValueError(f"predictions, targets and groups need one row each, and at least one; there are "
-                         f"{', '.join(str(len(value)) for value in values)} rows")
+        raise ValueError(
+            f"predictions, targets and groups need one row each, and at least one; there are "
+            f"{', '.join(str(len(value)) for value in values)} rows"
+        )

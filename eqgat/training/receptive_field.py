@@ -67,8 +67,17 @@ def at_centers(model: nn.Module, data: Data) -> Tensor:
     for depth, layer in zip(range(num_layers, 0, -1), model.layers, strict=True):
         atoms, receiving = within[depth], within[depth - 1]
         edges = slice(0, last[receiving - 1])
-        record = layer(s[:atoms], v[:atoms], Edges(
-            source[edges], receiver[edges], distance[edges], direction[edges], radial[edges],
-            number[:atoms].to(s.dtype)))
+        record = layer(
+            s[:atoms],
+            v[:atoms],
+            Edges(
+                source[edges],
+                receiver[edges],
+                distance[edges],
+                direction[edges],
+                radial[edges],
+                number[:atoms].to(s.dtype),
+            ),
+        )
         s, v = record.s[:receiving], record.v[:receiving]
     return model.head(model.readout(s, v))[place[data.center_index]]

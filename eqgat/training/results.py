@@ -17,14 +17,58 @@ from typing import Any
 import pandas as pd
 import torch
 
-__all__ = ["COLUMNS", "device_name", "git_commit", "package_versions", "read_history", "read_results", "results_folder",
-           "write_results"]
+__all__ = [
+    "COLUMNS",
+    "device_name",
+    "git_commit",
+    "package_versions",
+    "read_history",
+    "read_results",
+    "results_folder",
+    "write_results",
+]
 
-COLUMNS = ("task", "model", "variant", "profile", "changed", "seed", "split", "metric", "value", "epochs", "best_epoch",
-           "batch_size", "learning_rate", "precision", "parameters", "num_train", "device", "seconds", "data",
-           "versions", "commit", "date", "command")
-_TEXT = ("task", "model", "variant", "profile", "changed", "split", "metric", "precision", "device", "data", "versions",
-         "commit", "date", "command")
+COLUMNS = (
+    "task",
+    "model",
+    "variant",
+    "profile",
+    "changed",
+    "seed",
+    "split",
+    "metric",
+    "value",
+    "epochs",
+    "best_epoch",
+    "batch_size",
+    "learning_rate",
+    "precision",
+    "parameters",
+    "num_train",
+    "device",
+    "seconds",
+    "data",
+    "versions",
+    "commit",
+    "date",
+    "command",
+)
+_TEXT = (
+    "task",
+    "model",
+    "variant",
+    "profile",
+    "changed",
+    "split",
+    "metric",
+    "precision",
+    "device",
+    "data",
+    "versions",
+    "commit",
+    "date",
+    "command",
+)
 
 
 def results_folder() -> Path:
@@ -33,8 +77,13 @@ def results_folder() -> Path:
     return (checkout if (checkout / "figures").is_dir() else Path()) / "figures" / "results"
 
 
-def write_results(folder: str | os.PathLike[str], run_id: str, common: dict[str, Any],
-                  metrics: dict[str, dict[str, float]], history: list[dict[str, float]]) -> Path:
+def write_results(
+    folder: str | os.PathLike[str],
+    run_id: str,
+    common: dict[str, Any],
+    metrics: dict[str, dict[str, float]],
+    history: list[dict[str, float]],
+) -> Path:
     """Write the rows of one run and its learning curve; what the same run wrote before is replaced.
 
     Args:
@@ -50,11 +99,18 @@ def write_results(folder: str | os.PathLike[str], run_id: str, common: dict[str,
     Raises:
         ValueError: columns are missing or unknown.
     """
-    rows = pd.DataFrame([{**common, "split": split, "metric": name, "value": value}
-                         for split, values in metrics.items() for name, value in values.items()])
+    rows = pd.DataFrame(
+        [
+            {**common, "split": split, "metric": name, "value": value}
+            for split, values in metrics.items()
+            for name, value in values.items()
+        ]
+    )
     if set(rows.columns) != set(COLUMNS):
-        raise ValueError(f"rows of results have the columns {COLUMNS}; missing or unknown: "
-                         f"{sorted(set(rows.columns) ^ set(COLUMNS))}")
+        raise ValueError(
+            f"rows of results have the columns {COLUMNS}; missing or unknown: "
+            f"{sorted(set(rows.columns) ^ set(COLUMNS))}"
+        )
     folder = Path(folder) / str(common["task"])
     folder.mkdir(parents=True, exist_ok=True)
     _write_csv(pd.DataFrame(history), folder / f"{run_id}.history.csv")
@@ -74,11 +130,14 @@ def read_results(folder: str | os.PathLike[str] | None = None, task: str | None 
     for file in sorted(folder.glob(f"{task or '*'}/*.csv")):
         if file.name.endswith(".history.csv"):
             continue
-        frame = pd.read_csv(file, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False,
-                            na_values={"value": ["", "nan"]})  # an undefined metric is written as an empty field
+        frame = pd.read_csv(
+            file, dtype=dict.fromkeys(_TEXT, str), keep_default_na=False, na_values={"value": ["", "nan"]}
+        )  # an undefined metric is written as an empty field
         if list(frame.columns) != list(COLUMNS):
-            raise ValueError(f"{file} is not a results file of this version: its columns are {list(frame.columns)}; "
-                             "remove it, or run the training again")
+            raise ValueError(
+                f"{file} is not a results file of this version: its columns are {list(frame.columns)}; "
+                "remove it, or run the training again"
+            )
         frames.append(frame)
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
 
@@ -124,8 +183,9 @@ def git_commit() -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    return subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True,
-                          timeout=20).stdout.strip()
+    return subprocess.run(
+        ["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True, timeout=20
+    ).stdout.strip()
 
 
 def now() -> str:

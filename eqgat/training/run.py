@@ -53,11 +53,24 @@ class Run:
     first_process: bool = True
 
 
-def train(settings: Settings, *, runs: str | Path = "runs", results: str | Path | None = None,
-          data: str | None = None, accelerator: str = "auto", devices: int = 1, nodes: int = 1, strategy: str = "auto",
-          workers: int = 0, deterministic: bool = False, time_limit: float | None = None, restart: bool = False,
-          test: bool = True, progress: bool | None = None,
-          on_epoch: Callable[[dict[str, float]], None] | None = None) -> Run:
+def train(
+    settings: Settings,
+    *,
+    runs: str | Path = "runs",
+    results: str | Path | None = None,
+    data: str | None = None,
+    accelerator: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    strategy: str = "auto",
+    workers: int = 0,
+    deterministic: bool = False,
+    time_limit: float | None = None,
+    restart: bool = False,
+    test: bool = True,
+    progress: bool | None = None,
+    on_epoch: Callable[[dict[str, float]], None] | None = None,
+) -> Run:
     """Train, choose the best epoch by validation, test once, and write the rows of the run.
 
     A run that was interrupted goes on where its last checkpoint is; one that had finished is only read. Ctrl-C and
@@ -87,8 +100,10 @@ def train(settings: Settings, *, runs: str | Path = "runs", results: str | Path 
     if finished.is_file() and not restart:
         return _read_finished(finished, settings)
     if devices < 1 or nodes < 1 or settings.batch_size % (devices * nodes):
-        raise ValueError(f"a batch of {settings.batch_size} graphs cannot be shared by {devices} x {nodes} devices; "
-                         "choose --batch-size as a multiple of their number")
+        raise ValueError(
+            f"a batch of {settings.batch_size} graphs cannot be shared by {devices} x {nodes} devices; "
+            "choose --batch-size as a multiple of their number"
+        )
     with _quiet():
         import lightning
         from lightning.pytorch.callbacks import TQDMProgressBar
@@ -104,24 +119,38 @@ def train(settings: Settings, *, runs: str | Path = "runs", results: str | Path 
         task = make_task(settings)
         splits = task.load(data)
         digest = task.digest(splits)
-        resume = read_checkpoint(checkpoint, settings.to_json(), digest) \
-            if checkpoint.is_file() and not restart else None
+        resume = (
+            read_checkpoint(checkpoint, settings.to_json(), digest) if checkpoint.is_file() and not restart else None
+        )
         module = TrainingModule(task, settings, splits, digest, checkpoint, resume, stop_at, workers, on_epoch)
         bars = sys.stderr.isatty() if progress is None else progress
         unused = settings.model in HAS_UNUSED_WEIGHTS
         trainer = lightning.Trainer(
-            accelerator=accelerator, devices=devices, num_nodes=nodes,
-            strategy=DDPStrategy(find_unused_parameters=unused) if strategy in ("auto", "ddp") and devices * nodes > 1
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=nodes,
+            strategy=DDPStrategy(find_unused_parameters=unused)
+            if strategy in ("auto", "ddp") and devices * nodes > 1
             else strategy,
-            precision=settings.precision, max_epochs=max(settings.epochs - module.start_epoch, 0),
-            gradient_clip_val=settings.gradient_clip, deterministic="warn" if deterministic else None,
-            reload_dataloaders_every_n_epochs=1, use_distributed_sampler=False, num_sanity_val_steps=0,
-            enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=bars,
-            callbacks=[TQDMProgressBar(refresh_rate=10)] if bars else [], logger=_tensorboard(folder),
-            log_every_n_steps=1, default_root_dir=folder,
+            precision=settings.precision,
+            max_epochs=max(settings.epochs - module.start_epoch, 0),
+            gradient_clip_val=settings.gradient_clip,
+            deterministic="warn" if deterministic else None,
+            reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=bars,
+            callbacks=[TQDMProgressBar(refresh_rate=10)] if bars else [],
+            logger=_tensorboard(folder),
+            log_every_n_steps=1,
+            default_root_dir=folder,
             # Under torchrun inside a SLURM job the processes are torchrun's.
             plugins=[SLURMEnvironment(auto_requeue=False)]
-            if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect() else [])
+            if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
+            else [],
+        )
         unfinished = Run(settings, folder, {}, module.history, finished=False, first_process=trainer.is_global_zero)
         stopped = False
         try:
@@ -141,10 +170,14 @@ def train(settings: Settings, *, runs: str | Path = "runs", results: str | Path 
     if trainer.is_global_zero and results is not None:
         device = device_name(trainer.strategy.root_device)
         common = _common(settings) | {
-            "command": settings.command + ("" if test else " --no-test"), "best_epoch": module.best["epoch"],
-            "parameters": num_parameters(model), "num_train": len(splits["train"]),
-            "seconds": round(module.seconds, 1), "data": digest,
-            "device": f"{devices * nodes} x {device}" if devices * nodes > 1 else device}
+            "command": settings.command + ("" if test else " --no-test"),
+            "best_epoch": module.best["epoch"],
+            "parameters": num_parameters(model),
+            "num_train": len(splits["train"]),
+            "seconds": round(module.seconds, 1),
+            "data": digest,
+            "device": f"{devices * nodes} x {device}" if devices * nodes > 1 else device,
+        }
         write_results(results, settings.run_id, common, metrics, module.history)
     if not test:
         return replace(unfinished, metrics=metrics)
@@ -155,8 +188,9 @@ def train(settings: Settings, *, runs: str | Path = "runs", results: str | Path 
             _replace(folder / "model.pt", lambda partial: torch.save(model.state_dict(), partial))
         record = {"settings": settings.to_json(), "metrics": metrics, "history": module.history}
         _replace(finished, lambda partial: partial.write_text(json.dumps(record, indent=1), encoding="utf-8"))
-    return Run(settings, folder, metrics, module.history, finished=True, model=model,
-               first_process=trainer.is_global_zero)
+    return Run(
+        settings, folder, metrics, module.history, finished=True, model=model, first_process=trainer.is_global_zero
+    )
 
 
 def _pass_on(number: int) -> None:
@@ -168,10 +202,21 @@ def _pass_on(number: int) -> None:
 
 
 def _common(settings: Settings) -> dict[str, Any]:
-    return {"task": settings.task, "model": settings.model, "variant": MODELS[settings.model].variant,
-            "profile": settings.profile, "changed": settings.changed, "seed": settings.seed, "epochs": settings.epochs,
-            "batch_size": settings.batch_size, "learning_rate": settings.learning_rate,
-            "precision": settings.precision, "versions": package_versions(), "commit": git_commit(), "date": now()}
+    return {
+        "task": settings.task,
+        "model": settings.model,
+        "variant": MODELS[settings.model].variant,
+        "profile": settings.profile,
+        "changed": settings.changed,
+        "seed": settings.seed,
+        "epochs": settings.epochs,
+        "batch_size": settings.batch_size,
+        "learning_rate": settings.learning_rate,
+        "precision": settings.precision,
+        "versions": package_versions(),
+        "commit": git_commit(),
+        "date": now(),
+    }
 
 
 def _best_validation(history: list[dict[str, float]], epoch: int) -> dict[str, float]:
@@ -181,8 +226,9 @@ def _best_validation(history: list[dict[str, float]], epoch: int) -> dict[str, f
 def _read_finished(file: Path, settings: Settings) -> Run:
     record = json.loads(file.read_text(encoding="utf-8"))
     if record.get("settings") != settings.to_json():
-        raise ValueError(f"{file} is of a run with other settings ({record.get('settings')}); "
-                         "start the run anew with --restart")
+        raise ValueError(
+            f"{file} is of a run with other settings ({record.get('settings')}); start the run anew with --restart"
+        )
     model, weights = make_task(settings).build(), file.parent / "model.pt"
     if not weights.is_file():
         weights = file.parent / "model" / "weights.pt"
@@ -211,10 +257,16 @@ def _tensorboard(folder: Path) -> Any:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep back what Lightning says on every start; every other warning passes."""
-    said = [r".*does not have many workers.*", r".*GPU available but not used.*",
-            r".*isinstance\(treespec, LeafSpec\).*", r".*nn\.functional\.all_gather is deprecated.*"]
-    loggers = [logging.getLogger(f"lightning.{name}") for name in
-               ("pytorch.utilities.rank_zero", "fabric.utilities.rank_zero", "fabric.utilities.distributed")]
+    said = [
+        r".*does not have many workers.*",
+        r".*GPU available but not used.*",
+        r".*isinstance\(treespec, LeafSpec\).*",
+        r".*nn\.functional\.all_gather is deprecated.*",
+    ]
+    loggers = [
+        logging.getLogger(f"lightning.{name}")
+        for name in ("pytorch.utilities.rank_zero", "fabric.utilities.rank_zero", "fabric.utilities.distributed")
+    ]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         for message in said:

@@ -13,17 +13,25 @@ from torch import nn
 
 from eqgat.training.atom3d_settings import ATOM3D
 
-__all__ = ["MODELS", "PROFILES", "ModelEntry", "Settings", "build_model", "make_settings", "models_of",
-           "num_parameters"]
+__all__ = [
+    "MODELS",
+    "PROFILES",
+    "ModelEntry",
+    "Settings",
+    "build_model",
+    "make_settings",
+    "models_of",
+    "num_parameters",
+]
 
 
 class ModelEntry(NamedTuple):
     """A model by name: where its class is, which variant it is, and what the paper's tables call it."""
 
-    home: str                   # module:class
-    variant: str                # "" for the model itself
-    labels: dict[str, str]      # number of the paper's table -> name of the row
-    options: dict[str, Any]     # options that make the variant
+    home: str  # module:class
+    variant: str  # "" for the model itself
+    labels: dict[str, str]  # number of the paper's table -> name of the row
+    options: dict[str, Any]  # options that make the variant
 
 
 _EQGAT = "eqgat.model:EQGAT"
@@ -36,11 +44,17 @@ MODELS = {
     "gvp": ModelEntry("eqgat.baselines.gvp:GVPGNN", "", {"1": "GVP-GNN", "3": "GVP"}, {}),
     "eqgat": ModelEntry(_EQGAT, "", {"1": "EQGAT", "2": "EQGAT", "3": "EQGAT-Full", "4": "EQGAT-Full"}, {}),
     "eqgat-no-cross-product": ModelEntry(
-        _EQGAT, "no-cross-product", {"3": "EQGAT-No-Cross-Product", "4": "EQGAT-No-Cross-Product"},
-        {"cross_product": None}),
+        _EQGAT,
+        "no-cross-product",
+        {"3": "EQGAT-No-Cross-Product", "4": "EQGAT-No-Cross-Product"},
+        {"cross_product": None},
+    ),
     "eqgat-no-feature-attention": ModelEntry(
-        _EQGAT, "no-feature-attention", {"3": "EQGAT-No-Feature-Attention", "4": "EQGAT-No-Feature-Attention"},
-        {"attention": "scalar"}),
+        _EQGAT,
+        "no-feature-attention",
+        {"3": "EQGAT-No-Feature-Attention", "4": "EQGAT-No-Feature-Attention"},
+        {"attention": "scalar"},
+    ),
 }
 
 
@@ -125,8 +139,14 @@ _TRIANGLE_MODELS: dict[str, dict[str, Any]] = {
     "schnet": {"scalar_channels": 32, "num_radial": 16, "norm": "equivariant"},
     "painn": {"scalar_channels": 32, "vector_channels": 8, "num_radial": 16, "norm": "equivariant"},
     "segnn": {"width": 76},
-    "gvp": {"scalar_channels": 32, "vector_channels": 8, "edge_scalars": 16, "num_radial": 16, "num_message": 2,
-            "layout": "triangle"},
+    "gvp": {
+        "scalar_channels": 32,
+        "vector_channels": 8,
+        "edge_scalars": 16,
+        "num_radial": 16,
+        "num_message": 2,
+        "layout": "triangle",
+    },
     "eqgat": {"scalar_channels": 32, "vector_channels": 8, "num_radial": 16, "norm": "equivariant"},
 }
 # Quick Triangle: 30 points at the density of the paper's 100, and the cutoff again as large as the ball's radius.
@@ -135,21 +155,38 @@ _TRIANGLE_MODELS: dict[str, dict[str, Any]] = {
 _QUICK_RADIUS = round(10.0 * 0.3 ** (1 / 3), 3)
 PROFILES: dict[str, dict[str, dict[str, Any]]] = {
     "triangle": {
-        "full": {"epochs": 50, "batch_size": 64, "learning_rate": 1e-4,
-                 "data_options": {"n": 50_000, "num_points": 100, "radius": 10.0, "min_distance": 2.0, "seed": 0},
-                 "model_options": {**_TRIANGLE, "cutoff": 10.0}, "models": _TRIANGLE_MODELS},
-        "quick": {"epochs": 7, "batch_size": 16, "learning_rate": 3e-3, "schedule": "cosine", "standardise": True,
-                  "data_options": {"n": 3750, "num_points": 30, "radius": _QUICK_RADIUS, "min_distance": 2.0,
-                                   "seed": 9},
-                  "model_options": {**_TRIANGLE, "cutoff": _QUICK_RADIUS}, "models": _TRIANGLE_MODELS},
+        "full": {
+            "epochs": 50,
+            "batch_size": 64,
+            "learning_rate": 1e-4,
+            "data_options": {"n": 50_000, "num_points": 100, "radius": 10.0, "min_distance": 2.0, "seed": 0},
+            "model_options": {**_TRIANGLE, "cutoff": 10.0},
+            "models": _TRIANGLE_MODELS,
+        },
+        "quick": {
+            "epochs": 7,
+            "batch_size": 16,
+            "learning_rate": 3e-3,
+            "schedule": "cosine",
+            "standardise": True,
+            "data_options": {"n": 3750, "num_points": 30, "radius": _QUICK_RADIUS, "min_distance": 2.0, "seed": 9},
+            "model_options": {**_TRIANGLE, "cutoff": _QUICK_RADIUS},
+            "models": _TRIANGLE_MODELS,
+        },
     },
     **ATOM3D,
 }
 
 
-def make_settings(task: str, model: str = "eqgat", profile: str = "quick", seed: int = 0,
-                  data_options: dict[str, Any] | None = None, model_options: dict[str, Any] | None = None,
-                  **changes: Any) -> Settings:
+def make_settings(
+    task: str,
+    model: str = "eqgat",
+    profile: str = "quick",
+    seed: int = 0,
+    data_options: dict[str, Any] | None = None,
+    model_options: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Settings:
     """The settings of a profile, with ``changes`` to any field of ``Settings``; None means unchanged.
 
     Raises:
@@ -169,8 +206,11 @@ def make_settings(task: str, model: str = "eqgat", profile: str = "quick", seed:
     own = values.pop("own", {}).get(model)
     base = values.pop("models").get("eqgat" if model.startswith("eqgat") else model, {})
     values.update(own or {})
-    changes = {name: value for name, value in changes.items() if value is not None and value != values.get(
-        name, Settings.__dataclass_fields__[name].default)}
+    changes = {
+        name: value
+        for name, value in changes.items()
+        if value is not None and value != values.get(name, Settings.__dataclass_fields__[name].default)
+    }
     extra = {"data_options": data_options or {}, "model_options": model_options or {}}
     changed = json.dumps({**changes, **{k: v for k, v in extra.items() if v}}, sort_keys=True)
     values["model_options"] = {**values["model_options"], **base, **entry.options, **extra["model_options"]}

@@ -26,12 +26,12 @@ _TITLES = {
 _OTHER_DATA = "Rows whose data are not ATOM3D's cannot be compared with the paper's."
 _NOTES = {
     1: "GNN's PSR, RSR and LBA numbers came from a script that took the validation set for the test set. "
-       f"{_OTHER_DATA}",
+    f"{_OTHER_DATA}",
     4: _OTHER_DATA,
     3: "The paper's parameter counts of the two ablations are wrong: 27.4 thousand is the full model's; with the "
-       "paper's sizes they have 26,883 and 24,342. "
-       "The quick profile has clouds of 30 points; its errors cannot be compared with the paper's. Its learning "
-       "rates were chosen on validation, by runs that left the test set alone: rows of the store with split val only.",
+    "paper's sizes they have 26,883 and 24,342. "
+    "The quick profile has clouds of 30 points; its errors cannot be compared with the paper's. Its learning "
+    "rates were chosen on validation, by runs that left the test set alone: rows of the store with split val only.",
 }
 
 
@@ -59,8 +59,13 @@ def build_table(table: int, results: pd.DataFrame) -> pd.DataFrame:
     for number in paper_numbers(table).to_dict("records"):
         if number["metric"].startswith("num_parameters"):
             continue
-        rows.append({**{key: number[key] for key in ("model", "task", "metric", "mean", "std", "note")},
-                     "source": PAPER, "parameters": _printed_count(table, number["task"], number["model"])})
+        rows.append(
+            {
+                **{key: number[key] for key in ("model", "task", "metric", "mean", "std", "note")},
+                "source": PAPER,
+                "parameters": _printed_count(table, number["task"], number["model"]),
+            }
+        )
     labels = {name: entry.labels[str(table)] for name, entry in MODELS.items() if str(table) in entry.labels}
     wanted = {(row["task"], row["metric"]) for row in rows}
     own = results[(results["split"] == "test") & (results["changed"] == "") & results["model"].isin(labels)]
@@ -71,15 +76,41 @@ def build_table(table: int, results: pd.DataFrame) -> pd.DataFrame:
         if group["seed"].duplicated().any():
             raise ValueError(f"two rows of {model} on {task} have the same seed; remove one of their files")
         values = group["value"].astype(float)
-        rows.append({"model": labels[model], "task": _paper_task(task), "metric": metric, "source": OURS,
-                     "profile": profile, "device": device,
-                     # ATOM3D's tasks can be run on other data of the same form; what they were is said before a comma.
-                     "data": data.rpartition(", ")[0], "n": len(values), "mean": values.mean(),
-                     "std": values.std(ddof=1), "seeds": " ".join(map(str, sorted(group["seed"]))),
-                     "learning_rate": float(group["learning_rate"].iloc[0]),
-                     "parameters": float(group["parameters"].iloc[0]), "note": ""})
-    columns = ["model", "task", "metric", "source", "profile", "device", "data", "n", "mean", "std", "seeds",
-               "learning_rate", "parameters", "note"]
+        rows.append(
+            {
+                "model": labels[model],
+                "task": _paper_task(task),
+                "metric": metric,
+                "source": OURS,
+                "profile": profile,
+                "device": device,
+                # ATOM3D's tasks can be run on other data of the same form; what they were is said before a comma.
+                "data": data.rpartition(", ")[0],
+                "n": len(values),
+                "mean": values.mean(),
+                "std": values.std(ddof=1),
+                "seeds": " ".join(map(str, sorted(group["seed"]))),
+                "learning_rate": float(group["learning_rate"].iloc[0]),
+                "parameters": float(group["parameters"].iloc[0]),
+                "note": "",
+            }
+        )
+    columns = [
+        "model",
+        "task",
+        "metric",
+        "source",
+        "profile",
+        "device",
+        "data",
+        "n",
+        "mean",
+        "std",
+        "seeds",
+        "learning_rate",
+        "parameters",
+        "note",
+    ]
     frame = pd.DataFrame(rows, columns=columns)
     order = {name: place for place, name in enumerate(dict.fromkeys(row["model"] for row in rows))}
     return frame.sort_values("model", key=lambda column: column.map(order), kind="stable").reset_index(drop=True)
@@ -91,9 +122,14 @@ def markdown(table: int, frame: pd.DataFrame) -> str:
     # In ATOM3D's tables a model has another count for each task, and what the data were has to be said.
     counted, told = (["learning_rate", "parameters"], []) if table == 3 else ([], ["data"])
     frame = frame.assign(learning_rate=[f"{rate:g}" if rate > 0 else "" for rate in frame["learning_rate"]])
-    header = ["Model", "Numbers of", "Profile", "Device",
-              *[name.capitalize().replace("_", " ") for name in [*told, *counted]],
-              *[f"{task} {metric.replace('_', ' ')}" for task, metric in metrics]]
+    header = [
+        "Model",
+        "Numbers of",
+        "Profile",
+        "Device",
+        *[name.capitalize().replace("_", " ") for name in [*told, *counted]],
+        *[f"{task} {metric.replace('_', ' ')}" for task, metric in metrics],
+    ]
     lines = [f"# {_TITLES[table]}", "", f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     keys = ["model", "source", "profile", "device", *told, *counted]
     for key, group in frame.groupby(keys, sort=False, dropna=False):
@@ -103,18 +139,32 @@ def markdown(table: int, frame: pd.DataFrame) -> str:
         cells = {(cell["task"], cell["metric"]): _cell(cell) for cell in group.to_dict("records")}
         lines.append(f"| {' | '.join([*row, *[cells.get(metric, '') for metric in metrics]])} |")
     ours = frame[frame["source"] == OURS]
-    lines += ["", "Mean ± standard deviation (n - 1) over seeds. Rows of \"this code\" are computed from the results "
-              "store; an empty cell is a number that nobody has run here." if len(ours) else
-              "Mean ± standard deviation. There are no runs of this code yet."]
+    lines += [
+        "",
+        'Mean ± standard deviation (n - 1) over seeds. Rows of "this code" are computed from the results '
+        "store; an empty cell is a number that nobody has run here."
+        if len(ours)
+        else "Mean ± standard deviation. There are no runs of this code yet.",
+    ]
     return "\n".join([*lines, "", *([_NOTES[table], ""] if table in _NOTES else [])])
 
 
 def settings_table() -> pd.DataFrame:
     """Table 2: the paper's settings and those of this code, side by side."""
-    wanted = {"learning_rate": "learning_rate", "max_epochs": "epochs", "lr_patience_epochs": "lr_patience",
-              "lr_decay_factor": "lr_factor", "batch_size": "batch_size"}
-    models = {"num_layers": "num_layers", "num_rbf": "num_radial", "cutoff_angstrom": "cutoff",
-              "scalar_channels": "scalar_channels", "vector_channels": "vector_channels"}
+    wanted = {
+        "learning_rate": "learning_rate",
+        "max_epochs": "epochs",
+        "lr_patience_epochs": "lr_patience",
+        "lr_decay_factor": "lr_factor",
+        "batch_size": "batch_size",
+    }
+    models = {
+        "num_layers": "num_layers",
+        "num_rbf": "num_radial",
+        "cutoff_angstrom": "cutoff",
+        "scalar_channels": "scalar_channels",
+        "vector_channels": "vector_channels",
+    }
     rows = []
     for number in paper_numbers(2).to_dict("records"):
         settings = make_settings(number["task"].lower(), "eqgat", "full")
@@ -123,10 +173,14 @@ def settings_table() -> pd.DataFrame:
             own = getattr(settings, wanted[name])
         else:
             model = build_model(settings)
-            own = num_parameters(model) / 1000 if name == "num_parameters_thousands" \
+            own = (
+                num_parameters(model) / 1000
+                if name == "num_parameters_thousands"
                 else getattr(model.config, models[name])
-        rows.append({"setting": name, "task": number["task"], PAPER: number["mean"], OURS: float(own),
-                     "note": number["note"]})
+            )
+        rows.append(
+            {"setting": name, "task": number["task"], PAPER: number["mean"], OURS: float(own), "note": number["note"]}
+        )
     return pd.DataFrame(rows)
 
 
@@ -134,19 +188,31 @@ def commands(results: pd.DataFrame, folder: Path | None = None) -> str:
     """The command of every full run behind our columns, with measured time per step where there is one."""
     timing = (folder or results_folder()) / "step_time.csv"
     times = pd.read_csv(timing) if timing.is_file() else pd.DataFrame(columns=["task", "model", "profile", "device"])
-    lines = ["# Commands of the full runs", "",
-             "One command a row and seed; it goes on where it stopped when it is given again "
-             "(for example with `--time-limit 00:09:00`). Several fit on one GPU as parallel processes.", "",
-             "| Command | In the store | Steps | Time per step |", "| --- | --- | --- | --- |"]
+    lines = [
+        "# Commands of the full runs",
+        "",
+        "One command a row and seed; it goes on where it stopped when it is given again "
+        "(for example with `--time-limit 00:09:00`). Several fit on one GPU as parallel processes.",
+        "",
+        "| Command | In the store | Steps | Time per step |",
+        "| --- | --- | --- | --- |",
+    ]
     for task in PROFILES:
         for model in models_of(task):
             measured = times[(times["task"] == task) & (times["model"] == model) & (times["profile"] == "full")]
-            took = "; ".join(f"{row['seconds_per_step']:.3g} s for {row['clouds']} graphs ({row['device']})"
-                             for _, row in measured.iterrows())
+            took = "; ".join(
+                f"{row['seconds_per_step']:.3g} s for {row['clouds']} graphs ({row['device']})"
+                for _, row in measured.iterrows()
+            )
             for seed in _SEEDS:
                 settings = make_settings(task, model, "full", seed)
-                done = ((results["task"] == task) & (results["model"] == model) & (results["profile"] == "full")
-                        & (results["changed"] == "") & (results["seed"] == seed)).any()
+                done = (
+                    (results["task"] == task)
+                    & (results["model"] == model)
+                    & (results["profile"] == "full")
+                    & (results["changed"] == "")
+                    & (results["seed"] == seed)
+                ).any()
                 lines.append(f"| `{settings.command}` | {'yes' if done else 'no'} | {_steps(settings)} | {took} |")
     return "\n".join([*lines, ""])
 
@@ -186,8 +252,9 @@ def _settings_markdown(frame: pd.DataFrame) -> str:
     header = ["Setting", *[f"{task}, {source}" for task in tasks for source in (PAPER, OURS)]]
     lines = [f"# {_TITLES[2]}", "", f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     for setting, group in frame.groupby("setting", sort=False):
-        cells = [f"{value:g}" for task in tasks
-                 for value in group[group["task"] == task][[PAPER, OURS]].to_numpy().ravel()]
+        cells = [
+            f"{value:g}" for task in tasks for value in group[group["task"] == task][[PAPER, OURS]].to_numpy().ravel()
+        ]
         lines.append(f"| {str(setting).replace('_', ' ')} | {' | '.join(cells)} |")
     notes = frame[frame["note"] != ""].drop_duplicates("note")
     return "\n".join([*lines, "", *[f"{row['task']}: {row['note']}." for _, row in notes.iterrows()], ""])
@@ -207,8 +274,9 @@ def _paper_task(task: str) -> str:
 def _printed_count(table: int, task: str, model: str) -> float | None:
     """The number of parameters that the paper prints for a model, where it prints one."""
     numbers = paper_numbers(table)
-    found = numbers[(numbers["metric"] == "num_parameters_thousands") & (numbers["task"] == task)
-                    & (numbers["model"] == model)]
+    found = numbers[
+        (numbers["metric"] == "num_parameters_thousands") & (numbers["task"] == task) & (numbers["model"] == model)
+    ]
     return round(1000 * float(found["mean"].iloc[0])) if len(found) else None
 
 

@@ -17,8 +17,10 @@ from eqgat.training.settings import Settings, build_model
 __all__ = ["TASKS", "Task", "TriangleTask", "make_task", "predict_the_mean", "standardisation"]
 
 # Task -> module:class. A task is imported when it is asked for, with whatever libraries its data need.
-TASKS = {"triangle": "eqgat.training.tasks:TriangleTask",
-         **{name: f"eqgat.training.atom3d:{name.upper()}Task" for name in ("lba", "psr", "rsr", "res", "ppi")}}
+TASKS = {
+    "triangle": "eqgat.training.tasks:TriangleTask",
+    **{name: f"eqgat.training.atom3d:{name.upper()}Task" for name in ("lba", "psr", "rsr", "res", "ppi")},
+}
 
 
 class Task:
@@ -104,15 +106,16 @@ class TriangleTask(Task):
         """Edges on the device."""
         from eqgat.datasets.triangle import dense_radius_graph
 
-        batch.edge_index = dense_radius_graph(batch.pos, len(batch.ptr) - 1,
-                                              self.settings.model_options["cutoff"])
+        batch.edge_index = dense_radius_graph(batch.pos, len(batch.ptr) - 1, self.settings.model_options["cutoff"])
         return batch
 
     def metrics(self, prediction: Tensor, target: Tensor, data: Any) -> dict[str, float]:
-        """"mse", the mean over the three targets as in Table 3, and "mse_<target>" of each."""
+        """ "mse", the mean over the three targets as in Table 3, and "mse_<target>" of each."""
         each = (prediction.double() - target.double()).square().mean(dim=0)
-        return {"mse": float(each.mean()),
-                **{f"mse_{name}": float(value) for name, value in zip(data.target_names, each, strict=True)}}
+        return {
+            "mse": float(each.mean()),
+            **{f"mse_{name}": float(value) for name, value in zip(data.target_names, each, strict=True)},
+        }
 
 
 def make_task(settings: Settings) -> Task:

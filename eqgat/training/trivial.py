@@ -47,6 +47,7 @@ def _structures(quantity: Callable[[np.ndarray], float], sign: float) -> Callabl
 
 def _openness(data: Any) -> Tensor:
     """Minus the atoms of its own partner within 10 Å of the alpha carbon, summed over both residues of a pair."""
+
     def near(graph: Any) -> int:
         return int(((graph.pos - graph.pos[graph.center_index]).norm(dim=1) < BURIAL).sum())
 
@@ -56,10 +57,16 @@ def _openness(data: Any) -> Tensor:
 # Higher is better in PSR (GDT_TS) and PPI (they touch); RSR's label is an RMSD.
 TRIVIAL: dict[str, dict[str, Callable[[Any], Tensor]]] = {
     "lba": {},
-    "psr": {"number of atoms": _structures(num_atoms, 1.0), "radius of gyration": _structures(radius_of_gyration, -1.0),
-            "clashes": _structures(close_pairs, -1.0)},
-    "rsr": {"number of atoms": _structures(num_atoms, 1.0), "radius of gyration": _structures(radius_of_gyration, 1.0),
-            "clashes": _structures(close_pairs, 1.0)},
+    "psr": {
+        "number of atoms": _structures(num_atoms, 1.0),
+        "radius of gyration": _structures(radius_of_gyration, -1.0),
+        "clashes": _structures(close_pairs, -1.0),
+    },
+    "rsr": {
+        "number of atoms": _structures(num_atoms, 1.0),
+        "radius of gyration": _structures(radius_of_gyration, 1.0),
+        "clashes": _structures(close_pairs, 1.0),
+    },
     "res": {},
     "ppi": {"constant": lambda data: torch.zeros(len(data), 1), "residues that lie open": _openness},
 }
@@ -77,8 +84,16 @@ def trivial_answers(task: str, folder: str | None = None, split: str = "test") -
         folder: of the data; None: the embedded samples.
         split: to be scored.
     """
-    chosen = make_task(make_settings(task, data_options={"hops": None, "drawn_pairs": None} if task == "ppi" else
-                                     {"hops": None} if task == "res" else None))
+    chosen = make_task(
+        make_settings(
+            task,
+            data_options={"hops": None, "drawn_pairs": None}
+            if task == "ppi"
+            else {"hops": None}
+            if task == "res"
+            else None,
+        )
+    )
     splits = chosen.load(folder)
     data = splits[split]
     found = {}
@@ -105,11 +120,28 @@ def main(argv: list[str] | None = None) -> int:
     task = make_task(make_settings(arguments.task))
     splits = task.load(arguments.data)
     for name, metrics in trivial_answers(arguments.task, arguments.data).items():
-        common = {"task": arguments.task, "model": f"trivial: {name}", "variant": "", "profile": "none", "changed": "",
-                  "seed": 0, "epochs": 0, "best_epoch": 0, "batch_size": 0, "learning_rate": 0.0, "precision": "",
-                  "parameters": 0, "num_train": len(splits["train"]), "device": "CPU", "seconds": 0.0,
-                  "data": task.digest(splits), "versions": package_versions(), "commit": git_commit(), "date": now(),
-                  "command": f"python -m eqgat.training.trivial {arguments.task} --data DIR"}
+        common = {
+            "task": arguments.task,
+            "model": f"trivial: {name}",
+            "variant": "",
+            "profile": "none",
+            "changed": "",
+            "seed": 0,
+            "epochs": 0,
+            "best_epoch": 0,
+            "batch_size": 0,
+            "learning_rate": 0.0,
+            "precision": "",
+            "parameters": 0,
+            "num_train": len(splits["train"]),
+            "device": "CPU",
+            "seconds": 0.0,
+            "data": task.digest(splits),
+            "versions": package_versions(),
+            "commit": git_commit(),
+            "date": now(),
+            "command": f"python -m eqgat.training.trivial {arguments.task} --data DIR",
+        }
         run = f"{arguments.task}-trivial-{re.sub('[^a-z]+', '-', name)}"
         file = write_results(arguments.results or results_folder(), run, common, {"test": metrics}, [])
         file.with_name(f"{run}.history.csv").unlink()  # nothing was trained: there is no curve

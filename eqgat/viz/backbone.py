@@ -60,8 +60,12 @@ def _hydrogen_bonds(structure: Structure) -> tuple[np.ndarray, np.ndarray]:
     def inverse(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return 1 / np.linalg.norm(a - b, axis=1)
 
-    energy = 27.9 * (inverse(place[o[i]], place[n[j]]) + inverse(place[c[i]], hydrogen[j])
-                     - inverse(place[o[i]], hydrogen[j]) - inverse(place[c[i]], place[n[j]]))
+    energy = 27.9 * (
+        inverse(place[o[i]], place[n[j]])
+        + inverse(place[c[i]], hydrogen[j])
+        - inverse(place[o[i]], hydrogen[j])
+        - inverse(place[c[i]], place[n[j]])
+    )
     bonded = np.zeros((len(whole), len(whole)), bool)
     bonded[i, j] = energy < _HYDROGEN_BOND
     return bonded, np.cumsum(~(bond < 2.0))
@@ -133,8 +137,10 @@ def _ribbon(points: np.ndarray, towards: np.ndarray, kind: np.ndarray, rows: np.
     smooth, strand = points.copy(), np.flatnonzero(kind[1:-1] == STRAND) + 1
     smooth[strand] = (points[strand - 1] + 2 * points[strand] + points[strand + 1]) / 4  # strands are pleated
     along = np.gradient(smooth, axis=0)
-    across = towards - (towards * along).sum(axis=1, keepdims=True) / np.maximum(
-        (along**2).sum(axis=1, keepdims=True), 1e-9) * along
+    across = (
+        towards
+        - (towards * along).sum(axis=1, keepdims=True) / np.maximum((along**2).sum(axis=1, keepdims=True), 1e-9) * along
+    )
     for k in range(1, len(across)):
         if across[k] @ across[k - 1] < 0:  # neighbouring carbonyls of a strand point to opposite sides
             across[k] *= -1

@@ -40,8 +40,12 @@ def draw_labels(scene: Scene, ax: Axes, points_per_angstrom: float) -> None:
         _, _, gap, low = min(choices)
         taken.append((low, low + size))
         ends = [page[atom], np.clip(page[atom], low, low + size)] if gap >= LEADER else []
-        _write(ax, text, (low + size / 2) / points_per_angstrom + corner,
-               [end / points_per_angstrom + corner for end in ends])
+        _write(
+            ax,
+            text,
+            (low + size / 2) / points_per_angstrom + corner,
+            [end / points_per_angstrom + corner for end in ends],
+        )
 
 
 def _corner(atom: np.ndarray, size: np.ndarray, direction: np.ndarray, gap: float) -> np.ndarray:

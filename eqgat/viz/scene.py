@@ -270,8 +270,10 @@ class Scene:
         det = float(np.sign(np.linalg.det(matrix)))
         mixed = [vectors.label for vectors in self.vectors if vectors.kind == "mixed"]
         if det < 0 and mixed:
-            raise ValueError(f"a mirror image of the mixed vectors {mixed[0]!r} is not defined: draw their polar and "
-                             "their axial part instead")
+            raise ValueError(
+                f"a mirror image of the mixed vectors {mixed[0]!r} is not defined: draw their polar and "
+                "their axial part instead"
+            )
         turned = tuple(
             replace(v, directions=v.directions @ matrix.T * (det if v.kind == "axial" else 1.0)) for v in self.vectors
         )

@@ -22,8 +22,15 @@ from eqgat.viz.parts import Camera, Edges, Scalars, Vectors
 from eqgat.viz.scene import Scene, round_unit
 from eqgat.viz.style import DIVERGING, TERM_COLOURS
 
-__all__ = ["attention_scene", "burial_scene", "neighbourhood_scene", "pocket_scene", "residue_scene", "term_vectors",
-           "terms_scene"]
+__all__ = [
+    "attention_scene",
+    "burial_scene",
+    "neighbourhood_scene",
+    "pocket_scene",
+    "residue_scene",
+    "term_vectors",
+    "terms_scene",
+]
 
 TERMS = {"v_direction": "directions, Eq. 3", "v_mix": "mixing, Eq. 4", "v_cross": "cross products, Eq. 5"}
 LABEL_DISTANCE = 8.0  # Å, at least, between two labels of a whole protein
@@ -31,9 +38,16 @@ BOND = 1.6  # Å, at most, of an arrow at an atom of a small group
 Channels = int | Iterable[int] | None
 
 
-def neighbourhood_scene(structure: Structure, record: LayerTrace, centre: int, channel: Channels = None,
-                        vector_channel: int | None = None, title: str = "", shares: bool = False,
-                        limits: tuple[float, float] | None = None) -> Scene:
+def neighbourhood_scene(
+    structure: Structure,
+    record: LayerTrace,
+    centre: int,
+    channel: Channels = None,
+    vector_channel: int | None = None,
+    title: str = "",
+    shares: bool = False,
+    limits: tuple[float, float] | None = None,
+) -> Scene:
     """One atom, its neighbours and the bonds between them; attention as the colour of the edges, vectors as arrows.
 
     Args:
@@ -66,8 +80,9 @@ def neighbourhood_scene(structure: Structure, record: LayerTrace, centre: int, c
     if vector_channel is not None:
         for term, name in TERMS.items():
             mean = getattr(record, term)[incoming, :, vector_channel].mean(dim=0)
-            vectors.append(Vectors(mean[None], name, kind=_kind(term, 1), atoms=[0], colour=TERM_COLOURS[term],
-                                   same_length=True))
+            vectors.append(
+                Vectors(mean[None], name, kind=_kind(term, 1), atoms=[0], colour=TERM_COLOURS[term], same_length=True)
+            )
     atoms = local.atoms
     # One label a residue, at its outermost atom: more would lie on top of each other.
     camera = Camera.facing(local.positions)
@@ -75,8 +90,13 @@ def neighbourhood_scene(structure: Structure, record: LayerTrace, centre: int, c
     outermost = pd.Series(reach).groupby(atoms["residue"].to_numpy()).idxmax().drop(atoms["residue"].iloc[0])
     labels = {row: _atom_label(local, row) for row in [0, *outermost]}
     return Scene.from_structure(
-        local, edges=Edges(torch.stack([number, torch.zeros_like(number)]), Scalars(attention, label, limits=limits)),
-        vectors=tuple(vectors), labels=labels, camera=camera, title=title)
+        local,
+        edges=Edges(torch.stack([number, torch.zeros_like(number)]), Scalars(attention, label, limits=limits)),
+        vectors=tuple(vectors),
+        labels=labels,
+        camera=camera,
+        title=title,
+    )
 
 
 def burial_scene(structure: Structure, num_neighbours: Tensor, centre: int, title: str = "") -> Scene:
@@ -88,12 +108,23 @@ def burial_scene(structure: Structure, num_neighbours: Tensor, centre: int, titl
         centre: row of the atom to label.
         title: heading of the still.
     """
-    return Scene.from_structure(structure, atom_scalars=Scalars(num_neighbours, "neighbours within the cutoff"),
-                                labels={centre: _atom_label(structure, centre)}, title=title)
+    return Scene.from_structure(
+        structure,
+        atom_scalars=Scalars(num_neighbours, "neighbours within the cutoff"),
+        labels={centre: _atom_label(structure, centre)},
+        title=title,
+    )
 
 
-def attention_scene(structure: Structure, record: LayerTrace, channels: Channels = None, num_edges: int = 300,
-                    num_labels: int = 3, limit: float | None = None, title: str = "") -> Scene:
+def attention_scene(
+    structure: Structure,
+    record: LayerTrace,
+    channels: Channels = None,
+    num_edges: int = 300,
+    num_labels: int = 3,
+    limit: float | None = None,
+    title: str = "",
+) -> Scene:
     """A whole structure: how much all others listen to each atom, and the edges with the strongest attention.
 
     Atoms are coloured by log2 of (attention received / what equal shares would give): 0 is no preference, 1 twice as
@@ -121,12 +152,14 @@ def attention_scene(structure: Structure, record: LayerTrace, channels: Channels
     colours = Scalars(ratio, "log₂ of attention received / equal share", cmap=DIVERGING, limits=limits)
     labels = {row: _atom_label(structure, row) for row in _far_apart(structure.positions, order.tolist(), num_labels)}
     radius = 0.35 if num_edges else 0.7  # large balls show their colour, small ones do not hide the edges
-    return Scene.from_structure(structure, atom_scalars=colours, radii=np.full(len(structure), radius), edges=edges,
-                                labels=labels, title=title)
+    return Scene.from_structure(
+        structure, atom_scalars=colours, radii=np.full(len(structure), radius), edges=edges, labels=labels, title=title
+    )
 
 
-def term_vectors(trace: Sequence[LayerTrace], layer: int, channel: int,
-                 terms: Iterable[str] = TERM_NAMES) -> list[tuple[str, Tensor, str]]:
+def term_vectors(
+    trace: Sequence[LayerTrace], layer: int, channel: int, terms: Iterable[str] = TERM_NAMES
+) -> list[tuple[str, Tensor, str]]:
     """The mean vector terms of a layer, counted from 1: name, vectors [N, 3], kind.
 
     "sum" among the terms gives the vector message, the sum of all three.
@@ -144,14 +177,28 @@ def term_vectors(trace: Sequence[LayerTrace], layer: int, channel: int,
         if term != "sum" and term not in means:
             raise ValueError(f"unknown vector term {term!r}; there are {', '.join(TERM_NAMES)} and sum")
         vectors = sum(means.values()) if term == "sum" else means[term]
-        made.append(("sum of the three, Eq. 6" if term == "sum" else TERMS[term], vectors[:, :, channel],
-                     _kind(term, layer - 1)))
+        made.append(
+            (
+                "sum of the three, Eq. 6" if term == "sum" else TERMS[term],
+                vectors[:, :, channel],
+                _kind(term, layer - 1),
+            )
+        )
     return made
 
 
-def terms_scene(structure: Structure, trace: Sequence[LayerTrace], rows: Sequence[int], layer: int = 2,
-                channel: int = 0, terms: Sequence[str] = TERM_NAMES, labels: Iterable[int] = (),
-                camera: Camera | None = None, stretch: float = 1.0, title: str = "") -> Scene:
+def terms_scene(
+    structure: Structure,
+    trace: Sequence[LayerTrace],
+    rows: Sequence[int],
+    layer: int = 2,
+    channel: int = 0,
+    terms: Sequence[str] = TERM_NAMES,
+    labels: Iterable[int] = (),
+    camera: Camera | None = None,
+    stretch: float = 1.0,
+    title: str = "",
+) -> Scene:
     """Some atoms, with the vector terms that a layer built at each of them, averaged over all of its neighbours.
 
     Args:
@@ -169,17 +216,31 @@ def terms_scene(structure: Structure, trace: Sequence[LayerTrace], rows: Sequenc
     _check(structure, trace[0])
     rows = [int(row) for row in rows]
     local = structure.select(rows)
-    arrows = [Vectors(vectors[rows], name, kind=kind, colour=TERM_COLOURS.get(term, ""))
-              for term, (name, vectors, kind) in zip(terms, term_vectors(trace, layer, channel, terms), strict=True)]
+    arrows = [
+        Vectors(vectors[rows], name, kind=kind, colour=TERM_COLOURS.get(term, ""))
+        for term, (name, vectors, kind) in zip(terms, term_vectors(trace, layer, channel, terms), strict=True)
+    ]
     names = {rows.index(int(row)): _atom_label(structure, int(row)) for row in labels}
-    scene = Scene.from_structure(local, vectors=tuple(arrows), labels=names, title=title,
-                                 radii=np.full(len(rows), 0.2), camera=camera or Camera.facing(local.positions))
+    scene = Scene.from_structure(
+        local,
+        vectors=tuple(arrows),
+        labels=names,
+        title=title,
+        radii=np.full(len(rows), 0.2),
+        camera=camera or Camera.facing(local.positions),
+    )
     longest = max((vectors.longest() for vectors in arrows), default=0)
     return replace(scene, arrow_scale=round_unit(longest, BOND * stretch * scene.arrow_size()) if longest else None)
 
 
-def pocket_scene(structure: Structure, record: LayerTrace, ligand: str, channels: Channels = None,
-                 num_labels: int = 4, title: str = "") -> Scene:
+def pocket_scene(
+    structure: Structure,
+    record: LayerTrace,
+    ligand: str,
+    channels: Channels = None,
+    num_labels: int = 4,
+    title: str = "",
+) -> Scene:
     """A ligand, the atoms of the protein that it listens to, and how much: edges in equal shares.
 
     Args:
@@ -196,8 +257,9 @@ def pocket_scene(structure: Structure, record: LayerTrace, ligand: str, channels
     bound = (structure.atoms["resname"].str.strip() == ligand).to_numpy()
     if not bound.any():
         found = sorted(set(structure.atoms["resname"][structure.atoms["hetero"].str.startswith("H")]))
-        raise ValueError(f"{structure.name} has no residue {ligand!r}; "
-                         f"its hetero groups are {', '.join(found) or 'none'}")
+        raise ValueError(
+            f"{structure.name} has no residue {ligand!r}; its hetero groups are {', '.join(found) or 'none'}"
+        )
     source, receiver = record.edges.source.numpy(), record.edges.receiver.numpy()
     across = np.flatnonzero(bound[receiver] & ~bound[source])
     if not len(across):
@@ -211,28 +273,46 @@ def pocket_scene(structure: Structure, record: LayerTrace, ligand: str, channels
     labels: dict[int, str] = {}
     for edge in across[np.argsort(-share[across], kind="stable")]:
         if len(labels) < num_labels and structure.residue_index[source[edge]] not in (
-                structure.residue_index[rows[row]] for row in labels):
+            structure.residue_index[rows[row]] for row in labels
+        ):
             labels[place[source[edge]]] = _atom_label(structure, source[edge], with_chain=two_chains)
     near = np.arange(len(rows)) < bound.sum()
     return Scene.from_structure(
-        local, edges=Edges(index, Scalars(share[across], f"α (equal shares), {_channel_name(channels)}")),
-        faded=~near, labels=labels, camera=Camera.facing(local.positions[near]), title=title)
+        local,
+        edges=Edges(index, Scalars(share[across], f"α (equal shares), {_channel_name(channels)}")),
+        faded=~near,
+        labels=labels,
+        camera=Camera.facing(local.positions[near]),
+        title=title,
+    )
 
 
-def residue_scene(structure: Structure, values: Any, label: str, unit: str = "", num_labels: int = 0,
-                  camera: Camera | None = None, limits: tuple[float, float] | None = None, title: str = "") -> Scene:
+def residue_scene(
+    structure: Structure,
+    values: Any,
+    label: str,
+    unit: str = "",
+    num_labels: int = 0,
+    camera: Camera | None = None,
+    limits: tuple[float, float] | None = None,
+    title: str = "",
+) -> Scene:
     """A protein as a cartoon, each residue coloured by the mean of ``values`` [N] over its atoms.
 
     ``num_labels`` residues with the largest means are labelled, at their alpha carbons, none close to another label.
     """
     means = pd.Series(np.asarray(values, dtype=float)).groupby(structure.residue_index).mean().to_numpy()
     ranked = structure.residues.iloc[np.argsort(-means, kind="stable")]
-    at = [int((structure.atoms["name"].iloc[row.first:row.last + 1] == "CA").idxmax()) for row in ranked.itertuples()]
+    at = [int((structure.atoms["name"].iloc[row.first : row.last + 1] == "CA").idxmax()) for row in ranked.itertuples()]
     labels = {row: _atom_label(structure, row).split()[0] for row in _far_apart(structure.positions, at, num_labels)}
     return Scene.from_structure(
-        structure, representation="cartoon", labels=labels, title=title,
+        structure,
+        representation="cartoon",
+        labels=labels,
+        title=title,
         camera=camera or Camera.facing(structure.positions),
-        atom_scalars=Scalars(means[structure.residue_index], f"{label}, mean of a residue", unit, limits=limits))
+        atom_scalars=Scalars(means[structure.residue_index], f"{label}, mean of a residue", unit, limits=limits),
+    )
 
 
 def _far_apart(positions: np.ndarray, ranked: list[int], count: int) -> list[int]:
@@ -247,8 +327,10 @@ def _far_apart(positions: np.ndarray, ranked: list[int], count: int) -> list[int
 
 def _check(structure: Structure, record: LayerTrace) -> None:
     if len(record.s) != len(structure):
-        raise ValueError(f"the trace has {len(record.s)} atoms, the structure {len(structure)}; "
-                         "trace the graph of this very structure")
+        raise ValueError(
+            f"the trace has {len(record.s)} atoms, the structure {len(structure)}; "
+            "trace the graph of this very structure"
+        )
 
 
 def _kind(term: str, before: int) -> str:

@@ -41,13 +41,19 @@ class Script:
 
 
 THREEDMOL = Script(
-    "3Dmol.js", "3dmol", "2.5.5", "package/build/3Dmol-min.js",
+    "3Dmol.js",
+    "3dmol",
+    "2.5.5",
+    "package/build/3Dmol-min.js",
     "f7cc78921ae72e7623e89cdd111434f58c2efddd2ffda1cd212644b406fb8016",
     "Interactive 3D views will load it from the network; every view has a still picture.",
 )
 # All of TeX in one file, and formulas as SVG: nothing is loaded later, neither extensions nor fonts.
 MATHJAX = Script(
-    "MathJax", "mathjax", "3.2.2", "package/es5/tex-svg-full.js",
+    "MathJax",
+    "mathjax",
+    "3.2.2",
+    "package/es5/tex-svg-full.js",
     "a4354ff94fd868aea0cc6eaaa79a57fda0588646fc46ee3700a349ee0a11cbe6",
     "The HTML pages of the notebooks will load it from the network; JupyterLab brings its own.",
 )

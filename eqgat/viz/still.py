@@ -80,8 +80,9 @@ def render(scene: Scene, width: float = 6.4, height: float = 4.8) -> Figure:
         return describe(fig, scene.caption(), scene.alt_text())
 
 
-def panels(scenes: Sequence[Scene], columns: int = 2, width: float = 7.2, height: float = 3.6,
-           bar_title: str | None = None) -> Figure:
+def panels(
+    scenes: Sequence[Scene], columns: int = 2, width: float = 7.2, height: float = 3.6, bar_title: str | None = None
+) -> Figure:
     """Several scenes in one figure, `width` inches wide; `height` of one row. Give each a title.
 
     One Å has the same length in all of them. The caption joins those of the scenes. Arrows can be compared between
@@ -112,8 +113,11 @@ def panels(scenes: Sequence[Scene], columns: int = 2, width: float = 7.2, height
             place = (width - right, (height * rows - length) / 2, length)
             _draw_bar(fig, replace(bars[0], label=bar_title, unit=""), place, (width, height * rows))
         lettered = list(zip(ascii_lowercase, scenes, strict=False))
-        return describe(fig, " ".join(f"({letter}) {scene.caption()}" for letter, scene in lettered),
-                        " ".join(f"({letter}) {scene.alt_text()}" for letter, scene in lettered))
+        return describe(
+            fig,
+            " ".join(f"({letter}) {scene.caption()}" for letter, scene in lettered),
+            " ".join(f"({letter}) {scene.alt_text()}" for letter, scene in lettered),
+        )
 
 
 def _empty(width: float, height: float) -> Figure:
@@ -160,8 +164,9 @@ def _draw(scene: Scene, fig: Figure | SubFigure, layout: _Layout, scale: float |
     _draw_edges(scene, canvas)
     for vectors in scene.vectors:
         start, end = scene.arrows(vectors)
-        _draw_arrows(canvas, scene.page(start) + TOWARDS_EYE, scene.page(end) + TOWARDS_EYE, vectors,
-                     scene.arrow_size())
+        _draw_arrows(
+            canvas, scene.page(start) + TOWARDS_EYE, scene.page(end) + TOWARDS_EYE, vectors, scene.arrow_size()
+        )
     draw_labels(scene, canvas.ax, canvas.points_per_angstrom)
     if scene.title:
         fig.text(0.5, 1 - 0.08 / height, scene.title, ha="center", va="top", fontsize=14 if width > 4.5 else 13)
@@ -171,16 +176,18 @@ def _draw(scene: Scene, fig: Figure | SubFigure, layout: _Layout, scale: float |
     _draw_strip(scene, fig, canvas, layout)
 
 
-def _draw_bar(fig: Figure | SubFigure, scalars: Scalars, place: tuple[float, float, float],
-              size: tuple[float, float]) -> None:
+def _draw_bar(
+    fig: Figure | SubFigure, scalars: Scalars, place: tuple[float, float, float], size: tuple[float, float]
+) -> None:
     """A colour bar at `place`, its left, bottom and length, in a figure of this `size`, all in inches."""
     (left, bottom, length), (width, height) = place, size
     cax = fig.add_axes([(left + 0.08) / width, bottom / height, 0.16 / width, length / height])
     bar = fig.colorbar(mpl.cm.ScalarMappable(Normalize(*scalars.limits), scalars.cmap), cax=cax)
     fits = max(12, int(length * 72 / (0.56 * SMALL)))  # letters in a line
     lines = len(textwrap.wrap(scalars.title, fits))
-    even = next(n for n in range(-(-len(scalars.title) // lines), fits + 1)
-                if len(textwrap.wrap(scalars.title, n)) == lines)  # no single word in a line of its own
+    even = next(
+        n for n in range(-(-len(scalars.title) // lines), fits + 1) if len(textwrap.wrap(scalars.title, n)) == lines
+    )  # no single word in a line of its own
     bar.set_label(textwrap.fill(scalars.title, even), fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL)
     bar.locator = mpl.ticker.MaxNLocator(5, steps=[1, 2, 5, 10])
@@ -270,8 +277,15 @@ def _draw_ribbons(scene: Scene, canvas: _Canvas, colours: np.ndarray) -> None:
         corners = np.stack([start - half[:-1], start + half[:-1], end + half[1:], end - half[1:]], axis=1)
         for layer, index in canvas.slices(z[wide]):
             piece = wide[index]
-            canvas.ax.add_collection(PolyCollection(corners[piece, :, :2], facecolors=rgb[piece], edgecolors=rgb[piece],
-                                                    linewidths=0.4, zorder=10 + layer + 0.15))
+            canvas.ax.add_collection(
+                PolyCollection(
+                    corners[piece, :, :2],
+                    facecolors=rgb[piece],
+                    edgecolors=rgb[piece],
+                    linewidths=0.4,
+                    zorder=10 + layer + 0.15,
+                )
+            )
         for first, second in ((0, 3), (1, 2)):
             canvas.lines(corners[wide, first], corners[wide, second], outline[wide], 0.8, 0.16, capstyle="round")
 

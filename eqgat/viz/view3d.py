@@ -115,8 +115,12 @@ class View(py3Dmol.view):
 
 def render(scene: Scene, width: int = 640, height: int = 440) -> View:
     """The view of a scene; `width` and `height` in pixels."""
-    legend = "".join([*(_arrow_key(vectors) for vectors in scene.vectors if len(vectors.kept())),
-                      *(_colour_bar(bar) for bar in scene.colour_bars())])
+    legend = "".join(
+        [
+            *(_arrow_key(vectors) for vectors in scene.vectors if len(vectors.kept())),
+            *(_colour_bar(bar) for bar in scene.colour_bars()),
+        ]
+    )
     if scene.arrow_words().startswith("|v|"):
         legend += f"<div>an arrow 1 Å long: {html.escape(scene.arrow_words())}</div>"
     view = View(width, height, scene.alt_text(), legend)

@@ -29,16 +29,25 @@ class Zenodo(http.server.BaseHTTPRequestHandler):
 
     archive = b""
     checksum: str | None = None
-    break_after: int | None = None      # bytes, then the connection is closed, once
+    break_after: int | None = None  # bytes, then the connection is closed, once
     ranges = True
     requests: list[str | None]
 
     def do_GET(self) -> None:
         kind = type(self)
         if self.path.startswith("/api/records/4914718"):
-            body = json.dumps({"metadata": {"license": {"id": "cc-by-4.0"}}, "files": [
-                {"key": RECORDS["lba"].file, "size": len(kind.archive), "checksum":
-                 f"md5:{kind.checksum or hashlib.md5(kind.archive).hexdigest()}"}]}).encode()
+            body = json.dumps(
+                {
+                    "metadata": {"license": {"id": "cc-by-4.0"}},
+                    "files": [
+                        {
+                            "key": RECORDS["lba"].file,
+                            "size": len(kind.archive),
+                            "checksum": f"md5:{kind.checksum or hashlib.md5(kind.archive).hexdigest()}",
+                        }
+                    ],
+                }
+            ).encode()
             self._send(200, body)
         elif self.path == f"/records/4914718/files/{RECORDS['lba'].file}?download=1":
             start = int((self.headers.get("Range") or "bytes=0-")[6:-1]) if kind.ranges else 0
@@ -156,14 +165,20 @@ def member(name: str, **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
     return info, data
 
 
-@pytest.mark.parametrize(("bad", "message"), [
-    (member("../outside", size=3), "leads outside"), (member("/etc/outside", size=3), "leads outside"),
-    (member("data/../../outside", size=3), "leads outside"), (member("C:\\outside", size=3), "leads outside"),
-    (member("data/link", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "a link or a device"),
-    (member("data/link", type=tarfile.LNKTYPE, linkname="data/good"), "a link or a device"),
-    (member("data/device", type=tarfile.CHRTYPE), "a link or a device"),
-    (member("data/pipe", type=tarfile.FIFOTYPE), "a link or a device"),
-    (member("data/bomb", size=2**22), "larger than")])
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (member("../outside", size=3), "leads outside"),
+        (member("/etc/outside", size=3), "leads outside"),
+        (member("data/../../outside", size=3), "leads outside"),
+        (member("C:\\outside", size=3), "leads outside"),
+        (member("data/link", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "a link or a device"),
+        (member("data/link", type=tarfile.LNKTYPE, linkname="data/good"), "a link or a device"),
+        (member("data/device", type=tarfile.CHRTYPE), "a link or a device"),
+        (member("data/pipe", type=tarfile.FIFOTYPE), "a link or a device"),
+        (member("data/bomb", size=2**22), "larger than"),
+    ],
+)
 def test_unsafe_archives_are_refused_whole(bad: tuple, message: str, tmp_path: Path) -> None:
     file = tmp_path / "archive.tar.gz"
     with tarfile.open(file, "w:gz") as tar:
@@ -213,8 +228,7 @@ def test_compression_that_makes_no_sense_is_named(tmp_path: Path) -> None:
         unpack(file, tmp_path / "target")
 
 
-def test_a_full_disk_is_not_the_archives_fault(archive: bytes, tmp_path: Path,
-                                               monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_not_the_archives_fault(archive: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / RECORDS["lba"].file
     file.write_bytes(archive)
 
@@ -251,8 +265,9 @@ def test_prepare_tells_and_does(tmp_path: Path, capsys: pytest.CaptureFixture) -
     assert not isinstance(load_atom3d("ppi", root, "test", prepared=False), PreparedData)
 
 
-def test_prepare_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture,
-                                    monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prepare_says_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert prepare_main(["psr", str(tmp_path)]) == 2
     assert "no PSR data" in capsys.readouterr().err
     root = write_task("psr", tmp_path / "psr")
@@ -263,7 +278,6 @@ def test_prepare_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixtur
     (tmp_path / "file").touch()
     assert prepare_main(["psr", str(root), "--out", str(tmp_path / "file")]) == 2
     assert "is a file; give a folder with --out" in capsys.readouterr().err
-    monkeypatch.setattr("eqgat.datasets.atom3d.prepare.shutil.disk_usage",
-                        lambda _: shutil._ntuple_diskusage(10, 5, 5))
+    monkeypatch.setattr("eqgat.datasets.atom3d.prepare.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
     with pytest.raises(OSError, match="are needed"):
         prepare("psr", root)

@@ -29,8 +29,10 @@ def raw(folder: Path, key: str) -> bytes:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return write_lmdb(tmp_path / "data", [{"id": "one", "atoms": ATOMS, "scores": {"rms": 1.5}},
-                                          {"atoms": ATOMS.iloc[:1], "subunit_indices": [[0]]}])
+    return write_lmdb(
+        tmp_path / "data",
+        [{"id": "one", "atoms": ATOMS, "scores": {"rms": 1.5}}, {"atoms": ATOMS.iloc[:1], "subunit_indices": [[0]]}],
+    )
 
 
 def test_round_trip(folder: Path) -> None:

@@ -22,8 +22,10 @@ from eqgat.training.tasks import make_task
 
 EXACT = [name for name in models_of("res") if name not in ("gcn", "cnn3d")]
 SMALL: dict[str, dict[str, Any]] = {
-    "schnet": {"scalar_channels": 8, "num_radial": 4}, "segnn": {"width": 20},
-    "gvp": {"scalar_channels": 8, "vector_channels": 4, "edge_scalars": 4}}
+    "schnet": {"scalar_channels": 8, "num_radial": 4},
+    "segnn": {"width": 20},
+    "gvp": {"scalar_channels": 8, "vector_channels": 4, "edge_scalars": 4},
+}
 USUAL = {"scalar_channels": 8, "vector_channels": 4, "num_radial": 4}
 
 
@@ -97,7 +99,8 @@ def test_models_that_see_the_whole_graph_get_the_whole_graph() -> None:
     assert make_task(make_settings("psr", "eqgat")).data_options["hops"] is None
     with pytest.raises(ValueError, match="leave it out"):
         make_task(settings("ppi", "eqgat", 2, data_options={"drawn_pairs": 3})).__class__(
-            make_settings("ppi", model_options={"norm": "equivariant"}, data_options={"drawn_pairs": 3}))
+            make_settings("ppi", model_options={"norm": "equivariant"}, data_options={"drawn_pairs": 3})
+        )
 
 
 @pytest.mark.parametrize("name", EXACT)

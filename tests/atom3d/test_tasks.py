@@ -31,7 +31,8 @@ def graphs(data: object) -> list[Data]:
 def same(a: Data, b: Data) -> bool:
     one, two = a.to_dict(), b.to_dict()
     return one.keys() == two.keys() and all(
-        torch.equal(one[key], two[key]) if isinstance(one[key], torch.Tensor) else one[key] == two[key] for key in one)
+        torch.equal(one[key], two[key]) if isinstance(one[key], torch.Tensor) else one[key] == two[key] for key in one
+    )
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -46,8 +47,14 @@ def test_graphs_of_a_written_data_set(task: str, tmp_path: Path) -> None:
     assert len(data.skipped) == 0
     assert len(data.digest()) == 12
     assert data.digest() != load_atom3d(task, tmp_path, "test").digest()
-    assert len(load_atom3d(task, tmp_path, "val", cutoff=6.0)[0][0].edge_index[0] if task == "ppi" else
-               load_atom3d(task, tmp_path, "val", cutoff=6.0)[0].edge_index[0]) > graphs(data)[0].num_edges
+    assert (
+        len(
+            load_atom3d(task, tmp_path, "val", cutoff=6.0)[0][0].edge_index[0]
+            if task == "ppi"
+            else load_atom3d(task, tmp_path, "val", cutoff=6.0)[0].edge_index[0]
+        )
+        > graphs(data)[0].num_edges
+    )
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -82,8 +89,9 @@ def test_lba_is_pocket_then_ligand() -> None:
     assert heavy.num_nodes == 29
     assert heavy.bond_index.tolist() == [[26, 27], [27, 28]]
     assert heavy.bond_order.tolist() == [1.0, 1.5]
-    polymer = ItemData("lba", [{**lba_item("1abc"), "atoms_pocket": protein(5).assign(hetero="H_X")},
-                               lba_item("2abc")], hetero=False)
+    polymer = ItemData(
+        "lba", [{**lba_item("1abc"), "atoms_pocket": protein(5).assign(hetero="H_X")}, lba_item("2abc")], hetero=False
+    )
     with pytest.warns(UserWarning, match="1 of 2 items are broken"):
         assert len(polymer) == 1
 
@@ -125,8 +133,9 @@ def test_res_marks_the_residue_and_not_its_double_in_another_chain() -> None:
     assert data.y.tolist() == [*range(8), *range(8)]
     for number, graph in enumerate(data):
         row = 5 * number + 1
-        assert torch.equal(graph.pos[graph.center_index[0]],
-                           torch.tensor(pair[["x", "y", "z"]].to_numpy(np.float32)[row]))
+        assert torch.equal(
+            graph.pos[graph.center_index[0]], torch.tensor(pair[["x", "y", "z"]].to_numpy(np.float32)[row])
+        )
         assert graph.backbone_index[1] == graph.center_index[0]
         assert graph.atomic_number[graph.backbone_index].tolist() == [7, 6, 6]
         assert graph.num_nodes == len(item["subunit_indices"][number])
@@ -188,26 +197,34 @@ def test_ppi_leaves_out_residues_without_one_alpha_carbon() -> None:
     assert data.skipped["name"].tolist() == ["1ABC/A2-B102"]
     assert not any("A2-" in name or "A50-" in name for name in data.names)
     assert len(data) == 7 * 8  # all pairs of the other residues
-    none = ItemData("ppi", [ppi_item("2ABC"), {**ppi_item("3ABC"), "atoms_neighbors":
-                                               ppi_item("3ABC")["atoms_neighbors"].iloc[:0]}])
+    none = ItemData(
+        "ppi", [ppi_item("2ABC"), {**ppi_item("3ABC"), "atoms_neighbors": ppi_item("3ABC")["atoms_neighbors"].iloc[:0]}]
+    )
     assert len(none) == 4
     assert none.skipped["reason"].tolist() == ["no pair of its residues touches"]
 
 
-@pytest.mark.parametrize(("task", "change", "message"), [
-    ("lba", {"atoms_ligand": None}, "no table 'atoms_ligand'"),
-    ("lba", {"scores": {}}, "no score 'neglog_aff'"),
-    ("psr", {"scores": {"gdt_ts": float("nan")}}, "score 'gdt_ts' is nan"),
-    ("psr", {"id": "T0759"}, "does not name a target"),
-    ("psr", {"atoms": protein(2).drop(columns="element")}, "no column element"),
-    ("rsr", {"atoms": protein(2).assign(x=np.nan)}, "NaN or infinite"),
-    ("res", {"subunit_indices": [[0]]}, "another length"),
-    ("res", {"subunit_indices": [[10_000]] * 8}, "not in its table"),
-    ("psr", {"atoms": {"columns": [], "index": [], "data": []}}, "'atoms' is a dictionary, not a table"),
-    ("ppi", {"atoms_neighbors": None}, "no table 'atoms_neighbors'"),
-    ("ppi", {"atoms_neighbors": ppi_item("1ABC")["atoms_neighbors"].drop(columns=["residue1", "chain0"])},
-     "no column chain0, residue1"),
-    ("ppi", {"atoms_pairs": protein(2, ensemble="1ABC", subunit="a")}, "instead of two")])
+@pytest.mark.parametrize(
+    ("task", "change", "message"),
+    [
+        ("lba", {"atoms_ligand": None}, "no table 'atoms_ligand'"),
+        ("lba", {"scores": {}}, "no score 'neglog_aff'"),
+        ("psr", {"scores": {"gdt_ts": float("nan")}}, "score 'gdt_ts' is nan"),
+        ("psr", {"id": "T0759"}, "does not name a target"),
+        ("psr", {"atoms": protein(2).drop(columns="element")}, "no column element"),
+        ("rsr", {"atoms": protein(2).assign(x=np.nan)}, "NaN or infinite"),
+        ("res", {"subunit_indices": [[0]]}, "another length"),
+        ("res", {"subunit_indices": [[10_000]] * 8}, "not in its table"),
+        ("psr", {"atoms": {"columns": [], "index": [], "data": []}}, "'atoms' is a dictionary, not a table"),
+        ("ppi", {"atoms_neighbors": None}, "no table 'atoms_neighbors'"),
+        (
+            "ppi",
+            {"atoms_neighbors": ppi_item("1ABC")["atoms_neighbors"].drop(columns=["residue1", "chain0"])},
+            "no column chain0, residue1",
+        ),
+        ("ppi", {"atoms_pairs": protein(2, ensemble="1ABC", subunit="a")}, "instead of two"),
+    ],
+)
 def test_broken_items_are_reported_and_counted(task: str, change: dict, message: str) -> None:
     good, bad = items(task, "train", 2)
     bad = {**bad, **change}
@@ -255,12 +272,16 @@ def test_any_level_of_the_folders_will_do(tmp_path: Path) -> None:
     for task in ("lba", "psr"):
         write_task(task, tmp_path / task)
     digest = load_atom3d("lba", tmp_path / "lba", "val").digest()
-    for folder in (tmp_path, tmp_path / "lba" / "split-by-sequence-identity-30",
-                   tmp_path / "lba" / "split-by-sequence-identity-30" / "data",
-                   tmp_path / "lba" / "split-by-sequence-identity-30" / "data" / "train"):
+    for folder in (
+        tmp_path,
+        tmp_path / "lba" / "split-by-sequence-identity-30",
+        tmp_path / "lba" / "split-by-sequence-identity-30" / "data",
+        tmp_path / "lba" / "split-by-sequence-identity-30" / "data" / "train",
+    ):
         assert load_atom3d("lba", folder, "val").digest() == digest
-    shutil.copytree(tmp_path / "lba" / "split-by-sequence-identity-30",
-                    tmp_path / "lba" / "split-by-sequence-identity-60")
+    shutil.copytree(
+        tmp_path / "lba" / "split-by-sequence-identity-30", tmp_path / "lba" / "split-by-sequence-identity-60"
+    )
     assert load_atom3d("lba", tmp_path, "val").digest() == digest
     shutil.copytree(tmp_path / "lba", tmp_path / "lba" / "copy")
     with pytest.raises(ValueError, match="several data sets"):
@@ -284,8 +305,12 @@ def test_wrong_folders_and_options_are_named(tmp_path: Path) -> None:
         load_atom3d("lba", tmp_path, "validation")
     with pytest.raises(ValueError, match="res has no option hydrogens; it has alpha_carbon"):
         load_atom3d("res", tmp_path, hydrogens=True)
-    for task, option in (("lba", {"models": "last"}), ("res", {"alpha_carbon": "any"}), ("res", {"radius": 0.0}),
-                         ("ppi", {"radius": -1.0})):
+    for task, option in (
+        ("lba", {"models": "last"}),
+        ("res", {"alpha_carbon": "any"}),
+        ("res", {"radius": 0.0}),
+        ("ppi", {"radius": -1.0}),
+    ):
         with pytest.raises(ValueError, match="got"):
             load_atom3d(task, tmp_path, **option)
 
@@ -345,8 +370,15 @@ def test_loader_processes_read_for_themselves(tmp_path: Path) -> None:
 
 def test_a_radius_of_three_cutoffs_changes_no_prediction_of_three_layers_in_res() -> None:
     torch.manual_seed(0)
-    model = EQGAT(num_elements=9, out_channels=20, scalar_channels=8, vector_channels=4, num_layers=3, num_radial=4,
-                  readout="node")
+    model = EQGAT(
+        num_elements=9,
+        out_channels=20,
+        scalar_channels=8,
+        vector_channels=4,
+        num_layers=3,
+        num_radial=4,
+        readout="node",
+    )
     item = sample_items("res", "test", environments=3)[0]
     whole, near = ItemData("res", [item]), ItemData("res", [item], radius=13.5)
     for one, other in zip(whole, near, strict=True):

@@ -58,13 +58,20 @@ CASES = {
     },
     "04.4": {
         "solution": [-0.5, -0.5, 0.0],
-        "wrong": [([0.5, 0.5, 0.0], "the sign"), ([-1.0, -1.0, 0.0], "divides by the number"),
-                  ([-1.0, -1.5, 0.0], "unit vectors"), ([0.0, 0.0, 0.0], "draw it")],
+        "wrong": [
+            ([0.5, 0.5, 0.0], "the sign"),
+            ([-1.0, -1.0, 0.0], "divides by the number"),
+            ([-1.0, -1.5, 0.0], "unit vectors"),
+            ([0.0, 0.0, 0.0], "draw it"),
+        ],
     },
     "04.5": {
         "solution": lambda v: v**3,
-        "wrong": [(torch.relu, "a quarter turn catches"), (lambda v: 2 * v, "not broken"),
-                  (lambda v: v.norm(dim=1), "of the same shape"),
-                  (lambda v: v / v.square().mean(dim=0).sqrt(), "each vector by itself")],
+        "wrong": [
+            (torch.relu, "a quarter turn catches"),
+            (lambda v: 2 * v, "not broken"),
+            (lambda v: v.norm(dim=1), "of the same shape"),
+            (lambda v: v / v.square().mean(dim=0).sqrt(), "each vector by itself"),
+        ],
     },
 }

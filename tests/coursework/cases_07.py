@@ -101,13 +101,14 @@ CASES = {
     "07.2": {
         "solution": shift_error,
         "wrong": [
-            (lambda f, pos, t, kind: shift_error(f, pos, t, "position" if kind == "feature" else "feature"),
-             "both kinds come out wrong"),
+            (
+                lambda f, pos, t, kind: shift_error(f, pos, t, "position" if kind == "feature" else "feature"),
+                "both kinds come out wrong",
+            ),
             (lambda f, pos, t, kind: shift_error(f, pos, t, "position"), "nothing is added"),
             (lambda f, pos, t, kind: shift_error(f, pos, t, "feature"), "they shift with the molecule"),
             (lambda f, pos, t, kind: 0.0, "passes everything"),
-            (lambda f, pos, t, kind: float((f(pos + t) - f(pos) - (t if kind == "position" else 0)).max()),
-             "one sign"),
+            (lambda f, pos, t, kind: float((f(pos + t) - f(pos) - (t if kind == "position" else 0)).max()), "one sign"),
             (first_columns, "only part of the result"),
         ],
     },

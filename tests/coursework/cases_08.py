@@ -13,8 +13,12 @@ def upright(vectors, positions, axis=2, centre=True, divide=True, absolute=True)
 CASES = {
     "08.1": {
         "solution": 1,
-        "wrong": [(1 / 15.8, "mean of α over the edges"), (15.8, "number of neighbours"), (459, "all atoms receive"),
-                  (2.0, "gives away a fixed total")],
+        "wrong": [
+            (1 / 15.8, "mean of α over the edges"),
+            (15.8, "number of neighbours"),
+            (459, "all atoms receive"),
+            (2.0, "gives away a fixed total"),
+        ],
     },
     "08.2": {
         "solution": upright,

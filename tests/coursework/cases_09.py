@@ -29,8 +29,12 @@ CASES = {
     },
     "09.2": {
         "solution": "b",
-        "wrong": [("a", "squared in Å⁴"), ("c", "Which of the two was larger"), ("d", "do not shrink by one factor"),
-                  ("x", "one of the letters")],
+        "wrong": [
+            ("a", "squared in Å⁴"),
+            ("c", "Which of the two was larger"),
+            ("d", "do not shrink by one factor"),
+            ("x", "one of the letters"),
+        ],
     },
     "09.3": {
         "solution": memoriser,

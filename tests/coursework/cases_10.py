@@ -7,8 +7,11 @@ def cut_pocket(pos, residue, ligand_pos, radius=6.0):
 
 
 def middle(pos, residue, ligand_pos, radius=6.0):
-    found = [number for number in residue.unique().tolist()
-             if torch.cdist(pos[residue == number].mean(dim=0, keepdim=True), ligand_pos).min() < radius]
+    found = [
+        number
+        for number in residue.unique().tolist()
+        if torch.cdist(pos[residue == number].mean(dim=0, keepdim=True), ligand_pos).min() < radius
+    ]
     return torch.isin(residue, torch.tensor(found))
 
 
@@ -26,8 +29,14 @@ def blind_model(protein, pk, test, unknown=None):
 CASES = {
     "10.1": {
         "solution": 27.5,
-        "wrong": [(1.44, "error of pK itself"), (4.22, "e to the power"), (1.964, "kcal/mol"), (14.4, "10 times 1.44"),
-                  (10, "one whole unit"), (5, "base 10. By what")],
+        "wrong": [
+            (1.44, "error of pK itself"),
+            (4.22, "e to the power"),
+            (1.964, "kcal/mol"),
+            (14.4, "10 times 1.44"),
+            (10, "one whole unit"),
+            (5, "base 10. By what"),
+        ],
     },
     "10.2": {
         "solution": cut_pocket,

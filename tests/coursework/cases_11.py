@@ -51,8 +51,12 @@ CASES = {
     },
     "11.2": {
         "solution": "b",
-        "wrong": [("a", "what is divided by what"), ("c", "cannot be the same"), ("d", "ties are not right"),
-                  ("e", "one of the letters")],
+        "wrong": [
+            ("a", "what is divided by what"),
+            ("c", "cannot be the same"),
+            ("d", "ties are not right"),
+            ("e", "one of the letters"),
+        ],
     },
     "11.3": {
         "solution": mean_spearman,

@@ -16,8 +16,13 @@ def ranked(negatives, above):
 CASES = {
     "12.1": {
         "solution": 22.5,
-        "wrong": [(4.5, "there are five layers"), (18.0, "one edge too few"), (27.0, "one edge too many"),
-                  (17.32, "about the model"), (10.0, "laid end to end")],
+        "wrong": [
+            (4.5, "there are five layers"),
+            (18.0, "one edge too few"),
+            (27.0, "one edge too many"),
+            (17.32, "about the model"),
+            (10.0, "laid end to end"),
+        ],
     },
     "12.2": {
         "solution": area,

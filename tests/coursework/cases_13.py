@@ -39,8 +39,12 @@ def twins(n):
 CASES = {
     "13.1": {
         "solution": "b",
-        "wrong": [("a", "farthest apart"), ("c", "three to four standard errors"), ("d", "wider than the bars"),
-                  (1, "one of the letters")],
+        "wrong": [
+            ("a", "farthest apart"),
+            ("c", "three to four standard errors"),
+            ("d", "wider than the bars"),
+            (1, "one of the letters"),
+        ],
     },
     "13.2": {
         "solution": interval,

@@ -29,8 +29,10 @@ def cap(pos, edges, most, **mistake):
 
 
 PENTAGON = [[math.cos(0.4 * math.pi * k), math.sin(0.4 * math.pi * k), 0] for k in range(5)]
-BIPYRAMID = [[math.cos(2 / 3 * math.pi * k), math.sin(2 / 3 * math.pi * k), 0] for k in range(3)] + [[0, 0, 1],
-                                                                                                 [0, 0, -1]]
+BIPYRAMID = [[math.cos(2 / 3 * math.pi * k), math.sin(2 / 3 * math.pi * k), 0] for k in range(3)] + [
+    [0, 0, 1],
+    [0, 0, -1],
+]
 PYRAMID = [[1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0], [0, 0, 1]]
 HEXAGON = [[math.cos(math.pi * k / 3), math.sin(math.pi * k / 3), 0] for k in range(6)]
 OCTAHEDRON = [[1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]]
@@ -50,10 +52,24 @@ CASES = {
             (lambda p, e, k: e, "among the cap smallest"),
         ],
     },
-    "14.2": {"solution": "a", "wrong": [("b", "throws a coin"), ("c", "look just the same"), ("d", "wrong about both"),
-                                        ("half", "one of the letters")]},
-    "14.3": {"solution": "c", "wrong": [("a", "SchNet's carbon"), ("b", "In trans equal ones cancel"),
-                                        ("d", "l = 1 is enough"), ("cis", "one of the letters")]},
+    "14.2": {
+        "solution": "a",
+        "wrong": [
+            ("b", "throws a coin"),
+            ("c", "look just the same"),
+            ("d", "wrong about both"),
+            ("half", "one of the letters"),
+        ],
+    },
+    "14.3": {
+        "solution": "c",
+        "wrong": [
+            ("a", "SchNet's carbon"),
+            ("b", "In trans equal ones cancel"),
+            ("d", "l = 1 is enough"),
+            ("cis", "one of the letters"),
+        ],
+    },
     "14.4": {
         "solution": (PENTAGON, BIPYRAMID),
         "wrong": [

@@ -53,15 +53,35 @@ def test_holm_stops_at_the_first_that_fails():
 
 
 def runs(*values: tuple[str, int, float]) -> pd.DataFrame:
-    rows = [{**dict.fromkeys(COLUMNS, ""), "task": "triangle", "split": "test", "profile": "quick", "device": "CPU",
-             "commit": "abc", "parameters": 1, "model": model, "seed": seed, "metric": metric, "value": value}
-            for model, seed, value in values for metric in ("mse", "mse_distance", "mse_perimeter", "mse_area")]
+    rows = [
+        {
+            **dict.fromkeys(COLUMNS, ""),
+            "task": "triangle",
+            "split": "test",
+            "profile": "quick",
+            "device": "CPU",
+            "commit": "abc",
+            "parameters": 1,
+            "model": model,
+            "seed": seed,
+            "metric": metric,
+            "value": value,
+        }
+        for model, seed, value in values
+        for metric in ("mse", "mse_distance", "mse_perimeter", "mse_area")
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def test_our_runs_are_compared_where_there_are_two_or_more():
-    store = runs(("eqgat", 0, 1.0), ("eqgat", 1, 2.0), ("eqgat-no-cross-product", 0, 3.0),
-                 ("eqgat-no-cross-product", 1, 5.0), ("eqgat-no-feature-attention", 0, 9.0), ("schnet", 0, 9.0))
+    store = runs(
+        ("eqgat", 0, 1.0),
+        ("eqgat", 1, 2.0),
+        ("eqgat-no-cross-product", 0, 3.0),
+        ("eqgat-no-cross-product", 1, 5.0),
+        ("eqgat-no-feature-attention", 0, 9.0),
+        ("schnet", 0, 9.0),
+    )
     own = ablations.our_runs(store)
     assert set(own["model"]) == {FULL, *ABLATED}
     assert ablations.store_label(own) == "quick profile, CPU, n = 1 to 2 seeds, commit abc"
@@ -96,8 +116,15 @@ def test_rules_for_three_runs_err_as_often_as_they_should():
 
 def small(**options) -> EQGAT:
     torch.manual_seed(0)
-    sizes = {"num_elements": 9, "out_channels": 3, "scalar_channels": 8, "vector_channels": 4, "num_layers": 3,
-             "num_radial": 6, "readout": "node"}
+    sizes = {
+        "num_elements": 9,
+        "out_channels": 3,
+        "scalar_channels": 8,
+        "vector_channels": 4,
+        "num_layers": 3,
+        "num_radial": 6,
+        "readout": "node",
+    }
     return EQGAT(**{**sizes, **options}).double()
 
 
@@ -118,8 +145,9 @@ def test_a_knocked_out_network_is_one_of_the_ablated_class(part, graph):
     assert sum(p.numel() for p in twin.parameters()) < sum(p.numel() for p in model.parameters())
 
 
-@pytest.mark.parametrize(("part", "name"), [("cross product", "v_cross"), ("mixing", "v_mix"),
-                                            ("direction", "v_direction")])
+@pytest.mark.parametrize(
+    ("part", "name"), [("cross product", "v_cross"), ("mixing", "v_mix"), ("direction", "v_direction")]
+)
 def test_knocked_out_terms_are_zero_and_the_others_are_not(part, name, graph):
     layer = ablations.knock_out(small(), part).trace(graph)[1]
     for term in ("v_direction", "v_mix", "v_cross"):
@@ -171,7 +199,16 @@ def test_figures_say_so_where_the_store_is_empty(monkeypatch):
         draw().canvas.draw()
 
 
-@pytest.mark.parametrize("draw", [nb13.paper_tables, nb13.paper_intervals, nb13.equal_models, nb13.power_curves,
-                                  nb13.our_runs_as_figure, nb13.our_intervals])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        nb13.paper_tables,
+        nb13.paper_intervals,
+        nb13.equal_models,
+        nb13.power_curves,
+        nb13.our_runs_as_figure,
+        nb13.our_intervals,
+    ],
+)
 def test_figures_draw(draw):
     draw().canvas.draw()

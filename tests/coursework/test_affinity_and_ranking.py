@@ -22,11 +22,19 @@ def test_results_stand_below_the_papers_and_undefined_ones_stay_undefined(tmp_pa
     alone = beside_the_paper("psr", metrics, read_results(tmp_path, task="psr"))
     assert alone["model"].tolist() == ["CNN", "GNN", "GVP-GNN", "SchNet", "PaiNN", "SEGNN", "EQGAT"]
     common = dict.fromkeys(COLUMNS, "") | {"task": "psr", "profile": "quick", "data": "small, not ATOM3D's, 0123"}
-    for model, seed, values in (("eqgat", 0, (0.4, 0.6)), ("eqgat", 1, (0.6, 0.6)),
-                                ("trivial: mean", 0, (math.nan, math.nan))):
+    for model, seed, values in (
+        ("eqgat", 0, (0.4, 0.6)),
+        ("eqgat", 1, (0.6, 0.6)),
+        ("trivial: mean", 0, (math.nan, math.nan)),
+    ):
         own = {name: value for name, value in common.items() if name not in ("split", "metric", "value")}
-        write_results(tmp_path, f"{model[:5]}-{seed}", own | {"model": model, "seed": seed},
-                      {"test": dict(zip(metrics, values, strict=True)), "val": {"mse": 1.0}}, [])
+        write_results(
+            tmp_path,
+            f"{model[:5]}-{seed}",
+            own | {"model": model, "seed": seed},
+            {"test": dict(zip(metrics, values, strict=True)), "val": {"mse": 1.0}},
+            [],
+        )
     both = beside_the_paper("psr", metrics, read_results(tmp_path, task="psr"))
     ours = both[both["numbers of"] == "this code"].set_index("model")
     assert ours.loc["EQGAT", ["n", "data"]].tolist() == ["2", "small, not ATOM3D's"]

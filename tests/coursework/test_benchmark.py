@@ -32,10 +32,23 @@ STORE_FIGURES = (nb09.learning_curves, nb09.error_by_target, nb09.table_3_as_fig
 
 def store(*runs: tuple[str, str, int, float]) -> pd.DataFrame:
     """Rows of runs (model, profile, seed, value), the same value for each metric."""
-    rows = [{**dict.fromkeys(COLUMNS, ""), "task": "triangle", "split": "test", "parameters": 1, "device": "CPU",
-             "learning_rate": 1e-3, "model": model, "profile": profile, "seed": seed, "metric": metric, "value": value}
-            for model, profile, seed, value in runs
-            for metric in ("mse", "mse_distance", "mse_perimeter", "mse_area")]
+    rows = [
+        {
+            **dict.fromkeys(COLUMNS, ""),
+            "task": "triangle",
+            "split": "test",
+            "parameters": 1,
+            "device": "CPU",
+            "learning_rate": 1e-3,
+            "model": model,
+            "profile": profile,
+            "seed": seed,
+            "metric": metric,
+            "value": value,
+        }
+        for model, profile, seed, value in runs
+        for metric in ("mse", "mse_distance", "mse_perimeter", "mse_area")
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -62,8 +75,10 @@ def test_profile_with_more_models_is_chosen_and_full_wins_a_tie():
     rows, profile = triangle_runs(store(("eqgat", "quick", 0, 1.0), ("eqgat", "full", 0, 1.0)))
     assert profile == "full"
     assert set(rows["profile"]) == {"full"}
-    assert triangle_runs(store(("eqgat", "quick", 0, 1.0), ("schnet", "quick", 0, 1.0),
-                               ("eqgat", "full", 0, 1.0)))[1] == "quick"
+    assert (
+        triangle_runs(store(("eqgat", "quick", 0, 1.0), ("schnet", "quick", 0, 1.0), ("eqgat", "full", 0, 1.0)))[1]
+        == "quick"
+    )
 
 
 def test_missing_runs_are_commands():

@@ -35,8 +35,11 @@ def exercises(path: Path) -> list[tuple[str, str, str]]:
     return found
 
 
-EXERCISES = [pytest.param(path, number, blank, check, id=number)
-             for path in NOTEBOOKS for number, blank, check in exercises(path)]
+EXERCISES = [
+    pytest.param(path, number, blank, check, id=number)
+    for path in NOTEBOOKS
+    for number, blank, check in exercises(path)
+]
 
 
 @pytest.fixture(autouse=True)

@@ -29,8 +29,10 @@ TYPICAL = {
     "cross product of the wrong pair": [("05.1", "cross product of the wrong pair")],
     "norm per component": [("04.1", "each Cartesian component is normalised by itself")],
     "degrees for radians": [("01.6", "you gave them degrees")],
-    "one neighbour list for both directions": [("01.1", "each pair appears once only, j < i"),
-                                               ("01.1", "each pair appears once only, j > i")],
+    "one neighbour list for both directions": [
+        ("01.1", "each pair appears once only, j < i"),
+        ("01.1", "each pair appears once only, j > i"),
+    ],
 }
 
 
@@ -150,6 +152,7 @@ def test_the_start_cell_finds_what_is_wrong(monkeypatch, capsys):
 
 def test_the_start_cell_asks_for_all_that_notebooks_import(monkeypatch):
     """Notebook 12 needs torchmetrics, which is of the extra ``train``."""
+
     def missing(name):
         if name in ("torchmetrics", "py3Dmol"):
             raise start.PackageNotFoundError
@@ -166,8 +169,13 @@ def test_the_start_cell_helps_where_the_package_is_not_installed(tmp_path):
 
     source = nbformat.read(tiny.instructor(tmp_path / "05_tiny.ipynb", "05.3"), as_version=4)
     cell = next(cell for cell in student_notebook(source).cells if cell.cell_type == "code")
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", cell.source], capture_output=True, text=True, check=True,
-                          env={"PYTHONIOENCODING": "utf-8"})
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", cell.source],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONIOENCODING": "utf-8"},
+    )
     assert "choose the kernel that has eqgat" in done.stdout
 
 
@@ -175,8 +183,9 @@ def test_the_start_cell_helps_where_the_package_is_not_installed(tmp_path):
 def test_nbgrader_makes_the_same_release(tmp_path):
     source = tiny.instructor(tmp_path / "source/tiny/05_tiny.ipynb", "05.1", "05.3")
     before = len(nbformat.read(source, as_version=4).cells)
-    subprocess.run(["nbgrader", "generate_assignment", "tiny", "--create"], cwd=tmp_path, check=True,
-                   capture_output=True)
+    subprocess.run(
+        ["nbgrader", "generate_assignment", "tiny", "--create"], cwd=tmp_path, check=True, capture_output=True
+    )
     made = (tmp_path / "release/tiny/05_tiny.ipynb").read_text(encoding="utf-8")
     assert "draw=987" not in made
     assert "torch.stack" not in made

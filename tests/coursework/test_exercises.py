@@ -27,8 +27,7 @@ def test_solution_passes(number, capsys):
 
 @pytest.mark.parametrize("number", CASES)
 def test_blank_fails_with_a_message(number):
-    def blank(*args, **kwargs):
-        ...
+    def blank(*args, **kwargs): ...
 
     for answer in (None, ..., *([blank] if callable(CASES[number]["solution"]) else [])):
         with pytest.raises(CheckFailed, match=r"not answered yet|returned nothing"):

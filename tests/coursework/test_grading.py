@@ -101,11 +101,19 @@ def first_number() -> float:
 def test_cheats_within_a_running_session_earn_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("DISPLAY", ":0")
     path = tmp_path / "course/05_tiny.ipynb"
-    answers = {"03.3": ZEROES_ITS_INPUTS, "05.3": PRINTS, "09.2": PATCHES_CHECK, "05.4": PATCHES_TORCH,
-               "04.4": EQUALS_ALL,
-               "00.2": KNOWS_THE_VISIBLE_TEST.replace("FIRST", repr(first_number())), "05.1": FILLS_MEMORY,
-               "07.4": READS.replace("PATH", repr(str(path))), "06.4": RAISES_AT_THE_END, "03.4": EXITS,
-               "08.1": WRITES.replace("PATH", repr(str(path))).replace("LANDLOCK", str(landlock_version()))}
+    answers = {
+        "03.3": ZEROES_ITS_INPUTS,
+        "05.3": PRINTS,
+        "09.2": PATCHES_CHECK,
+        "05.4": PATCHES_TORCH,
+        "04.4": EQUALS_ALL,
+        "00.2": KNOWS_THE_VISIBLE_TEST.replace("FIRST", repr(first_number())),
+        "05.1": FILLS_MEMORY,
+        "07.4": READS.replace("PATH", repr(str(path))),
+        "06.4": RAISES_AT_THE_END,
+        "03.4": EXITS,
+        "08.1": WRITES.replace("PATH", repr(str(path))).replace("LANDLOCK", str(landlock_version())),
+    }
     rows = graded(tmp_path, answers, tuple(answers))
     assert rows["problem"] == ""
     assert {number for number in answers if rows[number]["points"]} - {"07.4"} == {"06.4", "08.1"}, "these are right"
@@ -163,8 +171,11 @@ time.sleep(600)"""
 def test_many_processes_or_files_share_one_limit(tmp_path):
     """The system's limits are for each process and each file; the judge watches the sum."""
     source = tiny.instructor(tmp_path / "course/05_tiny.ipynb", "05.3", "09.2", "08.1", "04.4")
-    path = tiny.submission(tmp_path / "eve/05_tiny.ipynb", source, {
-        "05.3": FILLS_MEMORY_TOGETHER, "09.2": FILLS_THE_DISK, "08.1": FILLS_NAMELESS_FILES})
+    path = tiny.submission(
+        tmp_path / "eve/05_tiny.ipynb",
+        source,
+        {"05.3": FILLS_MEMORY_TOGETHER, "09.2": FILLS_THE_DISK, "08.1": FILLS_NAMELESS_FILES},
+    )
     started = Started()
     result = grade_one(Submission(path, "eve", source), Limits(cell=60.0, total=240.0, memory=300), started)
     rows = {row["exercise"]: row for row in result["rows"]}
@@ -191,8 +202,13 @@ def alive(pid: int) -> bool:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="orphans are adopted on Linux only")
 def test_what_ends_or_blocks_the_session_costs_its_own_exercise_only(tmp_path):
     started = Started()
-    answers = {"05.3": ENDS_THE_PROCESS, "09.2": LOOPS, "08.1": FORGES, "06.4": SPAWNS,
-               "05.1": "def cross_term(v, b_, source, receiver):\n    ..."}
+    answers = {
+        "05.3": ENDS_THE_PROCESS,
+        "09.2": LOOPS,
+        "08.1": FORGES,
+        "06.4": SPAWNS,
+        "05.1": "def cross_term(v, b_, source, receiver):\n    ...",
+    }
     rows = graded(tmp_path, answers, (*answers, "04.4"), started)
     assert [number for number in (*answers, "04.4") if rows[number]["points"]] == ["04.4"]
     assert rows["05.3"]["status"] == "process ended"
@@ -208,6 +224,7 @@ def test_what_ends_or_blocks_the_session_costs_its_own_exercise_only(tmp_path):
 
 def test_a_source_over_which_the_parser_crashes_stops_neither_the_grader_nor_the_run(class_of_three, monkeypatch):
     """Python 3.10 ends with a segmentation fault over a long sum; so the grader itself parses no student's cell."""
+
     def parse(*_):
         raise AssertionError("the grader has parsed a student's source")
 
@@ -220,12 +237,23 @@ def test_a_source_over_which_the_parser_crashes_stops_neither_the_grader_nor_the
 
 def test_deleted_and_edited_cells_do_not_matter(tmp_path):
     source = tiny.instructor(tmp_path / "course/05_tiny.ipynb", "05.3", "09.2", "06.4", "04.4")
-    path = tiny.submission(tmp_path / "eve/05_tiny.ipynb", source,
-                           {"09.2": "answer_09_2 = helper()", "04.4": "answer_04_4 = None\n# YOUR ANSWER HERE"},
-                           delete=("check-05-3", "ex-06-4"))
+    path = tiny.submission(
+        tmp_path / "eve/05_tiny.ipynb",
+        source,
+        {"09.2": "answer_09_2 = helper()", "04.4": "answer_04_4 = None\n# YOUR ANSWER HERE"},
+        delete=("check-05-3", "ex-06-4"),
+    )
     notebook = json.loads(path.read_text())
-    notebook["cells"].insert(2, {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None,
-                                 "source": "def helper():\n    return 'b'"})
+    notebook["cells"].insert(
+        2,
+        {
+            "cell_type": "code",
+            "metadata": {},
+            "outputs": [],
+            "execution_count": None,
+            "source": "def helper():\n    return 'b'",
+        },
+    )
     for cell in notebook["cells"]:
         if cell["metadata"].get("nbgrader", {}).get("grade"):
             cell["source"], cell["metadata"]["nbgrader"]["points"] = "print('right')", 100
@@ -248,12 +276,20 @@ def class_of_three(tmp_path):
 
 def pretend(calls: list[str], crash: str = ""):
     """A ``grade_one`` that runs nothing."""
+
     def one(submission, limits, children=None):
         calls.append(submission.student)
         problem = "the judge stopped before it was done (killed)" if submission.student == crash else ""
         row = {"exercise": "05.3", "points": 0 if problem else 2, "max": 2, "status": "wrong", "hint": "=1+1 <b>|x"}
-        return {"student": submission.student, "notebook": submission.instructor.stem, "problem": problem,
-                "final": not problem, "rows": [row], "uses": {}}
+        return {
+            "student": submission.student,
+            "notebook": submission.instructor.stem,
+            "problem": problem,
+            "final": not problem,
+            "rows": [row],
+            "uses": {},
+        }
+
     return one
 
 
@@ -317,9 +353,16 @@ def test_a_judge_that_dies_and_a_file_that_is_no_notebook_are_reported(class_of_
 
 def test_whose_submission_it_is_follows_from_the_name(tmp_path):
     source = tiny.instructor(tmp_path / "05_tiny.ipynb", "05.3")
-    for name in ("ada/05_tiny.ipynb", "bob/05_tiny/05_tiny.ipynb", "all/05_tiny_cy.ipynb", "all/05_tiny_d e.ipynb",
-                 "all/.ipynb_checkpoints/05_tiny-checkpoint.ipynb", "eve/05_tiny (1).ipynb", "flo/05_tiny-Copy1.ipynb",
-                 "all/05_tiny_4711.ipynb"):
+    for name in (
+        "ada/05_tiny.ipynb",
+        "bob/05_tiny/05_tiny.ipynb",
+        "all/05_tiny_cy.ipynb",
+        "all/05_tiny_d e.ipynb",
+        "all/.ipynb_checkpoints/05_tiny-checkpoint.ipynb",
+        "eve/05_tiny (1).ipynb",
+        "flo/05_tiny-Copy1.ipynb",
+        "all/05_tiny_4711.ipynb",
+    ):
         tiny.submission(tmp_path / "in" / name, source, {})
     found, refused = find_submissions([tmp_path / "in"], [source])
     assert [item.student for item in found] == ["4711", "ada", "bob", "cy", "d_e", "eve", "flo"]
@@ -358,9 +401,17 @@ def test_a_test_cell_that_needs_the_students_process_is_refused(tmp_path):
 def test_the_teacher_reads_which_answers_use_ready_made_functions(tmp_path):
     source = tiny.instructor(tmp_path / "05_tiny.ipynb", "05.3", "05.4", "00.2")
     source.write_text(source.read_text().replace('"import torch\\n"', '"from eqgat.radial import bessel_basis\\n"'))
-    path = tiny.submission(tmp_path / "ada/05_tiny.ipynb", source, {
-        "05.3": "answer_05_3 = bessel_basis", "05.4": "from eqgat.coursework import checks\nimport inspect",
-        "00.2": "def gyration(pos):\n    from eqgat.symmetry import rotation\n    return gc.get_objects()"})
+    path = tiny.submission(
+        tmp_path / "ada/05_tiny.ipynb",
+        source,
+        {
+            "05.3": "answer_05_3 = bessel_basis",
+            "05.4": "from eqgat.coursework import checks\nimport inspect",
+            "00.2": "def gyration(pos):\n    from eqgat.symmetry import rotation\n    return gc.get_objects()",
+        },
+    )
     assert uses(load_cells(source), load_cells(path)) == {
-        "05.3": ["bessel_basis"], "05.4": ["from eqgat.coursework import checks", "inspect"],
-        "00.2": ["from eqgat.symmetry import rotation", "gc"]}
+        "05.3": ["bessel_basis"],
+        "05.4": ["from eqgat.coursework import checks", "inspect"],
+        "00.2": ["from eqgat.symmetry import rotation", "gc"],
+    }

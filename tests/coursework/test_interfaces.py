@@ -41,8 +41,11 @@ def test_counting_gives_the_library_s_area_with_ties() -> None:
 
 def test_hops_of_a_path_by_hand() -> None:
     path = torch.tensor([[1, 0, 2, 1, 3, 2], [0, 1, 1, 2, 2, 3]])
-    graph = Data(pos=torch.tensor([[0.0, 0, 0], [4, 0, 0], [8, 0, 0], [12, 0, 0]]), edge_index=path,
-                 center_index=torch.tensor([0]))
+    graph = Data(
+        pos=torch.tensor([[0.0, 0, 0], [4, 0, 0], [8, 0, 0], [12, 0, 0]]),
+        edge_index=path,
+        center_index=torch.tensor([0]),
+    )
     table = hop_table(graph, 2)
     assert table["atoms"].tolist() == [1, 2, 3]
     assert table["farthest"].tolist() == [0, 4, 8]
@@ -61,15 +64,25 @@ def test_a_draw_is_balanced_and_repeats_itself(pairs: pd.DataFrame) -> None:
     one, other = (drawn_scores(pairs, draws=3, seed=1) for _ in range(2))
     assert one.equals(other)
     assert not one.equals(drawn_scores(pairs, draws=3, seed=2))
-    everything = pair_metrics(torch.tensor((pairs["first"] + pairs["second"]).to_numpy()),
-                              torch.tensor(pairs["touching"].to_numpy()))
+    everything = pair_metrics(
+        torch.tensor((pairs["first"] + pairs["second"]).to_numpy()), torch.tensor(pairs["touching"].to_numpy())
+    )
     assert drawn_scores(pairs, draws=1, positives=10**6, ratio=10**4)["roc_auc"][0] == pytest.approx(
-        everything["roc_auc"])
+        everything["roc_auc"]
+    )
 
 
 def test_changed_runs_and_other_metrics_are_left_out() -> None:
-    row = dict.fromkeys(COLUMNS, "") | {"task": "res", "split": "test", "metric": "accuracy", "value": 0.2, "seed": 0,
-                                        "epochs": 1, "data": "other, not ATOM3D's, 0123", "model": "eqgat"}
+    row = dict.fromkeys(COLUMNS, "") | {
+        "task": "res",
+        "split": "test",
+        "metric": "accuracy",
+        "value": 0.2,
+        "seed": 0,
+        "epochs": 1,
+        "data": "other, not ATOM3D's, 0123",
+        "model": "eqgat",
+    }
     rows = pd.DataFrame([row, row | {"changed": "{}"}, row | {"metric": "cross_entropy"}, row | {"split": "val"}])
     found = stored_runs(rows, "res", "accuracy")
     assert len(found) == 1

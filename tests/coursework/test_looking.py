@@ -29,8 +29,15 @@ def protein():
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return EQGAT(num_elements=9, out_channels=20, scalar_channels=8, vector_channels=4, num_layers=2, num_radial=8,
-                 readout="node").double()
+    return EQGAT(
+        num_elements=9,
+        out_channels=20,
+        scalar_channels=8,
+        vector_channels=4,
+        num_layers=2,
+        num_radial=8,
+        readout="node",
+    ).double()
 
 
 def test_rings_and_peptides_are_flat(protein):

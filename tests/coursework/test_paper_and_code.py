@@ -43,8 +43,10 @@ def test_options_and_numbers_of_the_audit_exist():
     assert all(name in text for name in ("mixed", "sum", "equivariant", "alpha_carbon", "replacement", "target_order"))
     numbers = " ".join(row.matters for row in audit.AUDIT)
     assert f"{2 * 16 * (100 + 1):,} weights" in numbers
-    trained = [sum(parameter_terms(**{**row.options, "norm": None if "norm" in row.options else "on"}).values())
-               for row in PUBLISHED[:2]]
+    trained = [
+        sum(parameter_terms(**{**row.options, "norm": None if "norm" in row.options else "on"}).values())
+        for row in PUBLISHED[:2]
+    ]
     assert "trained: {:,} and {:,}".format(*trained) in numbers
 
 
@@ -52,7 +54,9 @@ def test_only_the_released_norm_and_the_cap_break_a_symmetry():
     errors = audit.symmetry_of_variants()
     broken = {name: {kind for kind, error in found.items() if error > 1e-10} for name, found in errors.items()}
     assert {name: kinds for name, kinds in broken.items() if kinds} == {
-        "released norm": {"rotation"}, "with H, released cap": {"rotation", "permutation"}}
+        "released norm": {"rotation"},
+        "with H, released cap": {"rotation", "permutation"},
+    }
     assert 0.01 < errors["released norm"]["rotation"] < 0.04  # "about two per cent"
     assert 1e-3 < errors["with H, released cap"]["permutation"] < 1e-2
 
@@ -107,8 +111,13 @@ def test_each_model_confuses_what_it_must_and_no_more():
     apart = expressivity.tells_apart(("SchNet", "PaiNN", "EQGAT without cross product", "EQGAT", "SEGNN"), seeds=1)
     names = list(expressivity.PAIRS)
     blind = {kind: {names.index(name) for name, value in row.items() if not value} for kind, row in apart.items()}
-    assert blind == {"SchNet": {0, 1, 2, 3, 4, 5}, "PaiNN": {2, 4, 5}, "EQGAT without cross product": {2, 4, 5},
-                     "EQGAT": {4, 5}, "SEGNN": {2, 5}}
+    assert blind == {
+        "SchNet": {0, 1, 2, 3, 4, 5},
+        "PaiNN": {2, 4, 5},
+        "EQGAT without cross product": {2, 4, 5},
+        "EQGAT": {4, 5},
+        "SEGNN": {2, 5},
+    }
     with pytest.raises(ValueError, match="no kind"):
         expressivity.untrained("nothing")
 
@@ -140,8 +149,11 @@ def test_multiplications_are_those_that_pytorch_counts(literal):
     assert tuple(parts) == counting.PARTS
 
     def own():
-        return counting.literal_filter(layer.filter, record.s_in, record.edges) if literal else layer.filter(
-            record.s_in, record.edges)
+        return (
+            counting.literal_filter(layer.filter, record.s_in, record.edges)
+            if literal
+            else layer.filter(record.s_in, record.edges)
+        )
 
     assert counting.matrix_multiplications(own) == parts["Eq. 1, first map"] + parts["Eq. 1, second map"]
     if not literal:

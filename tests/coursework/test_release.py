@@ -30,8 +30,10 @@ def dirty(tmp_path) -> Path:
     answer, test = notebook.cells[3:5]
     coded = base64.b64encode(f"x{SECRET}".encode()).decode()
     for cell in (answer, test):
-        cell.outputs = [nbformat.v4.new_output("stream", text=SECRET),
-                        nbformat.v4.new_output("display_data", {"image/png": coded})]
+        cell.outputs = [
+            nbformat.v4.new_output("stream", text=SECRET),
+            nbformat.v4.new_output("display_data", {"image/png": coded}),
+        ]
         cell.metadata["jupytext"] = {"kept": SECRET}
         cell.metadata["nbgrader"]["checksum"] = SECRET
         cell.execution_count = 5
@@ -51,9 +53,15 @@ def test_no_form_of_a_hidden_test_is_left(dirty):
         assert "attachments" not in cell
 
 
-@pytest.mark.parametrize("write", [str, json.dumps, lambda text: text.encode().hex(),
-                                   *(lambda text, n=n: base64.b64encode(b"abc"[:n] + text.encode() + b"xyz").decode()
-                                     for n in range(3))])
+@pytest.mark.parametrize(
+    "write",
+    [
+        str,
+        json.dumps,
+        lambda text: text.encode().hex(),
+        *(lambda text, n=n: base64.b64encode(b"abc"[:n] + text.encode() + b"xyz").decode() for n in range(3)),
+    ],
+)
 def test_the_search_for_leaks_finds_every_form(write):
     assert leaks("before " + write(SECRET) + " after", [SECRET]) == [SECRET]
     assert leaks("before " + write("something else altogether") + " after", [SECRET]) == []
@@ -122,7 +130,10 @@ def test_both_sets_are_built_again_but_nothing_foreign_is_touched(tmp_path, caps
     for _ in range(2):
         assert main(["build", str(out), "--source", str(source)]) == 0
     assert sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()) == [
-        "release.json", "solutions/05_tiny.ipynb", "student/05_tiny.ipynb"]
+        "release.json",
+        "solutions/05_tiny.ipynb",
+        "student/05_tiny.ipynb",
+    ]
     (out / "student/05_tiny.ipynb").write_text("a student's work")
     assert main(["build", str(out), "--source", str(source)]) == 2
     assert "has been changed since it was built" in capsys.readouterr().err

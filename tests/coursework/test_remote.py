@@ -51,8 +51,17 @@ def test_plain_data_comes_back_as_it_is(session):
         session.get("nowhere")
 
 
-@pytest.mark.parametrize("value", [torch.arange(6).reshape(2, 3), torch.zeros(0, 3), torch.tensor(2.5),
-                                   torch.tensor([True, False]), torch.randn(2, 2).T, torch.tensor([1j])])
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.arange(6).reshape(2, 3),
+        torch.zeros(0, 3),
+        torch.tensor(2.5),
+        torch.tensor([True, False]),
+        torch.randn(2, 2).T,
+        torch.tensor([1j]),
+    ],
+)
 def test_tensors_survive(value):
     assert torch.equal(tensor_from(tensor_to(value)), value)
     assert tensor_from(tensor_to(value)).dtype == value.dtype
@@ -80,9 +89,9 @@ def test_values_and_changes_of_arguments_come_back(session):
 
 def test_gradients_of_first_and_second_order(session):
     x = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
-    slope, = torch.autograd.grad(session.get("cube")(x, power=3).sum(), x, create_graph=True)
+    (slope,) = torch.autograd.grad(session.get("cube")(x, power=3).sum(), x, create_graph=True)
     assert torch.allclose(slope, 3 * x**2)
-    curvature, = torch.autograd.grad(slope.sum(), x)
+    (curvature,) = torch.autograd.grad(slope.sum(), x)
     assert torch.allclose(curvature, 6 * x.detach())
 
 

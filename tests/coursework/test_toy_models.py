@@ -12,8 +12,14 @@ from eqgat.coursework.toy_models import TOY_MODELS, capped_radius_graph, euler_r
 from eqgat.graph import radius_graph
 from eqgat.symmetry import rotation_about
 
-FAILS = {"A": {"rotation", "reflection", "translation"}, "B": {"rotation", "reflection"},
-         "C": {"rotation", "reflection", "permutation"}, "D": {"permutation"}, "E": {"reflection"}, "F": set()}
+FAILS = {
+    "A": {"rotation", "reflection", "translation"},
+    "B": {"rotation", "reflection"},
+    "C": {"rotation", "reflection", "permutation"},
+    "D": {"permutation"},
+    "E": {"reflection"},
+    "F": set(),
+}
 
 
 @pytest.mark.parametrize("name", TOY_MODELS)
@@ -24,8 +30,9 @@ def test_each_model_fails_what_it_should_and_nothing_else(name):
 
 def test_euler_rotation_is_a_rotation_and_multiplies_in_the_order_stated():
     a, b, c = torch.tensor([0.3, 1.1, -2.0], dtype=torch.float64)
-    expected = (rotation_about((0, 0, 1), float(a)) @ rotation_about((0, 1, 0), float(b))
-                @ rotation_about((0, 0, 1), float(c)))
+    expected = (
+        rotation_about((0, 0, 1), float(a)) @ rotation_about((0, 1, 0), float(b)) @ rotation_about((0, 0, 1), float(c))
+    )
     assert torch.allclose(euler_rotation(a, b, c), expected, atol=1e-12)
     many = euler_rotation(*(2 * math.pi * torch.rand(3, 5, dtype=torch.float64)))
     assert torch.allclose(many @ many.mT, torch.eye(3, dtype=torch.float64).expand(5, 3, 3), atol=1e-12)

@@ -7,21 +7,42 @@ from pathlib import Path
 import nbformat
 
 # exercise -> name of the answer, the solution's lines; what is a function in the suite is one here
-CROSS = ["(a, b, c), (d, e, f) = v[receiver].unbind(1), v[source].unbind(1)",
-         "return b_.unsqueeze(1) * torch.stack([b * f - c * e, c * d - a * f, a * e - b * d], dim=1)"]
+CROSS = [
+    "(a, b, c), (d, e, f) = v[receiver].unbind(1), v[source].unbind(1)",
+    "return b_.unsqueeze(1) * torch.stack([b * f - c * e, c * d - a * f, a * e - b * d], dim=1)",
+]
 FOOL = ["return (a * b).sum(dim=1, keepdim=True) * torch.tensor([0.0, 0.0, 1.0], dtype=a.dtype)"]
 GYRATION = ["return (pos - pos.mean(dim=0)).square().sum(dim=1).mean().sqrt()"]
 MESSAGE = ["return torch.zeros_like(s).index_add(0, edge_index[1], attention * (s @ weight.T)[edge_index[0]])"]
-FUNCTIONS = {"05.1": ("cross_term", "v, b_, source, receiver", CROSS), "05.4": ("product", "a, b", FOOL),
-             "00.2": ("gyration", "pos", GYRATION),
-             "03.3": ("scalar_message", "attention, s, weight, edge_index", MESSAGE)}
-VALUES = {"05.3": '"b"', "09.2": '"b"', "04.4": "[-0.5, -0.5, 0.0]", "08.1": "1.0", "06.4": "6464", "03.4": '"b"',
-          "07.4": '"ade"'}
+FUNCTIONS = {
+    "05.1": ("cross_term", "v, b_, source, receiver", CROSS),
+    "05.4": ("product", "a, b", FOOL),
+    "00.2": ("gyration", "pos", GYRATION),
+    "03.3": ("scalar_message", "attention, s, weight, edge_index", MESSAGE),
+}
+VALUES = {
+    "05.3": '"b"',
+    "09.2": '"b"',
+    "04.4": "[-0.5, -0.5, 0.0]",
+    "08.1": "1.0",
+    "06.4": "6464",
+    "03.4": '"b"',
+    "07.4": '"ade"',
+}
 
 
 def marks(number: str, **more: object) -> dict:
-    return {"nbgrader": {"schema_version": 3, "grade": False, "locked": False, "solution": False, "task": False,
-                         "grade_id": f"{'ex' if 'solution' in more else 'check'}-{number.replace('.', '-')}", **more}}
+    return {
+        "nbgrader": {
+            "schema_version": 3,
+            "grade": False,
+            "locked": False,
+            "solution": False,
+            "task": False,
+            "grade_id": f"{'ex' if 'solution' in more else 'check'}-{number.replace('.', '-')}",
+            **more,
+        }
+    }
 
 
 def name_of(number: str) -> str:
@@ -31,8 +52,12 @@ def name_of(number: str) -> str:
 def answer_cell(number: str) -> nbformat.NotebookNode:
     if number in FUNCTIONS:
         name, arguments, lines = FUNCTIONS[number]
-        body = [f"def {name}({arguments}):", "    ### BEGIN SOLUTION", *[f"    {line}" for line in lines],
-                "    ### END SOLUTION"]
+        body = [
+            f"def {name}({arguments}):",
+            "    ### BEGIN SOLUTION",
+            *[f"    {line}" for line in lines],
+            "    ### END SOLUTION",
+        ]
     else:
         name = name_of(number)
         body = [f"{name} = None", "### BEGIN SOLUTION", f"{name} = {VALUES[number]}", "### END SOLUTION"]
@@ -51,8 +76,10 @@ test_cell.__test__ = False  # not a test, whatever its name
 
 def instructor(path: Path, *numbers: str) -> Path:
     """Write the instructor's notebook."""
-    cells = [nbformat.v4.new_markdown_cell("# 05 Tiny"),
-             nbformat.v4.new_code_cell("import torch\nfrom eqgat.coursework import check\nshared = 3")]
+    cells = [
+        nbformat.v4.new_markdown_cell("# 05 Tiny"),
+        nbformat.v4.new_code_cell("import torch\nfrom eqgat.coursework import check\nshared = 3"),
+    ]
     for number in numbers:
         cells += [nbformat.v4.new_markdown_cell(f"### Exercise {number}"), answer_cell(number), test_cell(number)]
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -129,8 +129,11 @@ def state(browser) -> str:
     lines = [f"{entry['level']}: {entry['message'][:300]}" for entry in browser.get_log("browser")[-20:]]
     text = browser.execute_script("return document.body ? document.body.innerText : ''")
     views = "return [...document.querySelectorAll(\"[id^='note_eqgat']\")].map((n) => n.style.display + n.textContent)"
-    return (f"Address: {browser.current_url}\nConsole:\n" + ("\n".join(lines) or "(empty)")
-            + f"\nViews: {browser.execute_script(views)}\nText of the page:\n{text[:1500]}")
+    return (
+        f"Address: {browser.current_url}\nConsole:\n"
+        + ("\n".join(lines) or "(empty)")
+        + f"\nViews: {browser.execute_script(views)}\nText of the page:\n{text[:1500]}"
+    )
 
 
 def canvas(browser):
@@ -156,8 +159,11 @@ def assert_draws_and_turns(browser) -> None:
     wait(browser, "more than 1 % of the canvas is coloured", lambda _: coloured(pixels(element)) > 0.01)
     before = pixels(element)
     webdriver.ActionChains(browser).drag_and_drop_by_offset(element, 60, 30).perform()
-    wait(browser, "turning the molecule changes more than 1 % of the picture",
-         lambda _: (np.abs(pixels(element) - before).max(axis=2) > 40).mean() > 0.01)
+    wait(
+        browser,
+        "turning the molecule changes more than 1 % of the picture",
+        lambda _: (np.abs(pixels(element) - before).max(axis=2) > 40).mean() > 0.01,
+    )
 
 
 def coloured(picture: np.ndarray) -> float:

@@ -35,26 +35,40 @@ def radius_graph_exercise(function: Any) -> None:
     near = d < cutoff
     result = call(function, pos, cutoff)
     expect_close(
-        result, right, "compare, atom by atom, with the loop of the notebook: which edge is missing, or too many? "
-        "(torch.cdist in its fast mode loses digits: give it compute_mode='donot_use_mm_for_euclid_dist'.)", {
-        "every atom is its own neighbour in your graph: leave out j = i": _edges(near),
-        "two atoms exactly at the cutoff are joined; the definition says d < c, not d <= c":
-            _edges((d <= cutoff) & other),
-        "each pair appears once only, j < i. A message travels from j to i and another from i to j: keep both":
-            _edges(near.tril(-1)),
-        "each pair appears once only, j > i. A message travels from j to i and another from i to j: keep both":
-            _edges(near.triu(1)),
-        "the rows are exchanged, or the edges sorted by source: row 0 is the source j, row 1 the receiver i, and the "
-        "receivers ascend": right.flip(0),
-        "you compared the squared distance with c": _edges((d.square() < cutoff) & other),
-        "you compared the distance with c squared": _edges((d < cutoff**2) & other)})
+        result,
+        right,
+        "compare, atom by atom, with the loop of the notebook: which edge is missing, or too many? "
+        "(torch.cdist in its fast mode loses digits: give it compute_mode='donot_use_mm_for_euclid_dist'.)",
+        {
+            "every atom is its own neighbour in your graph: leave out j = i": _edges(near),
+            "two atoms exactly at the cutoff are joined; the definition says d < c, not d <= c": _edges(
+                (d <= cutoff) & other
+            ),
+            "each pair appears once only, j < i. A message travels from j to i and another from i to j: keep both": _edges(
+                near.tril(-1)
+            ),
+            "each pair appears once only, j > i. A message travels from j to i and another from i to j: keep both": _edges(
+                near.triu(1)
+            ),
+            "the rows are exchanged, or the edges sorted by source: row 0 is the source j, row 1 the receiver i, and the "
+            "receivers ascend": right.flip(0),
+            "you compared the squared distance with c": _edges((d.square() < cutoff) & other),
+            "you compared the distance with c squared": _edges((d < cutoff**2) & other),
+        },
+    )
     crowd = _cloud(40, 0.5, 2)
-    expect_close(call(function, crowd, 2.5), radius_graph(crowd, 2.5),
-                 "in a crowd of 40 atoms each has 39 neighbours; yours has fewer. Is there a cap?")
+    expect_close(
+        call(function, crowd, 2.5),
+        radius_graph(crowd, 2.5),
+        "in a crowd of 40 atoms each has 39 neighbours; yours has fewer. Is there a cap?",
+    )
     twins = torch.zeros(2, 3, dtype=torch.float64)
-    expect_close(call(function, twins, 1.0), torch.tensor([[1, 0], [0, 1]]),
-                 "two different atoms at the same place are neighbours. Exclude the atom itself by its row, j = i, not "
-                 "by distance zero")
+    expect_close(
+        call(function, twins, 1.0),
+        torch.tensor([[1, 0], [0, 1]]),
+        "two different atoms at the same place are neighbours. Exclude the atom itself by its row, j = i, not "
+        "by distance zero",
+    )
 
 
 @exercise("01.2", "one step of message passing", "implement", points=2)
@@ -74,20 +88,28 @@ def message_passing(function: Any) -> None:
         last[i] = messages[edge]
     before = s.clone()
     result = call(function, s, pos, edge_index)
-    expect(torch.equal(s, before), "your function changed its input s in place. Work on a copy: a layer must leave the "
-                                   "old state as it was")
-    expect_close(result, s + total, "compare with the loop of the notebook for one atom: first m_i, then s_i + m_i", {
-        "this is m_i alone. The update is s_i + m_i": total,
-        "only one message arrives at each atom. `m[receiver] += ...` writes, it does not add up repeated rows: "
-        "use index_add": s + last,
-        "this is the mean over the neighbours; the message passing of Section 2 sums": s + total / count,
-        "the message carries the state of the receiver; take that of the source, s_j":
-            s + sum_over_neighbours(weight * s[receiver], receiver, 12),
-        "the messages are collected at the source. They are summed where they arrive, at the receiver i":
-            s + sum_over_neighbours(messages, source, 12),
-        "the weight grows with the distance: mind the sign in exp(-d)":
-            s + sum_over_neighbours(s[source] / weight, receiver, 12),
-        "the weight exp(-d) is missing": s + sum_over_neighbours(s[source], receiver, 12)})
+    expect(
+        torch.equal(s, before),
+        "your function changed its input s in place. Work on a copy: a layer must leave the old state as it was",
+    )
+    expect_close(
+        result,
+        s + total,
+        "compare with the loop of the notebook for one atom: first m_i, then s_i + m_i",
+        {
+            "this is m_i alone. The update is s_i + m_i": total,
+            "only one message arrives at each atom. `m[receiver] += ...` writes, it does not add up repeated rows: "
+            "use index_add": s + last,
+            "this is the mean over the neighbours; the message passing of Section 2 sums": s + total / count,
+            "the message carries the state of the receiver; take that of the source, s_j": s
+            + sum_over_neighbours(weight * s[receiver], receiver, 12),
+            "the messages are collected at the source. They are summed where they arrive, at the receiver i": s
+            + sum_over_neighbours(messages, source, 12),
+            "the weight grows with the distance: mind the sign in exp(-d)": s
+            + sum_over_neighbours(s[source] / weight, receiver, 12),
+            "the weight exp(-d) is missing": s + sum_over_neighbours(s[source], receiver, 12),
+        },
+    )
 
 
 @exercise("01.3", "who passes the rotation test?", "predict")
@@ -100,7 +122,8 @@ def who_passes(answer: Any) -> None:
         "C": "C uses distances alone, but of which pairs? Ask who decides which 32 neighbours stay.",
         "D": "D weights by the row in the file. Does a rotation change a row, or the distance from the centre?",
         "E": "E is a volume spanned by three vectors that all rotate together. Does a volume change when it is turned?",
-        "F": "F uses distances of all pairs within the cutoff. Does a rotation change any of them?"}
+        "F": "F uses distances of all pairs within the cutoff. Does a rotation change any of them?",
+    }
     for letter in "ABC":
         expect(letter not in chosen, f"{letter} does not pass. {hints[letter]}")
     for letter in "DEF":
@@ -117,11 +140,16 @@ def break_the_cap(answer: Any) -> None:
     expect(pos.isfinite().all() and float(torch.pdist(pos).min()) >= 0.5, "two of your atoms are closer than 0.5 Å")
     full = radius_graph(pos, 2.0)
     expect(full.shape[1] > 0, "no two of your atoms are closer than 2 Å, so there is no edge at all")
-    expect(int(full[1].bincount().max()) > 2, "no atom has more than two neighbours, so a cap of two cuts nothing. "
-                                              "Put three atoms around one")
+    expect(
+        int(full[1].bincount().max()) > 2,
+        "no atom has more than two neighbours, so a cap of two cuts nothing. Put three atoms around one",
+    )
     kept = {(j, i) for j, i in capped_radius_graph(pos, 2.0, cap=2).T.tolist()}
-    expect(any((i, j) not in kept for j, i in kept), "edges are cut, but each together with its way back. Let a "
-           "crowded atom lose a neighbour that is not crowded itself")
+    expect(
+        any((i, j) not in kept for j, i in kept),
+        "edges are cut, but each together with its way back. Let a "
+        "crowded atom lose a neighbour that is not crowded itself",
+    )
 
 
 @exercise("01.5", "a rotation that the test cannot see", "break it")
@@ -131,16 +159,23 @@ def blind_rotation(answer: Any) -> None:
     except (TypeError, ValueError, RuntimeError):
         matrix = torch.empty(0)
     expect(matrix.shape == (3, 3), "give a matrix [3, 3]")
-    expect_close(matrix @ matrix.T, torch.eye(3), "R times its transpose is not the identity: this is not a rotation",
-                 atol=1e-6)
+    expect_close(
+        matrix @ matrix.T, torch.eye(3), "R times its transpose is not the identity: this is not a rotation", atol=1e-6
+    )
     expect(torch.linalg.det(matrix) > 0, "the determinant is -1: this is a mirror image, not a rotation")
     angle = torch.rad2deg(torch.arccos(((matrix.trace() - 1) / 2).clamp(-1, 1)))
-    expect(angle > 30, f"this turns by {float(angle):.1f}° only; a turn by more than 30° is asked for. The "
-                       "angle of rotation_about is in radians")
+    expect(
+        angle > 30,
+        f"this turns by {float(angle):.1f}° only; a turn by more than 30° is asked for. The "
+        "angle of rotation_about is in radians",
+    )
     clouds = [_cloud(60, 12.0, seed) for seed in range(5, 8)]
     worst = max(relative_error(along_x(pos @ matrix.T), along_x(pos)) for pos in clouds)
-    expect(worst < 1e-6, f"model B notices this rotation (relative change {worst:.0e}). Which axis can one turn about "
-                         "without changing any x?")
+    expect(
+        worst < 1e-6,
+        f"model B notices this rotation (relative change {worst:.0e}). Which axis can one turn about "
+        "without changing any x?",
+    )
 
 
 @exercise("01.6", "turn a molecule by degrees", "implement", points=2)
@@ -154,17 +189,38 @@ def turn_by_degrees(function: Any) -> None:
     before, middle = pos.clone(), pos.mean(dim=0)
     result = call(function, pos, degrees)
     expect(torch.equal(pos, before), "your function changed its input pos in place. Return new positions instead")
-    expect_close(result, turned(radians), "x' = x cos a - y sin a, y' = x sin a + y cos a, and z stays", {
-        "cos and sin take radians, you gave them degrees: 180° are π": turned(degrees),
-        "cos and sin take radians, you gave them degrees: 180° are π. It also turns the other way": turned(-degrees),
-        "degrees times π/180 are radians; you have the factor upside down": turned(degrees * 180 / math.pi),
-        "π are 180°, not 360°": turned(radians / 2),
-        "it turns clockwise: one sign is wrong, or the matrix is transposed. For rows, R acts as pos @ R.T":
-            turned(-radians),
-        "this is a turn about the x axis, which is the axis whose coordinate stays": turned(radians, (1.0, 0.0, 0.0)),
-        "this is a turn about the y axis, which is the axis whose coordinate stays": turned(radians, (0.0, 1.0, 0.0)),
-        "the atoms turn about their own centre; they should turn about the z axis of the coordinate system":
-            turned(radians) - turned(radians).mean(dim=0) + middle,
-        "both signs of sin are the same: this matrix also mirrors":
-            torch.stack([pos[:, 0] * math.cos(radians) + pos[:, 1] * math.sin(radians),
-                         pos[:, 0] * math.sin(radians) + pos[:, 1] * math.cos(radians), pos[:, 2]], dim=1)})
+    expect_close(
+        result,
+        turned(radians),
+        "x' = x cos a - y sin a, y' = x sin a + y cos a, and z stays",
+        {
+            "cos and sin take radians, you gave them degrees: 180° are π": turned(degrees),
+            "cos and sin take radians, you gave them degrees: 180° are π. It also turns the other way": turned(
+                -degrees
+            ),
+            "degrees times π/180 are radians; you have the factor upside down": turned(degrees * 180 / math.pi),
+            "π are 180°, not 360°": turned(radians / 2),
+            "it turns clockwise: one sign is wrong, or the matrix is transposed. For rows, R acts as pos @ R.T": turned(
+                -radians
+            ),
+            "this is a turn about the x axis, which is the axis whose coordinate stays": turned(
+                radians, (1.0, 0.0, 0.0)
+            ),
+            "this is a turn about the y axis, which is the axis whose coordinate stays": turned(
+                radians, (0.0, 1.0, 0.0)
+            ),
+            "the atoms turn about their own centre; they should turn about the z axis of the coordinate system": turned(
+                radians
+            )
+            - turned(radians).mean(dim=0)
+            + middle,
+            "both signs of sin are the same: this matrix also mirrors": torch.stack(
+                [
+                    pos[:, 0] * math.cos(radians) + pos[:, 1] * math.sin(radians),
+                    pos[:, 0] * math.sin(radians) + pos[:, 1] * math.cos(radians),
+                    pos[:, 2],
+                ],
+                dim=1,
+            ),
+        },
+    )

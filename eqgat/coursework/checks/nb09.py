@@ -30,27 +30,36 @@ def three_targets(answer: Any) -> None:
     if isinstance(actual, (tuple, list)):
         actual = torch.stack([torch.as_tensor(value, dtype=torch.float64) for value in actual])
     expect_close(
-        actual, row(), "compare each of the three numbers with the definitions above, one at a time.",
-        {"the last two are in the order of the released code; the paper's is distance, perimeter, area.":
-             row()[[0, 2, 1]],
-         "the length of the cross product is the area of the parallelogram; the triangle is half of it.":
-             row(s=normal.norm()),
-         "the distance is between two centres: that of all points and that of the three corners. Yours starts at the "
-         "origin.": row(d=corners.mean(dim=0).norm()),
-         "the centre of the structure is that of all points, special ones included.":
-             row(d=(points[plain].mean(dim=0) - corners.mean(dim=0)).norm()),
-         "the perimeter adds lengths, not squared lengths.": row(p=sides.square().sum()),
-         "one side is missing from the perimeter.": row(p=sides.sum() - sides[2])})
+        actual,
+        row(),
+        "compare each of the three numbers with the definitions above, one at a time.",
+        {
+            "the last two are in the order of the released code; the paper's is distance, perimeter, area.": row()[
+                [0, 2, 1]
+            ],
+            "the length of the cross product is the area of the parallelogram; the triangle is half of it.": row(
+                s=normal.norm()
+            ),
+            "the distance is between two centres: that of all points and that of the three corners. Yours starts at the "
+            "origin.": row(d=corners.mean(dim=0).norm()),
+            "the centre of the structure is that of all points, special ones included.": row(
+                d=(points[plain].mean(dim=0) - corners.mean(dim=0)).norm()
+            ),
+            "the perimeter adds lengths, not squared lengths.": row(p=sides.square().sum()),
+            "one side is missing from the perimeter.": row(p=sides.sum() - sides[2]),
+        },
+    )
 
 
 @exercise("09.2", "The same clouds in nanometres", "predict")
 def nanometres(answer: Any) -> None:
     hints = {
         "a": "the area is in Å², and its error squared in Å⁴. By what factor does that shrink when 1 Å becomes 0.1 nm? "
-             "And the squared errors of the two lengths?",
+        "And the squared errors of the two lengths?",
         "c": "distance and perimeter are both lengths and shrink by the same factor. Which of the two was larger?",
         "d": "the three squared errors do not shrink by one factor: two are squares of lengths, one is the square of "
-             "an area."}
+        "an area.",
+    }
     expect_choice(answer, "b", hints)
 
 
@@ -70,11 +79,18 @@ def memoriser(answer: Any) -> None:
 
     guess = float((train_y.mean(dim=0) - train_y[rows]).square().mean())
     same = error(train[rows], train_y[rows])
-    expect(same < guess / 100, "not even a training cloud itself, given as a test cloud, gets its own targets back. "
-                               "Find the training cloud most like the test cloud, and return its row of train_y.")
-    expect(error(copies, train_y[rows]) < guess / 100,
-           "it finds a training cloud again as it stands, but not a rotated copy. Compare what no rotation changes: "
-           "distances.")
-    expect(error(shifted, train_y[rows]) < guess / 100,
-           "it finds rotated copies, but not copies that were also shifted: distances from the origin change. Measure "
-           "from the centre of the cloud, or between points.")
+    expect(
+        same < guess / 100,
+        "not even a training cloud itself, given as a test cloud, gets its own targets back. "
+        "Find the training cloud most like the test cloud, and return its row of train_y.",
+    )
+    expect(
+        error(copies, train_y[rows]) < guess / 100,
+        "it finds a training cloud again as it stands, but not a rotated copy. Compare what no rotation changes: "
+        "distances.",
+    )
+    expect(
+        error(shifted, train_y[rows]) < guess / 100,
+        "it finds rotated copies, but not copies that were also shifted: distances from the origin change. Measure "
+        "from the centre of the cloud, or between points.",
+    )

@@ -33,34 +33,48 @@ def best_rmsd(answer: Any) -> None:
 
     right = rmsd(mobile.numpy(), fixed.numpy())
     expect_close(
-        call(answer, mobile.clone(), fixed.clone()), right,
+        call(answer, mobile.clone(), fixed.clone()),
+        right,
         "centre both, rotate, then take the root of the mean over the residues of the squared distances.",
-        {"the two are not laid on each other yet: shift and turn first.": root(mobile - fixed),
-         "the means are subtracted, but nothing is turned.": root(turned(mobile, fixed, turn=False)),
-         "the means must be subtracted before the singular value decomposition.":
-             root(turned(mobile, fixed, centre=False)),
-         "the rotation is applied the wrong way round: positions are rows here, so x R^T and not x R.":
-             root(turned(mobile, fixed, back=True)),
-         "the mean is over all 3L coordinates; it should be over the L residues.": right / math.sqrt(3),
-         "this is the mean squared distance; take its root.": right**2,
-         "this is the mean distance; RMSD is the root of the mean squared distance.":
-             turned(mobile, fixed).norm(dim=1).mean()})
+        {
+            "the two are not laid on each other yet: shift and turn first.": root(mobile - fixed),
+            "the means are subtracted, but nothing is turned.": root(turned(mobile, fixed, turn=False)),
+            "the means must be subtracted before the singular value decomposition.": root(
+                turned(mobile, fixed, centre=False)
+            ),
+            "the rotation is applied the wrong way round: positions are rows here, so x R^T and not x R.": root(
+                turned(mobile, fixed, back=True)
+            ),
+            "the mean is over all 3L coordinates; it should be over the L residues.": right / math.sqrt(3),
+            "this is the mean squared distance; take its root.": right**2,
+            "this is the mean distance; RMSD is the root of the mean squared distance.": turned(mobile, fixed)
+            .norm(dim=1)
+            .mean(),
+        },
+    )
     mirror = fixed * torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64)
     expect_close(
-        call(answer, mirror, fixed.clone()), rmsd(mirror.numpy(), fixed.numpy()),
+        call(answer, mirror, fixed.clone()),
+        rmsd(mirror.numpy(), fixed.numpy()),
         "right for a rotated copy, wrong for a mirror image. What does the sign of the determinant do?",
-        {"a mirror image is laid upon the structure as if it were the same: the sign of the determinant is missing.":
-             root(turned(mirror, fixed))}, atol=1e-6)
+        {
+            "a mirror image is laid upon the structure as if it were the same: the sign of the determinant is missing.": root(
+                turned(mirror, fixed)
+            )
+        },
+        atol=1e-6,
+    )
 
 
 @exercise("11.2", "The number of atoms", "predict")
 def number_of_atoms(answer: Any) -> None:
     hints = {
         "a": "a correlation of 0 would mean: we looked, and there is no relation. Put a constant into the formula: "
-             "what is divided by what?",
+        "what is divided by what?",
         "c": "over all decoys the number of atoms is not constant, within a target it is. They cannot be the same.",
         "d": "ties are not right answers. How large is the spread of the predictions within one target, which "
-             "Spearman's correlation divides by?"}
+        "Spearman's correlation divides by?",
+    }
     expect_choice(answer, "b", hints)
 
 
@@ -84,26 +98,38 @@ def _decoys(seed: int, extra: bool = True) -> tuple[np.ndarray, np.ndarray, np.n
 def mean_spearman(answer: Any) -> None:
     predicted, true, target = _decoys(113)
     right = ranking_metrics(predicted, true, target)
-    own = [ranking_metrics(predicted[target == n], true[target == n], target[target == n])["mean_spearman"]
-           for n in sorted(set(target))]
+    own = [
+        ranking_metrics(predicted[target == n], true[target == n], target[target == n])["mean_spearman"]
+        for n in sorted(set(target))
+    ]
     known = np.array([value for value in own if not math.isnan(value)])
     sizes = [(target == name).sum() for name, value in zip(sorted(set(target)), own, strict=True) if value == value]
     result = call(answer, predicted.copy(), true.copy(), target.copy())
-    expect(isinstance(result, (tuple, list)) and len(result) == 3,
-           "return three numbers: the mean, the number of small targets, the number of undefined ones.")
+    expect(
+        isinstance(result, (tuple, list)) and len(result) == 3,
+        "return three numbers: the mean, the number of small targets, the number of undefined ones.",
+    )
     mean, small, undefined = result
-    expect(not math.isnan(float(mean)),
-           "the mean is not a number: one undefined target is enough for that. Leave those out.")
+    expect(
+        not math.isnan(float(mean)),
+        "the mean is not a number: one undefined target is enough for that. Leave those out.",
+    )
     expect_close(
-        mean, right["mean_spearman"], "the correlation within each target that has one, then their plain mean.",
-        {"that is the correlation over all rows: the global one.": right["global_spearman"],
-         "undefined or small targets count as 0 here; they should be left out.": known.sum() / len(own),
-         "that is Pearson's correlation, of the values. Spearman's is of their ranks.": right["mean_pearson"],
-         "targets are weighted by their size here; each should count the same.": np.average(known, weights=sizes)})
+        mean,
+        right["mean_spearman"],
+        "the correlation within each target that has one, then their plain mean.",
+        {
+            "that is the correlation over all rows: the global one.": right["global_spearman"],
+            "undefined or small targets count as 0 here; they should be left out.": known.sum() / len(own),
+            "that is Pearson's correlation, of the values. Spearman's is of their ranks.": right["mean_pearson"],
+            "targets are weighted by their size here; each should count the same.": np.average(known, weights=sizes),
+        },
+    )
     expect(int(small) == 2, f"two targets have fewer than three rows; you count {small}.")
-    expect(int(undefined) == 3,
-           f"of the targets with three rows or more, three have constant labels or predictions; you count {undefined}"
-           ".")
+    expect(
+        int(undefined) == 3,
+        f"of the targets with three rows or more, three have constant labels or predictions; you count {undefined}.",
+    )
     nothing = call(answer, np.ones(6), np.arange(6.0), np.array(["A"] * 3 + ["B"] * 3))
     expect(math.isnan(float(nothing[0])), "where no target has a correlation the mean is nan, not 0.")
 
@@ -115,8 +141,12 @@ def saboteur(answer: Any) -> None:
     expect(predicted.shape == true.shape, "return one prediction for each decoy: [n].")
     found = ranking_metrics(predicted, true, target)
     expect(found["num_targets"] == 3, "within a target the predictions must differ, or it has no correlation.")
-    expect(found["mean_spearman"] > 0.999,
-           f"the order within the targets must stay right: mean R_S is {found['mean_spearman']:.2f} and not 1.")
-    expect(found["global_spearman"] < 0,
-           f"the global R_S is still {found['global_spearman']:.2f}. Give targets with good decoys low predictions: "
-           "move whole targets up and down, which changes nothing within them.")
+    expect(
+        found["mean_spearman"] > 0.999,
+        f"the order within the targets must stay right: mean R_S is {found['mean_spearman']:.2f} and not 1.",
+    )
+    expect(
+        found["global_spearman"] < 0,
+        f"the global R_S is still {found['global_spearman']:.2f}. Give targets with good decoys low predictions: "
+        "move whole targets up and down, which changes nothing within them.",
+    )

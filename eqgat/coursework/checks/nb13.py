@@ -16,10 +16,11 @@ from eqgat.coursework.exercises import call, exercise, expect, expect_choice, ex
 def survivors(answer: Any) -> None:
     hints = {
         "a": "look for the panel in which the bars of the full model and of an ablated one are farthest apart, "
-             "measured by their own length.",
+        "measured by their own length.",
         "c": "with three runs an interval reaches about three to four standard errors to each side, not two. How "
-             "many of the eight differences are larger than that?",
-        "d": "most of the bars in the figure overlap, and an interval from three runs is wider than the bars."}
+        "many of the eight differences are larger than that?",
+        "d": "most of the bars in the figure overlap, and an interval from three runs is wider than the bars.",
+    }
     expect_choice(answer, "b", hints)
 
 
@@ -56,20 +57,26 @@ def expect_interval(answer: Any, first: np.ndarray, second: np.ndarray, paired: 
         "this is the 90 % interval: 5 % on each side. For 95 % take the quantile at 0.975.": around(half(0.95)),
         "the difference is second minus first; yours is the other way round.": around(half(), -right.difference),
         "you return difference and half width; asked for are the two ends.": [right.difference, half()],
-        "the two ends are in the wrong order: low first.": [right.high, right.low]}
+        "the two ends are in the wrong order: low first.": [right.high, right.low],
+    }
     if paired:
         each = second - first
-        mistakes["you subtracted run from run, as if they were pairs. Run 0 of one model has nothing to do with run 0 "
-                 "of the other: take the two means and the two spreads."] = around(
-            float(stats.t.ppf(0.975, n_1 - 1)) * float(np.std(each, ddof=1)) / n_1**0.5)
+        mistakes[
+            "you subtracted run from run, as if they were pairs. Run 0 of one model has nothing to do with run 0 "
+            "of the other: take the two means and the two spreads."
+        ] = around(float(stats.t.ppf(0.975, n_1 - 1)) * float(np.std(each, ddof=1)) / n_1**0.5)
     result = call(answer, first.tolist(), second.tolist())
     if isinstance(result, (tuple, list)):
         expect(len(result) == 2, "return two numbers, low and high.")
         result = [float(value) for value in result]
     where = "" if paired else f" (Here the models have {n_1} and {n_2} runs.)"
-    expect_close(result, [right.low, right.high],
-                 f"compute in this order: two means, two variances (n - 1), the squared error of each mean, their sum, "
-                 f"Welch's degrees of freedom, the quantile.{where}", mistakes)
+    expect_close(
+        result,
+        [right.low, right.high],
+        f"compute in this order: two means, two variances (n - 1), the squared error of each mean, their sum, "
+        f"Welch's degrees of freedom, the quantile.{where}",
+        mistakes,
+    )
 
 
 @exercise("13.3", "Eight looks at nothing", "predict")
@@ -77,8 +84,9 @@ def false_alarms(answer: Any) -> None:
     hints = {
         "a": "5 % is the chance for one look. Here somebody looks eight times and reports the best.",
         "b": "8 × 5 % counts the cases with two or more false alarms twice. Work out the chance that none of the eight "
-             "goes off, and subtract it from 1.",
-        "d": "that would be the chance that all eight go off."}
+        "goes off, and subtract it from 1.",
+        "d": "that would be the chance that all eight go off.",
+    }
     expect_choice(answer, "c", hints)
 
 
@@ -89,16 +97,22 @@ def redundant_data(answer: Any) -> None:
         result = call(answer, n)
         expect(isinstance(result, (tuple, list)) and len(result) == 2, "return two tensors: x [n, 2] and y [n].")
         x, y = (torch.as_tensor(part, dtype=torch.float64).detach() for part in result)
-        expect(tuple(x.shape) == (n, 2) and tuple(y.shape) == (n,),
-               f"x should be [{n}, 2] and y [{n}]; yours are {list(x.shape)} and {list(y.shape)}.")
+        expect(
+            tuple(x.shape) == (n, 2) and tuple(y.shape) == (n,),
+            f"x should be [{n}, 2] and y [{n}]; yours are {list(x.shape)} and {list(y.shape)}.",
+        )
         expect(torch.isfinite(x).all() and torch.isfinite(y).all(), "x or y has NaN or infinite values.")
         size = float(y.square().mean())
         expect(size > 0, "y is zero everywhere; there is nothing to predict.")
         shares = [error / size for error in linear_errors(x, y).values()]
         full, knocked, retrained = shares
-        expect(knocked - full >= 0.2,
-               "the trained model does not miss column 2 when it is knocked out: its weight there is too small. It "
-               "must lean on column 2.")
-        expect(retrained - full <= 0.01,
-               "retrained without column 2, the model is worse: column 2 knows something that column 1 does "
-               "not. What could column 1 be, so that it can take over?")
+        expect(
+            knocked - full >= 0.2,
+            "the trained model does not miss column 2 when it is knocked out: its weight there is too small. It "
+            "must lean on column 2.",
+        )
+        expect(
+            retrained - full <= 0.01,
+            "retrained without column 2, the model is worse: column 2 knows something that column 1 does "
+            "not. What could column 1 be, so that it can take over?",
+        )

@@ -75,9 +75,11 @@ def find_submissions(paths: Iterable[Path], instructors: list[Path]) -> tuple[li
             found.setdefault((submission.student, submission.instructor.name), []).append(submission)
     for (student, _), several in found.items():
         if len(several) > 1:
-            refused.append(f"{len(several)} files of {student!r} answer {several[0].instructor.stem}, and none was "
-                           f"graded: {', '.join(str(item.path) for item in several)}. Keep one; put each student's "
-                           "files into a folder of the student's name, or append the name to the file's")
+            refused.append(
+                f"{len(several)} files of {student!r} answer {several[0].instructor.stem}, and none was "
+                f"graded: {', '.join(str(item.path) for item in several)}. Keep one; put each student's "
+                "files into a folder of the student's name, or append the name to the file's"
+            )
     return [several[0] for _, several in sorted(found.items()) if len(several) == 1], refused
 
 
@@ -91,8 +93,9 @@ def _submission(file: Path, instructors: list[Path]) -> Submission:
     if not fitting:
         fitting = [path for path in instructors if stem[:3] == path.stem[:3]]
     if len(fitting) != 1:
-        raise ValueError(f"{file} is named after no notebook of the course; rename it, as in "
-                         f"{instructors[0].stem}_NAME.ipynb")
+        raise ValueError(
+            f"{file} is named after no notebook of the course; rename it, as in {instructors[0].stem}_NAME.ipynb"
+        )
     notebook = fitting[0]
     rest = re.sub(r"^[\W_]+|[\W_]+$", "", stem.replace(notebook.stem, "", 1)) if notebook.stem in stem else ""
     folder = file.resolve().parent
@@ -100,8 +103,9 @@ def _submission(file: Path, instructors: list[Path]) -> Submission:
     return Submission(file, re.sub(r"[^\w.@+-]+", "_", name).strip(".") or "unknown", notebook)
 
 
-def grade(submissions: list[Submission], out: Path, limits: Limits | None = None, jobs: int = 1,
-          refused: Iterable[str] = ()) -> list[dict[str, Any]]:
+def grade(
+    submissions: list[Submission], out: Path, limits: Limits | None = None, jobs: int = 1, refused: Iterable[str] = ()
+) -> list[dict[str, Any]]:
     """Grade what has not been graded, write ``grades.csv`` and ``reports/``; all results, one dict a submission.
 
     ``refused``: of ``find_submissions``, for the teacher's page.
@@ -131,8 +135,11 @@ def grade(submissions: list[Submission], out: Path, limits: Limits | None = None
             most = sum(row["max"] for row in result["rows"])
             note = "graded before" if kept else f"{time.monotonic() - start:.0f} s"
             problem = f"  {result['problem']}" if result["problem"] else ""
-            print(f"[{count}/{len(submissions)}] {submission.student}: {submission.instructor.stem}  "
-                  f"{points:g} of {most:g} points  ({note}){problem}", flush=True)
+            print(
+                f"[{count}/{len(submissions)}] {submission.student}: {submission.instructor.stem}  "
+                f"{points:g} of {most:g} points  ({note}){problem}",
+                flush=True,
+            )
 
     pool = ThreadPoolExecutor(max_workers=max(1, jobs))
     try:
@@ -156,10 +163,21 @@ def grade_one(submission: Submission, limits: Limits, children: set[int] | None 
     problem, done = "", False
     folder = tempfile.TemporaryDirectory(prefix="eqgat-grade-", ignore_cleanup_errors=True)
     process = subprocess.Popen(
-        [sys.executable, "-m", "eqgat.coursework.grading.judge", str(submission.path.resolve()),
-         str(submission.instructor.resolve()), json.dumps(asdict(limits))],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env={**os.environ, "TMPDIR": folder.name})
+        [
+            sys.executable,
+            "-m",
+            "eqgat.coursework.grading.judge",
+            str(submission.path.resolve()),
+            str(submission.instructor.resolve()),
+            json.dumps(asdict(limits)),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "TMPDIR": folder.name},
+    )
     mine = {process.pid}
     children |= mine
     watch = threading.Timer(limits.total + limits.cell + _GRACE_SECONDS, _kill, [process.pid])
@@ -188,11 +206,18 @@ def grade_one(submission: Submission, limits: Limits, children: set[int] | None 
     if not done and not problem:
         last = errors[-1].strip() if errors else f"exit status {process.returncode}"
         problem = f"the judge stopped before it was done ({last})"
-    rows = {test.exercise: rows.get(test.exercise) or _unjudged(test, problem)
-            for test in make_plan(load_cells(submission.instructor), None).tests}
-    return {"student": submission.student, "notebook": submission.instructor.stem, "problem": problem,
-            "final": done or problem.startswith(submission.path.name), "rows": list(rows.values()),
-            "uses": uses}
+    rows = {
+        test.exercise: rows.get(test.exercise) or _unjudged(test, problem)
+        for test in make_plan(load_cells(submission.instructor), None).tests
+    }
+    return {
+        "student": submission.student,
+        "notebook": submission.instructor.stem,
+        "problem": problem,
+        "final": done or problem.startswith(submission.path.name),
+        "rows": list(rows.values()),
+        "uses": uses,
+    }
 
 
 def _unjudged(test: Any, problem: str) -> dict[str, Any]:

@@ -104,8 +104,9 @@ def _give_up(plan: Plan, done: set[int], reason: Ended, report: Callable[[dict[s
             report(asdict(Result(step.exercise, 0, step.points, status or reason.status, hint)))
 
 
-def _verdict(test: Test, plan: Plan, session: RemoteSession, errors: dict[int, AnswerError | None],
-             ended: dict[int, Ended]) -> Result:
+def _verdict(
+    test: Test, plan: Plan, session: RemoteSession, errors: dict[int, AnswerError | None], ended: dict[int, Ended]
+) -> Result:
     """Judge one test."""
     stopped = next((ended[place] for place in test.answers if place in ended), None)
     error = next((errors[place] for place in test.answers if errors.get(place)), None)

@@ -14,8 +14,10 @@ from eqgat.coursework.cells import blank, code_of, grade_id, hidden_part, is_ans
 
 __all__ = ["Answer", "Context", "Plan", "Test", "load_cells", "make_plan", "uses"]
 
-_INSIDES = re.compile(r"\b(?:inspect|_getframe|subprocess|ctypes|_exit|fork|gc|importlib|__import__|__main__|"
-                      r"__globals__|sys\.modules|counting|FlopCounterMode)\b")
+_INSIDES = re.compile(
+    r"\b(?:inspect|_getframe|subprocess|ctypes|_exit|fork|gc|importlib|__import__|__main__|"
+    r"__globals__|sys\.modules|counting|FlopCounterMode)\b"
+)
 MOST_BYTES = 30 * 2**20
 
 
@@ -105,8 +107,9 @@ def make_plan(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]] 
         if is_answer(cell):
             since.append(len(steps))
             defined |= _bound(source)
-            steps.append(Answer(grade_id(cell), source if submitted is None else theirs.get(grade_id(cell)),
-                                blank(source)))
+            steps.append(
+                Answer(grade_id(cell), source if submitted is None else theirs.get(grade_id(cell)), blank(source))
+            )
         elif is_test(cell):
             imports.update(_imports(visible_part(source)))
             steps.append(_test(cell, imports, defined, tuple(since)))
@@ -118,10 +121,17 @@ def make_plan(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]] 
     while steps and not isinstance(steps[-1], Test):
         steps.pop()
     known = {grade_id(cell) for cell in instructor if grade_id(cell)}
-    extra = [cell["source"] for cell in submitted or []
-             if cell.get("cell_type") == "code" and grade_id(cell) not in known]
-    needed = sorted({imports[name] for step in steps if isinstance(step, Test)
-                     for name in _used(step.visible + "\n" + step.hidden) & set(imports)})
+    extra = [
+        cell["source"] for cell in submitted or [] if cell.get("cell_type") == "code" and grade_id(cell) not in known
+    ]
+    needed = sorted(
+        {
+            imports[name]
+            for step in steps
+            if isinstance(step, Test)
+            for name in _used(step.visible + "\n" + step.hidden) & set(imports)
+        }
+    )
     return Plan(steps, needed, set().union(*map(_bound, extra)) - defined)
 
 
@@ -130,8 +140,10 @@ def uses(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]]) -> d
     theirs, ours = make_plan(instructor, submitted), make_plan(instructor, None)
     found = {}
     for test in theirs.tests:
-        answer, solution = ("\n".join(getattr(plan.steps[place], "source", "") or "" for place in test.answers)
-                            for plan in (theirs, ours))
+        answer, solution = (
+            "\n".join(getattr(plan.steps[place], "source", "") or "" for place in test.answers)
+            for plan in (theirs, ours)
+        )
         names = _library_names(instructor, answer, solution)
         names += sorted(set(_INSIDES.findall(answer)))
         if names:
@@ -141,8 +153,13 @@ def uses(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]]) -> d
 
 def _library_names(instructor: list[dict[str, Any]], answer: str, solution: str) -> list[str]:
     """Names of this package that an answer uses and the solution does not: a ready function may stand in for work."""
-    offered = {name for cell in instructor if cell["cell_type"] == "code" and not is_answer(cell)
-               for name, line in _imports(cell["source"]).items() if re.match(r"(from|import) eqgat", line)}
+    offered = {
+        name
+        for cell in instructor
+        if cell["cell_type"] == "code" and not is_answer(cell)
+        for name, line in _imports(cell["source"]).items()
+        if re.match(r"(from|import) eqgat", line)
+    }
     own = {line for line in _imports(answer, within=True).values() if "eqgat" in line}
     return sorted((_used(answer) & offered - _used(solution)) | own)
 
@@ -153,11 +170,20 @@ def _test(cell: dict[str, Any], imports: dict[str, str], answers: set[str], sinc
     own = set(_imports(visible + "\n" + hidden)) | _bound(visible + "\n" + hidden)
     strange = used - answers - set(imports) - own - set(dir(builtins))
     if strange:
-        raise ValueError(f"the test cell {grade_id(cell)} uses {', '.join(sorted(strange))}; tests are judged outside "
-                         "of the student's process, and may use answers, imports and their own names only")
+        raise ValueError(
+            f"the test cell {grade_id(cell)} uses {', '.join(sorted(strange))}; tests are judged outside "
+            "of the student's process, and may use answers, imports and their own names only"
+        )
     found = re.search(r"""^check\(["'](\d\d\.\d+)["']""", visible, re.MULTILINE)
-    return Test(found[1] if found else grade_id(cell), grade_id(cell), points(cell), visible, hidden,
-                tuple(sorted(used & answers)), since)
+    return Test(
+        found[1] if found else grade_id(cell),
+        grade_id(cell),
+        points(cell),
+        visible,
+        hidden,
+        tuple(sorted(used & answers)),
+        since,
+    )
 
 
 def _without_prints(source: str) -> str:
@@ -173,6 +199,7 @@ def _without_prints(source: str) -> str:
 
 def _only_shows(source: str, imports: dict[str, str]) -> bool:
     """Does a cell of the notebook do nothing but print and draw? Then no answer can depend on it."""
+
     def shows(node: ast.stmt) -> bool:
         if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
             return False
@@ -201,8 +228,9 @@ def _bound(source: str) -> set[str]:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
             names.add(node.name)
         else:
-            names |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name)
-                      and isinstance(part.ctx, ast.Store)}
+            names |= {
+                part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+            }
     return names
 
 

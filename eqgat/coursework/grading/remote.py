@@ -51,10 +51,23 @@ class RemoteSession:
         theirs_in, self.requests = os.pipe()
         self.answers, theirs_out = os.pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "eqgat.coursework.grading.session", str(theirs_in), str(theirs_out),
-             str(self.scratch), json.dumps(asdict(limits))],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.scratch,
-            env=environment(self.scratch), pass_fds=(theirs_in, theirs_out), start_new_session=True)
+            [
+                sys.executable,
+                "-m",
+                "eqgat.coursework.grading.session",
+                str(theirs_in),
+                str(theirs_out),
+                str(self.scratch),
+                json.dumps(asdict(limits)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self.scratch,
+            env=environment(self.scratch),
+            pass_fds=(theirs_in, theirs_out),
+            start_new_session=True,
+        )
         os.close(theirs_in)
         os.close(theirs_out)
         os.set_blocking(self.requests, False)  # a session that does not read must not stop the judge
@@ -68,8 +81,9 @@ class RemoteSession:
         if landlock_version() and not ready.get("confined"):  # no line of the student has run: this can be believed
             self.close()
             raise RuntimeError("this system has Landlock, but the session could not be confined")
-        self.watch = Watch(self.process.pid, self.scratch, limits.memory * 2**20,
-                           partial(_kill_group, self.process.pid))
+        self.watch = Watch(
+            self.process.pid, self.scratch, limits.memory * 2**20, partial(_kill_group, self.process.pid)
+        )
 
     def _copy_fonts(self) -> None:
         """matplotlib's list of fonts, which would else be made anew for each session."""
@@ -101,13 +115,29 @@ class RemoteSession:
             raise _error(reply["error"])
         return self._value(reply, name)[0]
 
-    def call(self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any], places: list[int],
-             inputs: list[Tensor], sizes: list[int], count: bool) -> dict[str, Any]:
+    def call(
+        self,
+        function: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        places: list[int],
+        inputs: list[Tensor],
+        sizes: list[int],
+        count: bool,
+    ) -> dict[str, Any]:
         """Call a function of the session; its reply. ``places``: which of ``args`` are to be taken from ``inputs``."""
         held = [None if place in places else arg for place, arg in enumerate(args)]
-        reply = self._ask({"do": "call", "function": function, "arguments": self._pickled((held, kwargs)),
-                           "inputs": [tensor_to(tensor) for tensor in inputs], "places": places, "sizes": sizes,
-                           "count": count})
+        reply = self._ask(
+            {
+                "do": "call",
+                "function": function,
+                "arguments": self._pickled((held, kwargs)),
+                "inputs": [tensor_to(tensor) for tensor in inputs],
+                "places": places,
+                "sizes": sizes,
+                "count": count,
+            }
+        )
         if reply.get("error"):
             raise _error(reply["error"])
         for place, written in reply.get("changed") or []:
@@ -254,15 +284,19 @@ class _Remote(torch.autograd.Function):
     """The call, or a derivative of it: backward is again a call, of the next order."""
 
     @staticmethod
-    def forward(ctx: Any, session: RemoteSession, ask: Any, sizes: tuple[int, ...], first: dict[str, Any],
-                *inputs: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, session: RemoteSession, ask: Any, sizes: tuple[int, ...], first: dict[str, Any], *inputs: Tensor
+    ) -> tuple[Tensor, ...]:
         reply = ask(inputs=list(inputs), sizes=list(sizes))
         _, leaves = session.value(reply)
         first.update(reply)
         ctx.session, ctx.ask, ctx.sizes = session, ask, sizes
         ctx.save_for_backward(*inputs)
-        constant = [leaf for leaf, requires in zip(leaves, reply["requires"], strict=True)
-                    if not (requires and leaf.is_floating_point())]
+        constant = [
+            leaf
+            for leaf, requires in zip(leaves, reply["requires"], strict=True)
+            if not (requires and leaf.is_floating_point())
+        ]
         ctx.mark_non_differentiable(*constant)
         return tuple(leaves)
 
@@ -288,8 +322,11 @@ def _error(described: Any) -> AnswerError:
     if not isinstance(described, dict):
         return AnswerError("an error", "without a description")
     line = described.get("line", 0)
-    return AnswerError(str(described.get("kind", ""))[:80], str(described.get("message", ""))[:1000],
-                       line if isinstance(line, int) else 0)
+    return AnswerError(
+        str(described.get("kind", ""))[:80],
+        str(described.get("message", ""))[:1000],
+        line if isinstance(line, int) else 0,
+    )
 
 
 def _kill_group(leader: int) -> None:

@@ -30,9 +30,20 @@ def write_reports(results: list[dict[str, Any]], out: Path, refused: Iterable[st
         table.writerow(COLUMNS)
         for result in results:
             for row in result["rows"]:
-                table.writerow([_cell(value) for value in (
-                    result["student"], result["notebook"], row["exercise"], f"{row['points']:g}", f"{row['max']:g}",
-                    row["status"], row["hint"])])
+                table.writerow(
+                    [
+                        _cell(value)
+                        for value in (
+                            result["student"],
+                            result["notebook"],
+                            row["exercise"],
+                            f"{row['points']:g}",
+                            f"{row['max']:g}",
+                            row["status"],
+                            row["hint"],
+                        )
+                    ]
+                )
     for student, group in groupby(results, key=lambda result: result["student"]):
         with _replacing(out / "reports" / f"{student}.md") as partial:
             partial.write_text(_page(student, list(group)), encoding="utf-8")
@@ -49,20 +60,30 @@ def _page(student: str, results: list[dict[str, Any]]) -> str:
         if result["problem"]:
             lines += [f"> {_text(result['problem'])}", ""]
         lines += ["| exercise | points | | what to look at |", "|---|---|---|---|"]
-        lines += [f"| {row['exercise']} | {row['points']:g} of {row['max']:g} | {_text(row['status'])} | "
-                  f"{_text(row['hint'])} |" for row in result["rows"]]
+        lines += [
+            f"| {row['exercise']} | {row['points']:g} of {row['max']:g} | {_text(row['status'])} | "
+            f"{_text(row['hint'])} |"
+            for row in result["rows"]
+        ]
         lines.append("")
     return "\n".join(lines)
 
 
 def _remarks(results: list[dict[str, Any]], refused: Iterable[str]) -> str:
     """Submissions that were stopped, and answers that mention the package or the interpreter's insides."""
-    lines = ["# What deserves a look", "",
-             "Not judgements: an answer may use this package where the exercise allows it.", ""]
+    lines = [
+        "# What deserves a look",
+        "",
+        "Not judgements: an answer may use this package where the exercise allows it.",
+        "",
+    ]
     lines += [f"- Not graded: {_text(reason)}" for reason in refused]
     for result in results:
-        notes = [f"{row['exercise']}: {row['status']}" for row in result["rows"]
-                 if row["status"] not in ("right", "wrong", "blank")]
+        notes = [
+            f"{row['exercise']}: {row['status']}"
+            for row in result["rows"]
+            if row["status"] not in ("right", "wrong", "blank")
+        ]
         notes += [f"{exercise} uses {', '.join(names)}" for exercise, names in result["uses"].items()]
         if result["problem"]:
             notes.append(result["problem"])

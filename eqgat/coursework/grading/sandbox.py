@@ -23,8 +23,18 @@ from pathlib import Path
 
 import eqgat
 
-__all__ = ["Limits", "confine", "die_with_parent", "drop_privileges", "environment", "hide", "kill_children",
-           "landlock_version", "set_limits", "weaknesses"]
+__all__ = [
+    "Limits",
+    "confine",
+    "die_with_parent",
+    "drop_privileges",
+    "environment",
+    "hide",
+    "kill_children",
+    "landlock_version",
+    "set_limits",
+    "weaknesses",
+]
 
 _CREATE, _ADD_PATH, _RESTRICT = 444, 445, 446  # the same on every architecture
 _EXECUTE, _WRITE, _READ, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
@@ -48,8 +58,14 @@ def environment(scratch: Path) -> dict[str, str]:
     folders = ("HOME", "TMPDIR", "MPLCONFIGDIR", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "XDG_CACHE_HOME")
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     modules = {"PYTHONPATH": str(Path(eqgat.__file__).parents[1]), "PYTHONUSERBASE": site.getuserbase()}
-    return {**passed, **dict.fromkeys(folders, str(scratch)), **threads, **modules, "PYTHONDONTWRITEBYTECODE": "1",
-            "MPLBACKEND": "agg"}
+    return {
+        **passed,
+        **dict.fromkeys(folders, str(scratch)),
+        **threads,
+        **modules,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "MPLBACKEND": "agg",
+    }
 
 
 def landlock_version() -> int:
@@ -75,7 +91,7 @@ def die_with_parent() -> None:
     """Be killed when the parent ends, and adopt grandchildren whose parents end (Linux)."""
     if sys.platform.startswith("linux"):
         libc = ctypes.CDLL(None)
-        libc.prctl(1, 9, 0, 0, 0)   # PR_SET_PDEATHSIG, SIGKILL
+        libc.prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG, SIGKILL
         libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 
 
@@ -89,8 +105,8 @@ def drop_privileges() -> None:
     """Give up for good what root may and others may not (Linux): lift limits, read every file, reach any process."""
     if sys.platform.startswith("linux"):
         libc = ctypes.CDLL(None)
-        libc.prctl(28, 0x2f, 0, 0, 0)  # PR_SET_SECUREBITS: a program that root starts gets nothing back; locked
-        libc.prctl(38, 1, 0, 0, 0)     # PR_SET_NO_NEW_PRIVS
+        libc.prctl(28, 0x2F, 0, 0, 0)  # PR_SET_SECUREBITS: a program that root starts gets nothing back; locked
+        libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
         libc.capset(struct.pack("=Ii", 0x20080522, 0), bytes(24))
 
 
@@ -102,7 +118,7 @@ def confine(scratch: Path) -> bool:
     libc = ctypes.CDLL(None, use_errno=True)
     rights = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)) - 1
     network, scope = (3 if version >= 4 else 0), (3 if version >= 6 else 0)
-    attributes = struct.pack("QQQ", rights, network, scope)[:8 if version < 4 else 16 if version < 6 else 24]
+    attributes = struct.pack("QQQ", rights, network, scope)[: 8 if version < 4 else 16 if version < 6 else 24]
     rules = libc.syscall(_CREATE, attributes, ctypes.c_size_t(len(attributes)), 0)
     if rules < 0:
         return False

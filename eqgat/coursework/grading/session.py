@@ -76,8 +76,11 @@ class Session:
             if tensor.is_floating_point():
                 tensor.requires_grad_()
         places = request["places"]
-        before = {place: arg.detach().clone() for place, arg in enumerate(args)
-                  if isinstance(arg, Tensor) and place not in places}
+        before = {
+            place: arg.detach().clone()
+            for place, arg in enumerate(args)
+            if isinstance(arg, Tensor) and place not in places
+        }
         value: Any = None
 
         def first(tensors: list[Tensor]) -> list[Tensor]:
@@ -90,16 +93,22 @@ class Session:
         with counting() if request["count"] else nullcontext([]) as costs:
             outputs = _derivative(first, inputs, request["sizes"])
         answer = self._packed(outputs if request["sizes"] else value)
-        changed = [place for place, old in before.items()
-                   if old.shape == args[place].shape and not torch.equal(old, args[place])]
+        changed = [
+            place
+            for place, old in before.items()
+            if old.shape == args[place].shape and not torch.equal(old, args[place])
+        ]
         answer["changed"] = [[place, tensor_to(args[place])] for place in changed]
         answer["cost"] = [costs[0].flops, costs[0].largest_cross] if costs else None
         return answer
 
     def _packed(self, value: Any) -> dict[str, Any]:
         tree, leaves = pack(value, self._name)
-        return {"tree": tree, "leaves": [tensor_to(leaf) for leaf in leaves],
-                "requires": [bool(leaf.requires_grad) for leaf in leaves]}
+        return {
+            "tree": tree,
+            "leaves": [tensor_to(leaf) for leaf in leaves],
+            "requires": [bool(leaf.requires_grad) for leaf in leaves],
+        }
 
     def _name(self, function: Any) -> str:
         name = str(len(self.functions))
@@ -130,8 +139,9 @@ class Session:
         return function
 
 
-def _derivative(function: Callable[[list[Tensor]], list[Tensor]], inputs: list[Tensor],
-                sizes: list[int]) -> list[Tensor]:
+def _derivative(
+    function: Callable[[list[Tensor]], list[Tensor]], inputs: list[Tensor], sizes: list[int]
+) -> list[Tensor]:
     """``function`` of the inputs; or for each of ``sizes`` once more the vector-Jacobian product.
 
     The inputs of a derivative are the ``sizes[-1]`` inputs of what is derived, and one cotangent for each of its
@@ -139,9 +149,12 @@ def _derivative(function: Callable[[list[Tensor]], list[Tensor]], inputs: list[T
     """
     if not sizes:
         return function(inputs)
-    inner, cotangents = inputs[: sizes[-1]], inputs[sizes[-1]:]
-    pairs = [(out, cotangent) for out, cotangent in zip(_derivative(function, inner, sizes[:-1]), cotangents,
-                                                        strict=True) if out.requires_grad]
+    inner, cotangents = inputs[: sizes[-1]], inputs[sizes[-1] :]
+    pairs = [
+        (out, cotangent)
+        for out, cotangent in zip(_derivative(function, inner, sizes[:-1]), cotangents, strict=True)
+        if out.requires_grad
+    ]
     outs, weights = [out for out, _ in pairs], [weight for _, weight in pairs]
     return list(torch.autograd.grad(outs, inner, weights, create_graph=True, allow_unused=True, materialize_grads=True))
 

@@ -23,9 +23,23 @@ from torch import Tensor
 __all__ = ["MOST_BYTES", "Ended", "Opaque", "pack", "receive", "send", "tensor_from", "tensor_to", "unpack"]
 
 MOST_BYTES = 16 * 1024 * 1024
-_DTYPES = {str(dtype).removeprefix("torch."): dtype
-           for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32,
-                         torch.int16, torch.int8, torch.uint8, torch.bool, torch.complex64, torch.complex128)}
+_DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
+        torch.float64,
+        torch.float32,
+        torch.float16,
+        torch.bfloat16,
+        torch.int64,
+        torch.int32,
+        torch.int16,
+        torch.int8,
+        torch.uint8,
+        torch.bool,
+        torch.complex64,
+        torch.complex128,
+    )
+}
 
 
 class Ended(BaseException):
@@ -92,7 +106,7 @@ def unpack(tree: Any, leaves: list[Tensor], function: Callable[[str], Any]) -> A
         if isinstance(tree, list):
             raise ValueError("a bare list is not a value")
         return tree
-    (kind, content), = tree.items()
+    ((kind, content),) = tree.items()
     if kind in ("list", "tuple", "set"):
         parts = [unpack(part, leaves, function) for part in content]
         return {"list": list, "tuple": tuple, "set": set}[kind](parts)
@@ -140,7 +154,7 @@ def send(pipe: int, message: dict[str, Any], until: float = float("inf")) -> Non
     rest = memoryview(struct.pack(">Q", len(body)) + body)
     while rest:
         try:
-            rest = rest[os.write(pipe, rest):]
+            rest = rest[os.write(pipe, rest) :]
         except BlockingIOError:
             if not select.select([], [pipe], [], max(0.0, min(until - time.monotonic(), 3600.0)))[1]:
                 raise TimeoutError from None
@@ -158,7 +172,7 @@ def receive(pipe: int, until: float = float("inf")) -> dict[str, Any]:
         TimeoutError: no complete message until then.
         ValueError: what came is not a message.
     """
-    length, = struct.unpack(">Q", _read(pipe, 8, until))
+    (length,) = struct.unpack(">Q", _read(pipe, 8, until))
     if length > MOST_BYTES:
         raise ValueError("a message is too long")
     try:

@@ -11,11 +11,38 @@ released code. Broken items are reported and counted, never silently dropped.
 from importlib import import_module
 from typing import Any
 
-_HOME = {"BrokenItem": "lmdb", "read_lmdb": "lmdb", "write_lmdb": "lmdb", "Atom3DData": "data", "ItemData": "data",
-         "load_atom3d": "data", "PreparedData": "prepared", "write_prepared": "prepared", "LBAOptions": "lba",
-         "PSROptions": "ranking", "RSROptions": "ranking", "RESOptions": "res", "RESIDUES": "res", "PPIOptions": "ppi"}
-__all__ = ["RESIDUES", "Atom3DData", "BrokenItem", "ItemData", "LBAOptions", "PPIOptions", "PSROptions", "PreparedData",
-           "RESOptions", "RSROptions", "load_atom3d", "read_lmdb", "write_lmdb", "write_prepared"]
+_HOME = {
+    "BrokenItem": "lmdb",
+    "read_lmdb": "lmdb",
+    "write_lmdb": "lmdb",
+    "Atom3DData": "data",
+    "ItemData": "data",
+    "load_atom3d": "data",
+    "PreparedData": "prepared",
+    "write_prepared": "prepared",
+    "LBAOptions": "lba",
+    "PSROptions": "ranking",
+    "RSROptions": "ranking",
+    "RESOptions": "res",
+    "RESIDUES": "res",
+    "PPIOptions": "ppi",
+}
+__all__ = [
+    "RESIDUES",
+    "Atom3DData",
+    "BrokenItem",
+    "ItemData",
+    "LBAOptions",
+    "PPIOptions",
+    "PSROptions",
+    "PreparedData",
+    "RESOptions",
+    "RSROptions",
+    "load_atom3d",
+    "read_lmdb",
+    "write_lmdb",
+    "write_prepared",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -70,18 +70,23 @@ class Complexes(torch.utils.data.Dataset):
 
     def __getitem__(self, index: int) -> Data:
         options = self.data.options
-        parsed = self.data.reader.parse(self.data.items[int(self.items[index])],
-                                        replace(options, positives=self.pairs, seed=_seed(options.seed, self.epoch)))
+        parsed = self.data.reader.parse(
+            self.data.items[int(self.items[index])],
+            replace(options, positives=self.pairs, seed=_seed(options.seed, self.epoch)),
+        )
         none = np.empty(0, dtype=np.int64)
         graphs = [make_graph(molecule, None, none, None, self.data.cutoff) for molecule in parsed.molecules]
         start = np.cumsum([0, *[graph.num_nodes for graph in graphs]]).tolist()
         edges = [graph.edge_index + first for graph, first in zip(graphs, start, strict=False)]
         views = [view for sample in parsed.samples for view in sample.views]
         atoms = {key: torch.cat([graph[key] for graph in graphs]) for key in ("z", "pos", "atomic_number")}
-        return Data(**atoms, edge_index=torch.cat(edges, dim=1),
-                    center_index=torch.tensor([start[view.molecule] + view.marks[0] for view in views]),
-                    y=torch.tensor([[float(sample.y)] for sample in parsed.samples for _ in sample.views]),
-                    name=parsed.samples[0].group)
+        return Data(
+            **atoms,
+            edge_index=torch.cat(edges, dim=1),
+            center_index=torch.tensor([start[view.molecule] + view.marks[0] for view in views]),
+            y=torch.tensor([[float(sample.y)] for sample in parsed.samples for _ in sample.views]),
+            name=parsed.samples[0].group,
+        )
 
 
 def _seed(seed: int, epoch: int) -> int:

@@ -22,23 +22,47 @@ from eqgat.datasets.atom3d.samples import Molecule, Parsed, Reader, View, make_g
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = ["ARCHIVES", "SPLITS", "TASKS", "Atom3DData", "Contents", "ItemData", "Subset", "load_atom3d",
-           "looks_official", "make_options", "open_items", "task_reader"]
+__all__ = [
+    "ARCHIVES",
+    "SPLITS",
+    "TASKS",
+    "Atom3DData",
+    "Contents",
+    "ItemData",
+    "Subset",
+    "load_atom3d",
+    "looks_official",
+    "make_options",
+    "open_items",
+    "task_reader",
+]
 
 SPLITS = ("train", "val", "test")
 # Task -> module:reader, and the folder that the official archive unpacks to.
 TASKS = {"lba": "lba:READER", "psr": "ranking:PSR", "rsr": "ranking:RSR", "res": "res:READER", "ppi": "ppi:READER"}
-ARCHIVES = {"lba": "split-by-sequence-identity-30", "psr": "split-by-year", "rsr": "candidates-split-by-time",
-            "res": "split-by-cath-topology", "ppi": "DIPS-split"}
+ARCHIVES = {
+    "lba": "split-by-sequence-identity-30",
+    "psr": "split-by-year",
+    "rsr": "candidates-split-by-time",
+    "res": "split-by-cath-topology",
+    "ppi": "DIPS-split",
+}
 # Items of the official splits (RES: environments), as far as they are published; RSR's training set is not.
-_OFFICIAL_SIZES = {"lba": (3507, 466, 490), "psr": (25_400, 2800, 16_014), "rsr": (None, 4000, 4000),
-                   "res": (3_820_837, 192_371, 648_372), "ppi": (87_303, 31_050, 15_268)}
+_OFFICIAL_SIZES = {
+    "lba": (3507, 466, 490),
+    "psr": (25_400, 2800, 16_014),
+    "rsr": (None, 4000, 4000),
+    "res": (3_820_837, 192_371, 648_372),
+    "ppi": (87_303, 31_050, 15_268),
+}
 
 
 def looks_official(task: str, splits: Mapping[str, Atom3DData]) -> bool:
     """Whether the splits have the sizes of ATOM3D's own."""
-    sizes = [len(data) + int((data.skipped["name"] != "").sum()) if task == "res" else data.num_items
-             for data in (splits[split] for split in SPLITS)]
+    sizes = [
+        len(data) + int((data.skipped["name"] != "").sum()) if task == "res" else data.num_items
+        for data in (splits[split] for split in SPLITS)
+    ]
     return all(known in (None, size) for known, size in zip(_OFFICIAL_SIZES[task], sizes, strict=True))
 
 
@@ -54,8 +78,9 @@ def make_options(task: str, **options: Any) -> Any:
     """The options of a task. Raises ``ValueError``, naming those there are, for one that it does not have."""
     kind = task_reader(task).options
     if wrong := set(options) - set(kind.__dataclass_fields__):
-        raise ValueError(f"{task} has no option {', '.join(sorted(wrong))}; it has "
-                         f"{', '.join(kind.__dataclass_fields__)}")
+        raise ValueError(
+            f"{task} has no option {', '.join(sorted(wrong))}; it has {', '.join(kind.__dataclass_fields__)}"
+        )
     return kind(**options)
 
 
@@ -120,23 +145,38 @@ class ContentsBuilder:
         skipped = pd.DataFrame(self.skipped, columns=["item", "name", "reason"])
         if not self.item:
             first = f"{skipped['name'][0]}: {skipped['reason'][0]}".removeprefix(": ") if len(skipped) else ""
-            raise ValueError(f"no graph can be made of {num_items} items{first and '; the first: '}{first}. If this "
-                             "holds for all of them, these are data of another task, or in another form")
+            raise ValueError(
+                f"no graph can be made of {num_items} items{first and '; the first: '}{first}. If this "
+                "holds for all of them, these are data of another task, or in another form"
+            )
         _warn_of_broken(skipped, num_items)
         if self.radius is not None:
             self.digest.update(f"radius {self.radius}".encode())
-        y = torch.tensor(self.y, dtype=torch.int64) if self.classes else \
-            torch.tensor(self.y, dtype=torch.float64).float().unsqueeze(1)
-        return Contents(np.array(self.item, dtype=np.int64), np.array(self.number, dtype=np.int64), y,
-                        np.array(self.names), np.array(self.groups), skipped, self.digest.hexdigest())
+        y = (
+            torch.tensor(self.y, dtype=torch.int64)
+            if self.classes
+            else torch.tensor(self.y, dtype=torch.float64).float().unsqueeze(1)
+        )
+        return Contents(
+            np.array(self.item, dtype=np.int64),
+            np.array(self.number, dtype=np.int64),
+            y,
+            np.array(self.names),
+            np.array(self.groups),
+            skipped,
+            self.digest.hexdigest(),
+        )
 
 
 def _warn_of_broken(skipped: pd.DataFrame, num_items: int) -> None:
     """A warning where whole items are left out."""
     broken = skipped[skipped["name"] == ""]
     if len(broken):
-        warnings.warn(f"{len(broken)} of {num_items} items are broken and left out; the first: "
-                      f"{broken['reason'].iloc[0]}. All are listed in .skipped", stacklevel=4)
+        warnings.warn(
+            f"{len(broken)} of {num_items} items are broken and left out; the first: "
+            f"{broken['reason'].iloc[0]}. All are listed in .skipped",
+            stacklevel=4,
+        )
 
 
 class Atom3DData(torch.utils.data.Dataset):
@@ -216,8 +256,16 @@ class ItemData(Atom3DData):
         **options: see the task's options.
     """
 
-    def __init__(self, task: str, items: Sequence[dict[str, Any]], split: str = "train", cutoff: float = 4.5,
-                 progress: bool = True, hops: int | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        task: str,
+        items: Sequence[dict[str, Any]],
+        split: str = "train",
+        cutoff: float = 4.5,
+        progress: bool = True,
+        hops: int | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(task, split, make_options(task, **options), cutoff, hops)
         self.items, self.progress = items, progress
         self._contents: Contents | None = None
@@ -228,13 +276,18 @@ class ItemData(Atom3DData):
         if self._last is None or self._last[0] != index:
             item = self.items[index]
             if not isinstance(item, Mapping):
-                raise BrokenItem(f"item {index} is a {type(item).__name__}, not a dictionary (atom3d's own reader "
-                                 "gives None for an item that it cannot decode; read_lmdb says why)")
+                raise BrokenItem(
+                    f"item {index} is a {type(item).__name__}, not a dictionary (atom3d's own reader "
+                    "gives None for an item that it cannot decode; read_lmdb says why)"
+                )
             try:
                 parsed = self.reader.parse(item, self.options)
             except (BrokenItem, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-                what = f"{error}" if isinstance(error, BrokenItem) else f"it cannot be read as {self.task.upper()} " \
-                    f"({type(error).__name__}: {error})"
+                what = (
+                    f"{error}"
+                    if isinstance(error, BrokenItem)
+                    else f"it cannot be read as {self.task.upper()} ({type(error).__name__}: {error})"
+                )
                 raise BrokenItem(f"item {index} ({item.get('id')}): {what}") from error
             self._last = index, parsed
         return self._last[1]
@@ -244,8 +297,9 @@ class ItemData(Atom3DData):
         from tqdm import tqdm
 
         hidden = None if self.progress and len(self.items) > 200 else True
-        for index in tqdm(range(len(self.items)), desc=f"Reading {self.task} {self.split}", unit="item",
-                          disable=hidden):
+        for index in tqdm(
+            range(len(self.items)), desc=f"Reading {self.task} {self.split}", unit="item", disable=hidden
+        ):
             try:
                 yield index, self.parse(index)
             except BrokenItem as error:
@@ -303,8 +357,17 @@ class Subset(Sequence[Any]):
         return self.items[self.indices[index]]
 
 
-def load_atom3d(task: str, root: str | os.PathLike[str], split: str = "train", *, cutoff: float = 4.5,
-                hops: int | None = None, progress: bool = True, prepared: bool = True, **options: Any) -> Atom3DData:
+def load_atom3d(
+    task: str,
+    root: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    cutoff: float = 4.5,
+    hops: int | None = None,
+    progress: bool = True,
+    prepared: bool = True,
+    **options: Any,
+) -> Atom3DData:
     """One split of an ATOM3D task, from the official archive as it unpacks or from a prepared folder.
 
     Args:
@@ -337,8 +400,10 @@ def load_atom3d(task: str, root: str | os.PathLike[str], split: str = "train", *
     data = PreparedData(folder, cutoff, hops)
     other = {key: value for key, value in asdict(data.options).items() if getattr(chosen, key, None) != value}
     if data.task != task or other:
-        raise ValueError(f"{folder} was prepared for {data.task} with {other or 'its options'}; ask for these, prepare "
-                         "the data again, or remove the folder")
+        raise ValueError(
+            f"{folder} was prepared for {data.task} with {other or 'its options'}; ask for these, prepare "
+            "the data again, or remove the folder"
+        )
     _warn_of_broken(data.skipped, data.num_items)
     return data
 
@@ -347,8 +412,10 @@ def open_items(task: str, root: Path, split: str) -> Sequence[dict[str, Any]]:
     """The items of a split; raises as ``load_atom3d`` does."""
     if not root.is_dir():
         wrong = f"{root} is a file" if root.exists() else f"no folder {root}"
-        raise FileNotFoundError(f"{wrong}; unpack the archive of {task.upper()} and give its folder"
-                                f"{', ' + str(root.parent) if root.name == 'data.mdb' else ''}")
+        raise FileNotFoundError(
+            f"{wrong}; unpack the archive of {task.upper()} and give its folder"
+            f"{', ' + str(root.parent) if root.name == 'data.mdb' else ''}"
+        )
     found = _lmdb_folders(root)
     if root.name in SPLITS and root in found:  # the folder of one split: the others are beside it
         found = [root.parent / split] if (root.parent / split / "data.mdb").is_file() else []
@@ -364,10 +431,13 @@ def open_items(task: str, root: Path, split: str) -> Sequence[dict[str, Any]]:
     if task == "res" and len(found) == 1 and found[0].name not in SPLITS:
         return _raw_residues(root, found[0], split)
     expected = f"{ARCHIVES[task]}/data/{split}/data.mdb" + (
-        f", or raw/data/data.mdb with indices/{split}_indices.txt" if task == "res" else "")
-    raise FileNotFoundError(f"no {task.upper()} data for the split {split!r} in {root}; expected in it or in one of "
-                            f"its folders: {expected}. An archive whose name ends in -indices holds no structures; "
-                            f"one that is still packed is unpacked by `python -m eqgat download {task} {root}`")
+        f", or raw/data/data.mdb with indices/{split}_indices.txt" if task == "res" else ""
+    )
+    raise FileNotFoundError(
+        f"no {task.upper()} data for the split {split!r} in {root}; expected in it or in one of "
+        f"its folders: {expected}. An archive whose name ends in -indices holds no structures; "
+        f"one that is still packed is unpacked by `python -m eqgat download {task} {root}`"
+    )
 
 
 def _lmdb_folders(root: Path, depth: int = 5) -> list[Path]:
@@ -387,9 +457,11 @@ def _raw_residues(root: Path, folder: Path, split: str) -> Subset:
     """The items of RES's raw archive that the split's list of indices names."""
     lists = sorted(root.glob(f"**/{split}_indices.txt")) or sorted(folder.parent.glob(f"**/{split}_indices.txt"))
     if len(lists) != 1:
-        raise FileNotFoundError(f"{folder} holds all structures of RES; which ones are in the split {split!r} is in a "
-                                f"file {split}_indices.txt, of which there are {len(lists)} in {root}. It comes with "
-                                "RES-split-by-cath-topology-indices.tar.gz")
+        raise FileNotFoundError(
+            f"{folder} holds all structures of RES; which ones are in the split {split!r} is in a "
+            f"file {split}_indices.txt, of which there are {len(lists)} in {root}. It comes with "
+            "RES-split-by-cath-topology-indices.tar.gz"
+        )
     items = read_lmdb(folder)
     indices = np.array(lists[0].read_text(encoding="utf-8").split(), dtype=np.int64)
     if len(indices) == 0 or indices.min() < 0 or indices.max() >= len(items):

@@ -22,8 +22,10 @@ from eqgat.datasets.atom3d.data import ARCHIVES
 __all__ = ["RECORDS", "Record", "download", "main", "unpack"]
 
 ZENODO = "https://zenodo.org"
-CITATION = ("R. J. L. Townshend et al. (2021): ATOM3D: Tasks On Molecules in Three Dimensions. NeurIPS Datasets and "
-            "Benchmarks. arXiv:2012.04035")
+CITATION = (
+    "R. J. L. Townshend et al. (2021): ATOM3D: Tasks On Molecules in Three Dimensions. NeurIPS Datasets and "
+    "Benchmarks. arXiv:2012.04035"
+)
 
 
 @dataclass(frozen=True)
@@ -48,22 +50,39 @@ class Record:
 
 
 RECORDS = {
-    "lba": Record(4914718, "LBA-split-by-sequence-identity-30.tar.gz", 0.56, None, "PDBBind 2019, refined set",
-                  "The terms of PDBBind apply to structures and affinities."),
-    "psr": Record(4915648, "PSR-split-by-year.tar.gz", 2.0, "8647b9d10d0a79dff81d1d83c825e74c",
-                  "structure predictions of CASP 5 to 13"),
+    "lba": Record(
+        4914718,
+        "LBA-split-by-sequence-identity-30.tar.gz",
+        0.56,
+        None,
+        "PDBBind 2019, refined set",
+        "The terms of PDBBind apply to structures and affinities.",
+    ),
+    "psr": Record(
+        4915648,
+        "PSR-split-by-year.tar.gz",
+        2.0,
+        "8647b9d10d0a79dff81d1d83c825e74c",
+        "structure predictions of CASP 5 to 13",
+    ),
     # The file named ...-indices, which the released code's instructions name, holds no structures.
     "rsr": Record(4961085, "RSR-candidates-split-by-time.tar.gz", 1.3, None, "FARFAR2 models for RNA-Puzzles"),
-    "res": Record(5026743, "RES-split-by-cath-topology.tar.gz", None, "c93125eb93d89e3b5898d5781c538662",
-                  "the Protein Data Bank, split by CATH 4.2"),
+    "res": Record(
+        5026743,
+        "RES-split-by-cath-topology.tar.gz",
+        None,
+        "c93125eb93d89e3b5898d5781c538662",
+        "the Protein Data Bank, split by CATH 4.2",
+    ),
     "ppi": Record(4911102, "PPI-DIPS-split.tar.gz", 13.6, None, "DIPS, from the Protein Data Bank"),
 }
 _MOST_FILES, _GROWTH = 10_000, 20  # in an archive; unpacked bytes for each packed one
 _CHUNK = 2**20
 
 
-def download(task: str, folder: str | Path, *, source: str = ZENODO, keep_archive: bool = False,
-             progress: bool = True) -> Path:
+def download(
+    task: str, folder: str | Path, *, source: str = ZENODO, keep_archive: bool = False, progress: bool = True
+) -> Path:
     """Fetch and unpack the archive of a task; what was fetched before an interruption is not fetched again.
 
     An archive that lies in ``folder`` already, copied there by hand, is used as it is.
@@ -95,8 +114,10 @@ def download(task: str, folder: str | Path, *, source: str = ZENODO, keep_archiv
     page = f"{source}/records/{record.number}"
     info: dict[str, Any] = {} if archive.is_file() else _record(source, record, archive)
     licence = info.get("licence") or f"see {page}"
-    print(f"{task.upper()} of ATOM3D, {page}\nlicence: {licence}. {record.note}\nplease cite: {CITATION};\n"
-          f"and the source of the data: {record.source}")
+    print(
+        f"{task.upper()} of ATOM3D, {page}\nlicence: {licence}. {record.note}\nplease cite: {CITATION};\n"
+        f"and the source of the data: {record.source}"
+    )
     md5 = info.get("md5") or record.md5
     if not archive.is_file():
         size = info["size"]
@@ -150,8 +171,11 @@ def unpack(archive: str | Path, target: str | Path, limit: int | None = None) ->
         inner.replace(target)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         if getattr(error, "errno", None) is not None:  # the disk's trouble, not the archive's
-            raise OSError(error.errno, f"{archive.name} cannot be unpacked into {target} ({error.strerror}); the "
-                          "archive is kept. Mend that, and give the same command again") from error
+            raise OSError(
+                error.errno,
+                f"{archive.name} cannot be unpacked into {target} ({error.strerror}); the "
+                "archive is kept. Mend that, and give the same command again",
+            ) from error
         raise ValueError(f"{archive} cannot be unpacked ({error}); remove it and fetch it again") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -195,9 +219,12 @@ def _record(source: str, record: Record, archive: Path) -> dict[str, Any]:
         if file.get("key") == record.file:
             checksum = str(file.get("checksum", ""))
             licence = answer.get("metadata", {}).get("license") or {}
-            return {"url": f"{source}/records/{record.number}/files/{record.file}?download=1",
-                    "size": int(file["size"]), "md5": checksum.removeprefix("md5:") or None,
-                    "licence": licence.get("id") if isinstance(licence, dict) else str(licence)}
+            return {
+                "url": f"{source}/records/{record.number}/files/{record.file}?download=1",
+                "size": int(file["size"]),
+                "md5": checksum.removeprefix("md5:") or None,
+                "licence": licence.get("id") if isinstance(licence, dict) else str(licence),
+            }
     raise ValueError(f"the record {address} has no file {record.file}; its address may have changed")
 
 
@@ -216,9 +243,17 @@ def _fetch(url: str, part: Path, size: int, archive: Path, progress: bool, attem
         try:
             with urllib.request.urlopen(request, timeout=60) as reply:
                 resumed = reply.status == 206
-                with part.open("ab" if resumed else "wb") as stream, tqdm(
-                        total=size, initial=start if resumed else 0, unit="B", unit_scale=True, desc=archive.name,
-                        disable=None if progress else True) as bar:
+                with (
+                    part.open("ab" if resumed else "wb") as stream,
+                    tqdm(
+                        total=size,
+                        initial=start if resumed else 0,
+                        unit="B",
+                        unit_scale=True,
+                        desc=archive.name,
+                        disable=None if progress else True,
+                    ) as bar,
+                ):
                     while chunk := reply.read(_CHUNK):
                         stream.write(chunk)
                         bar.update(len(chunk))
@@ -230,25 +265,33 @@ def _fetch(url: str, part: Path, size: int, archive: Path, progress: bool, attem
             return
         if attempt + 1 < attempts:
             time.sleep(min(2.0**attempt, 10) if progress else 0)
-    raise OSError(f"{archive.name} could not be fetched in {attempts} attempts ({failure}); what has come is kept in "
-                  f"{part}, and the same command goes on from there") from failure
+    raise OSError(
+        f"{archive.name} could not be fetched in {attempts} attempts ({failure}); what has come is kept in "
+        f"{part}, and the same command goes on from there"
+    ) from failure
 
 
 def _offline(source: str, record: Record, archive: Path, error: Exception) -> OSError:
     size = "" if record.gigabytes is None else f" ({record.gigabytes} GB)"
-    what = f"{source} answered with an error ({error})" if isinstance(error, urllib.error.HTTPError) else \
-        f"no connection to {source} ({error})"
+    what = (
+        f"{source} answered with an error ({error})"
+        if isinstance(error, urllib.error.HTTPError)
+        else f"no connection to {source} ({error})"
+    )
     return OSError(
         f"{what}. Without a network: fetch {record.file}{size} from "
         f"{ZENODO}/records/{record.number} elsewhere, copy it to {archive}, and give the same command again. Notebooks "
-        "and tests need no download: they use small real data that come with the package")
+        "and tests need no download: they use small real data that come with the package"
+    )
 
 
 def _check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise OSError(f"{folder} has {free / 2**30:.1f} GiB free, and about {needed / 2**30:.1f} GiB are needed for "
-                      "the archive and what it unpacks to; make room or give another folder")
+        raise OSError(
+            f"{folder} has {free / 2**30:.1f} GiB free, and about {needed / 2**30:.1f} GiB are needed for "
+            "the archive and what it unpacks to; make room or give another folder"
+        )
 
 
 def _check_sum(file: Path, md5: str | None) -> None:
@@ -261,8 +304,10 @@ def _check_sum(file: Path, md5: str | None) -> None:
     if digest.hexdigest() != md5:
         broken = file.with_name(file.name.removesuffix(".part") + ".broken")
         file.replace(broken)
-        raise ValueError(f"{file.name.removesuffix('.part')} has the checksum {digest.hexdigest()} instead of {md5}: "
-                         f"it is damaged, and was renamed to {broken.name}. Give the command again to fetch it anew")
+        raise ValueError(
+            f"{file.name.removesuffix('.part')} has the checksum {digest.hexdigest()} instead of {md5}: "
+            f"it is damaged, and was renamed to {broken.name}. Give the command again to fetch it anew"
+        )
 
 
 def main(argv: list[str]) -> int:
@@ -274,8 +319,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--source", default=ZENODO, metavar="URL", help=f"a mirror of {ZENODO}")
     arguments = parser.parse_args(argv)
     try:
-        download(arguments.task, arguments.folder, source=arguments.source.rstrip("/"),
-                 keep_archive=arguments.keep_archive)
+        download(
+            arguments.task, arguments.folder, source=arguments.source.rstrip("/"), keep_archive=arguments.keep_archive
+        )
     except (ValueError, OSError) as error:
         print(f"python -m eqgat download: {error}", file=sys.stderr)
         return 2

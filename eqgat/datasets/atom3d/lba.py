@@ -43,8 +43,13 @@ def parse(item: Mapping[str, Any], options: LBAOptions) -> Parsed:
     ligand, rows = read_molecule(table(item, "atoms_ligand", "x", "y", "z", "element"), whole)
     start = len(pocket.pos)
     bonds, order = _bonds(item, rows)
-    molecule = Molecule(np.concatenate([pocket.atomic_number, ligand.atomic_number]),
-                        np.concatenate([pocket.pos, ligand.pos]), start, bonds + np.int32(start), order)
+    molecule = Molecule(
+        np.concatenate([pocket.atomic_number, ligand.atomic_number]),
+        np.concatenate([pocket.pos, ligand.pos]),
+        start,
+        bonds + np.int32(start),
+        order,
+    )
     name = str(item["id"])
     return Parsed([molecule], [Sample((View(0),), finite_score(item, "neglog_aff"), name, name)])
 

@@ -50,8 +50,10 @@ class LMDBItems(Sequence[dict[str, Any]]):
             raise ValueError(f"{self.folder} is not an ATOM3D data set: it has no num_examples or serialization_format")
         self._size, self.format = int(size), form.decode()
         if self.format not in ("json", "msgpack"):
-            raise ValueError(f"{self.folder} is serialised as {self.format!r}; only json and msgpack are read, because "
-                             "unpickling runs whatever code the file holds. Write it again with write_lmdb")
+            raise ValueError(
+                f"{self.folder} is serialised as {self.format!r}; only json and msgpack are read, because "
+                "unpickling runs whatever code the file holds. Write it again with write_lmdb"
+            )
 
     def _get(self, key: str) -> bytes | None:
         with _environment(str(self.folder.resolve()), os.getpid(), self._stamp).begin() as transaction:
@@ -125,8 +127,11 @@ def write_lmdb(folder: str | os.PathLike[str], items: Iterable[Mapping[str, Any]
         with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=6, mtime=0) as stream:
             stream.write(text.encode())
         entries[str(index)] = buffer.getvalue()
-    entries |= {"num_examples": str(len(positions)).encode(), "serialization_format": b"json",
-                "id_to_idx": json.dumps(positions).encode()}
+    entries |= {
+        "num_examples": str(len(positions)).encode(),
+        "serialization_format": b"json",
+        "id_to_idx": json.dumps(positions).encode(),
+    }
     folder.mkdir(parents=True, exist_ok=True)
     room = sum(len(value) + 8192 for value in entries.values()) * 2 + 2**20
     with lmdb.open(str(folder), map_size=room) as environment, environment.begin(write=True) as transaction:
@@ -141,9 +146,10 @@ def _environment(folder: str, _process: int, _stamp: tuple[int, int]) -> Any:
     try:
         import lmdb
     except ImportError as error:
-        raise ModuleNotFoundError("reading ATOM3D's LMDB folders needs the package lmdb: pip install 'eqgat[data]'. "
-                                  "Data prepared elsewhere with `python -m eqgat prepare` are read without it"
-                                  ) from error
+        raise ModuleNotFoundError(
+            "reading ATOM3D's LMDB folders needs the package lmdb: pip install 'eqgat[data]'. "
+            "Data prepared elsewhere with `python -m eqgat prepare` are read without it"
+        ) from error
     try:
         environment = lmdb.open(folder, readonly=True, lock=False, readahead=False, meminit=False, max_readers=1)
         needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
@@ -151,8 +157,10 @@ def _environment(folder: str, _process: int, _stamp: tuple[int, int]) -> Any:
         raise ValueError(f"{folder} is not a sound LMDB folder ({error}); unpack the archive again") from error
     if _stamp[1] < needed:  # a page behind the end of the file would not raise: it kills the process
         environment.close()
-        raise ValueError(f"{folder}/data.mdb is cut off: it has {_stamp[1]:,} of at least {needed:,} bytes. Unpack the "
-                         "archive again, and see that there is room for all of it")
+        raise ValueError(
+            f"{folder}/data.mdb is cut off: it has {_stamp[1]:,} of at least {needed:,} bytes. Unpack the "
+            "archive again, and see that there is room for all of it"
+        )
     return environment
 
 

@@ -69,8 +69,9 @@ def parse(item: Mapping[str, Any], options: PPIOptions) -> Parsed:
     return parsed
 
 
-def _parse_complex(parsed: Parsed, ensemble: str, atoms: pd.DataFrame, touching: pd.DataFrame,
-                   options: PPIOptions) -> None:
+def _parse_complex(
+    parsed: Parsed, ensemble: str, atoms: pd.DataFrame, touching: pd.DataFrame, options: PPIOptions
+) -> None:
     if touching.empty:
         parsed.skipped.append(Skipped(ensemble, "no pair of its residues touches"))
         return
@@ -87,8 +88,10 @@ def _parse_complex(parsed: Parsed, ensemble: str, atoms: pd.DataFrame, touching:
     places = [{key: number for number, key in enumerate(side)} for side in centres]
     positive: dict[tuple[int, int], None] = {}  # a dictionary keeps the order
     for row in touching.itertuples(index=False):
-        ends = {getattr(row, f"subunit{end}"): tuple(str(getattr(row, f"{column}{end}")) for column in _RESIDUE)
-                for end in (0, 1)}
+        ends = {
+            getattr(row, f"subunit{end}"): tuple(str(getattr(row, f"{column}{end}")) for column in _RESIDUE)
+            for end in (0, 1)
+        }
         if set(ends) != {first, second}:
             raise BrokenItem(f"a pair names the partners {', '.join(map(str, ends))} instead of {first} and {second}")
         pair = tuple(places[side].get(ends[partner], -1) for side, partner in enumerate((first, second)))

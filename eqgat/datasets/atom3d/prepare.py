@@ -42,15 +42,24 @@ def estimate(data: ItemData, sample: int = 20) -> Estimate:
             continue
         read += 1
         size += sum(m.atomic_number.nbytes + m.pos.nbytes + m.bonds.nbytes + m.order.nbytes for m in parsed.molecules)
-        size += sum(80 + sum(0 if view.rows is None else 4 * len(view.rows) for view in sample.views)
-                    for sample in parsed.samples)
+        size += sum(
+            80 + sum(0 if view.rows is None else 4 * len(view.rows) for view in sample.views)
+            for sample in parsed.samples
+        )
     if not read:
         raise ValueError(f"{data.split} of {data.task} cannot be read: {problem}")
     return Estimate(count, (time.monotonic() - start) * count / len(chosen), size * count // read)
 
 
-def prepare(task: str, root: str | Path, out: str | Path | None = None, *, only_tell: bool = False,
-            progress: bool = True, **options: Any) -> dict[str, PreparedData | Estimate]:
+def prepare(
+    task: str,
+    root: str | Path,
+    out: str | Path | None = None,
+    *,
+    only_tell: bool = False,
+    progress: bool = True,
+    **options: Any,
+) -> dict[str, PreparedData | Estimate]:
     """Prepare all splits of a task that are in ``root``; prints what is done and what was left out.
 
     Args:
@@ -85,8 +94,10 @@ def prepare(task: str, root: str | Path, out: str | Path | None = None, *, only_
         raise missing or FileNotFoundError(f"no data of {task} in {root}")
     told = {split: estimate(data) for split, data in sources.items()}
     size, seconds = sum(e.size for e in told.values()), sum(e.seconds for e in told.values())
-    print(f"{task}: {', '.join(f'{e.items} items in {split}' for split, e in told.items())}; about "
-          f"{size / 2**20:.0f} MiB in {out} and {seconds / 60:.0f} min")
+    print(
+        f"{task}: {', '.join(f'{e.items} items in {split}' for split, e in told.items())}; about "
+        f"{size / 2**20:.0f} MiB in {out} and {seconds / 60:.0f} min"
+    )
     if only_tell:
         return dict(told)
     place = next(folder for folder in (out, *out.parents) if folder.exists())
@@ -94,19 +105,23 @@ def prepare(task: str, root: str | Path, out: str | Path | None = None, *, only_
         raise NotADirectoryError(f"{place} is a file; give a folder with --out")
     free = shutil.disk_usage(place).free
     if free < 1.2 * size:
-        raise OSError(f"{place} has {free / 2**20:.0f} MiB free, and about {1.2 * size / 2**20:.0f} MiB are needed; "
-                      "make room or give another folder with --out")
+        raise OSError(
+            f"{place} has {free / 2**20:.0f} MiB free, and about {1.2 * size / 2**20:.0f} MiB are needed; "
+            "make room or give another folder with --out"
+        )
     done: dict[str, PreparedData | Estimate] = {}
     for split, data in sources.items():
         done[split] = prepared = write_prepared(data, out / split)
         broken = int((prepared.skipped["name"] == "").sum())
-        print(f"{split}: {len(prepared)} samples of {prepared.num_items} items; left out: {broken} broken items and "
-              f"{len(prepared.skipped) - broken} samples (listed in {out / split / 'split.json'})")
+        print(
+            f"{split}: {len(prepared)} samples of {prepared.num_items} items; left out: {broken} broken items and "
+            f"{len(prepared.skipped) - broken} samples (listed in {out / split / 'split.json'})"
+        )
     return done
 
 
 def named_value(text: str) -> tuple[str, Any]:
-    """"NAME=VALUE" -> name and value; a value that is no number, true or false is text."""
+    """ "NAME=VALUE" -> name and value; a value that is no number, true or false is text."""
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, for example hydrogens=true")
@@ -122,8 +137,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("task", choices=list(TASKS), metavar="TASK", help=", ".join(TASKS))
     parser.add_argument("folder", metavar="DIR", help="the unpacked archive")
     parser.add_argument("--out", metavar="DIR", help="default: DIR/prepared/TASK, where training on DIR finds it")
-    parser.add_argument("--option", type=named_value, action="append", default=[], metavar="NAME=VALUE",
-                        help="an option of the task, for example hydrogens=true; may be given several times")
+    parser.add_argument(
+        "--option",
+        type=named_value,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the task, for example hydrogens=true; may be given several times",
+    )
     parser.add_argument("--dry-run", action="store_true", help="only tell what it would take")
     arguments = parser.parse_args(argv)
     try:

@@ -29,10 +29,22 @@ __all__ = ["PreparedData", "find_prepared", "write_prepared"]
 _FORMAT = 1  # raised when a change makes older folders unreadable
 _META = "split.json"
 # File -> type, and numbers in a row (0: of one dimension).
-_FILES = {"atomic_number": ("u1", 0), "pos": ("<f4", 3), "molecule_start": ("<i8", 0), "ligand_start": ("<i4", 0),
-          "bonds": ("<i4", 2), "bond_order": ("<f4", 0), "bond_start": ("<i8", 0), "view_molecule": ("<i4", 0),
-          "rows": ("<i4", 0), "row_start": ("<i8", 0), "marks": ("<i4", 0),
-          "y": ("<f8", 0), "text": ("u1", 0), "text_start": ("<i8", 0)}
+_FILES = {
+    "atomic_number": ("u1", 0),
+    "pos": ("<f4", 3),
+    "molecule_start": ("<i8", 0),
+    "ligand_start": ("<i4", 0),
+    "bonds": ("<i4", 2),
+    "bond_order": ("<f4", 0),
+    "bond_start": ("<i8", 0),
+    "view_molecule": ("<i4", 0),
+    "rows": ("<i4", 0),
+    "row_start": ("<i8", 0),
+    "marks": ("<i4", 0),
+    "y": ("<f8", 0),
+    "text": ("u1", 0),
+    "text_start": ("<i8", 0),
+}
 
 
 def find_prepared(task: str, root: Path, split: str) -> Path | None:
@@ -78,8 +90,11 @@ class PreparedData(Atom3DData):
             count = self.meta["counts"][name]
             shape = (count, width) if width else (count,)
             # As plain arrays, whose slices take a fraction of the time of a memmap's.
-            arrays[name] = np.asarray(np.memmap(self.folder / f"{name}.bin", kind, "r", shape=shape)) if count else \
-                np.empty(shape, kind)
+            arrays[name] = (
+                np.asarray(np.memmap(self.folder / f"{name}.bin", kind, "r", shape=shape))
+                if count
+                else np.empty(shape, kind)
+            )
         return arrays
 
     def __getstate__(self) -> dict[str, Any]:
@@ -126,10 +141,20 @@ class PreparedData(Atom3DData):
             atoms = slice(*a["molecule_start"][place : place + 2])
             bonds = slice(*a["bond_start"][place : place + 2])
             start, end = a["row_start"][view : view + 2]
-            molecule = Molecule(a["atomic_number"][atoms], a["pos"][atoms], int(a["ligand_start"][place]),
-                                a["bonds"][bonds], a["bond_order"][bonds])
-            views.append((molecule, a["rows"][start:end] if end > start else None,
-                          a["marks"][view * marks : (view + 1) * marks].astype(np.int64)))
+            molecule = Molecule(
+                a["atomic_number"][atoms],
+                a["pos"][atoms],
+                int(a["ligand_start"][place]),
+                a["bonds"][bonds],
+                a["bond_order"][bonds],
+            )
+            views.append(
+                (
+                    molecule,
+                    a["rows"][start:end] if end > start else None,
+                    a["marks"][view * marks : (view + 1) * marks].astype(np.int64),
+                )
+            )
         return views
 
 
@@ -202,13 +227,22 @@ def write_prepared(data: ItemData, folder: str | os.PathLike[str]) -> PreparedDa
                 writer.add(parsed)
         contents = builder.finish(len(data.items))
         writer.close()
-        meta = {"format": _FORMAT, "task": data.task, "split": data.split, "options": asdict(data.options),
-                "num_items": data.num_items, "num_samples": len(contents.y), "digest": contents.digest,
-                "counts": dict(writer.counts), "skipped": contents.skipped.to_numpy().tolist()}
+        meta = {
+            "format": _FORMAT,
+            "task": data.task,
+            "split": data.split,
+            "options": asdict(data.options),
+            "num_items": data.num_items,
+            "num_samples": len(contents.y),
+            "digest": contents.digest,
+            "counts": dict(writer.counts),
+            "skipped": contents.skipped.to_numpy().tolist(),
+        }
         (partial / _META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
         if data.task == "ppi":
             pd.DataFrame({"name": contents.names, "touching": contents.y.squeeze(1).int()}).to_csv(
-                partial / "pairs.csv", index=False)
+                partial / "pairs.csv", index=False
+            )
         if folder.exists():
             shutil.rmtree(folder)
         partial.replace(folder)

@@ -20,8 +20,28 @@ from eqgat.datasets.atom3d.samples import AtomOptions, Parsed, Reader, Sample, S
 __all__ = ["READER", "RESIDUES", "RESOptions"]
 
 # ATOM3D's order of the labels. (The released code has another one, and reads the label from the residue's name.)
-RESIDUES = ("HIS", "LYS", "ARG", "ASP", "GLU", "SER", "THR", "ASN", "GLN", "ALA", "VAL", "LEU", "ILE", "MET", "PHE",
-            "TYR", "TRP", "PRO", "GLY", "CYS")
+RESIDUES = (
+    "HIS",
+    "LYS",
+    "ARG",
+    "ASP",
+    "GLU",
+    "SER",
+    "THR",
+    "ASN",
+    "GLN",
+    "ALA",
+    "VAL",
+    "LEU",
+    "ILE",
+    "MET",
+    "PHE",
+    "TYR",
+    "TRP",
+    "PRO",
+    "GLY",
+    "CYS",
+)
 
 
 @dataclass(frozen=True)
@@ -58,8 +78,11 @@ def parse(item: Mapping[str, Any], options: RESOptions) -> Parsed:
     places: dict[tuple, list[int]] = defaultdict(list)
     chains, residues = atoms["chain"].astype(str).str.strip(), atoms["residue"].astype(int)
     backbone = np.flatnonzero(atoms["name"].isin(["CA", "N", "C"]))
-    for row, *key in zip(backbone, *(column.iloc[backbone] for column in (
-            chains, residues, atoms["resname"], atoms["name"])), strict=True):
+    for row, *key in zip(
+        backbone,
+        *(column.iloc[backbone] for column in (chains, residues, atoms["resname"], atoms["name"])),
+        strict=True,
+    ):
         places[tuple(key)].append(row)
         if key[3] == "CA":
             places[key[1],].append(row)

@@ -23,8 +23,19 @@ from eqgat._elements import ELEMENTS, OTHER_ELEMENT, SYMBOLS
 from eqgat.datasets.atom3d.lmdb import BrokenItem
 from eqgat.graph import radius_graph
 
-__all__ = ["AtomOptions", "Molecule", "Parsed", "Reader", "Sample", "Skipped", "View", "count_hops", "make_graph",
-           "read_molecule", "table"]
+__all__ = [
+    "AtomOptions",
+    "Molecule",
+    "Parsed",
+    "Reader",
+    "Sample",
+    "Skipped",
+    "View",
+    "count_hops",
+    "make_graph",
+    "read_molecule",
+    "table",
+]
 
 _NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS)} | {"D": 1}
 _VOCABULARY = torch.tensor([ELEMENTS.get(symbol, OTHER_ELEMENT) for symbol in SYMBOLS])
@@ -104,17 +115,19 @@ class Reader(NamedTuple):
 
     options: type
     parse: Callable[[Mapping[str, Any], Any], Parsed]
-    num_views: int      # graphs in a sample
-    num_marks: int      # marks in a view
-    classes: bool       # whether targets are classes
+    num_views: int  # graphs in a sample
+    num_marks: int  # marks in a view
+    classes: bool  # whether targets are classes
 
 
 def table(item: Mapping[str, Any], key: str, *columns: str) -> pd.DataFrame:
     """A table of an item, with the columns that are needed. Raises ``BrokenItem`` where one is missing or empty."""
     found = item.get(key)
     if isinstance(found, Mapping):
-        raise BrokenItem(f"its {key!r} is a dictionary, not a table (as atom3d's own reader gives it under pandas 3; "
-                         "read_lmdb gives tables)")
+        raise BrokenItem(
+            f"its {key!r} is a dictionary, not a table (as atom3d's own reader gives it under pandas 3; "
+            "read_lmdb gives tables)"
+        )
     if not isinstance(found, pd.DataFrame):
         raise BrokenItem(f"it has no table {key!r}; it has {', '.join(map(repr, item))}")
     if missing := set(columns) - set(found.columns):
@@ -192,8 +205,14 @@ def count_hops(edge_index: Tensor, centers: Tensor, num_nodes: int, limit: int) 
     return hops
 
 
-def make_graph(molecule: Molecule, rows: np.ndarray | None, marks: np.ndarray, radius: float | None,
-               cutoff: float, hops: int | None = None) -> Data:
+def make_graph(
+    molecule: Molecule,
+    rows: np.ndarray | None,
+    marks: np.ndarray,
+    radius: float | None,
+    cutoff: float,
+    hops: int | None = None,
+) -> Data:
     """The radius graph of a view: ``z`` [N], ``pos`` [N, 3] in Å float32, ``edge_index`` [2, E], ``atomic_number`` [N].
 
     Edges come from the stored float32 positions. In a batch, fields whose names end in ``_index`` count on:

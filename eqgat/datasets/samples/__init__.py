@@ -73,9 +73,13 @@ def write_samples(task: str, folder: str | os.PathLike[str], **options: Any) -> 
 
 def main(argv: list[str] | None = None) -> int:
     """``python -m eqgat samples TASK FOLDER``; its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m eqgat samples", description=(
-        "Write small data in the form of the official ATOM3D archives, made from the structures that come with the "
-        "package. They are not the ATOM3D data: no score on them can be set beside a published one."))
+    parser = argparse.ArgumentParser(
+        prog="python -m eqgat samples",
+        description=(
+            "Write small data in the form of the official ATOM3D archives, made from the structures that come with the "
+            "package. They are not the ATOM3D data: no score on them can be set beside a published one."
+        ),
+    )
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("folder", type=Path, help="where to write")
     options = parser.parse_args(argv)
@@ -84,6 +88,8 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"Wrote the {options.task.upper()} samples to {options.folder}\n"
-          f'Read them: load_atom3d("{options.task}", "{options.folder}", split="train")')
+    print(
+        f"Wrote the {options.task.upper()} samples to {options.folder}\n"
+        f'Read them: load_atom3d("{options.task}", "{options.folder}", split="train")'
+    )
     return 0

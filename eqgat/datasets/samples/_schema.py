@@ -22,8 +22,15 @@ def official_atoms(structure: Structure, file: str) -> pd.DataFrame:
     atoms = structure.atoms
     single = atoms["element"].str.len() == 1
     fullname = (" " + atoms["name"]).where(single & (atoms["name"].str.len() < 4), atoms["name"]).str.ljust(4)
-    atoms = atoms.assign(ensemble=file, structure=file, subunit=0, model=0, element=atoms["element"].str.upper(),
-                         fullname=fullname, segid="    ")
+    atoms = atoms.assign(
+        ensemble=file,
+        structure=file,
+        subunit=0,
+        model=0,
+        element=atoms["element"].str.upper(),
+        fullname=fullname,
+        segid="    ",
+    )
     return atoms.reset_index(drop=True)
 
 

@@ -60,8 +60,10 @@ def backbone_torsions(structure: Structure) -> list[Torsion]:
     Raises ``ValueError`` if the structure has several chains or no torsion at all.
     """
     if structure.atoms["chain"].nunique() > 1:
-        raise ValueError(f"decoys are made of one chain; {structure.name or 'the structure'} has "
-                         f"{', '.join(structure.atoms['chain'].unique())}")
+        raise ValueError(
+            f"decoys are made of one chain; {structure.name or 'the structure'} has "
+            f"{', '.join(structure.atoms['chain'].unique())}"
+        )
     names = structure.atoms["name"].to_numpy()
     residues = list(structure.residues.itertuples())
     rows = [np.arange(r.first, r.last + 1) for r in residues]
@@ -104,8 +106,14 @@ def radius_of_gyration(positions: np.ndarray) -> float:
     return float(np.sqrt(positions.var(axis=0).sum()))
 
 
-def walk(structure: Structure, levels: np.ndarray, kind: str, random: np.random.Generator,
-         reference: np.ndarray | None = None, attempts: int = 900) -> list[np.ndarray]:
+def walk(
+    structure: Structure,
+    levels: np.ndarray,
+    kind: str,
+    random: np.random.Generator,
+    reference: np.ndarray | None = None,
+    attempts: int = 900,
+) -> list[np.ndarray]:
     """Structures [N, 3] in Å at which the walk's RMSD over the atoms ``reference`` (rows; all) passes each level (Å).
 
     At most one for each level, fewer if ``attempts`` do not reach the last. ``ValueError`` for an unknown kind.

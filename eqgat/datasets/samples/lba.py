@@ -57,15 +57,35 @@ class Ligand:
 
 _PDBBIND = "as listed by PDBbind v.2020"
 LIGANDS = {
-    "1hvr": Ligand("1hvr", "HIV-1 protease", "XK2", "A", "Ki = 0.31 nM", 9.51,
-                   f"Lam et al., Science 263 (1994) 380-384; {_PDBBIND}",
-                   "OC1C(O)C(Cc2ccccc2)N(Cc2ccc3ccccc3c2)C(=O)N(Cc2ccc3ccccc3c2)C1Cc1ccccc1",
-                   ("C21 C22 C23 C24 C25 C26 C27 C28 C29", "C32 C33 C34 C35 C36 C37", "C62 C63 C64 C65 C66 C67",
-                    "C71 C72 C73 C74 C75 C76 C77 C78 C79"), ("C1 O1",)),
-    "10gs": Ligand("10gs", "glutathione S-transferase P1-1", "VWW", "A", "Ki = 0.4 µM", 6.40,
-                   f"Oakley et al., J. Mol. Biol. 274 (1997) 84-100; {_PDBBIND}",
-                   "NC(CCC(=O)NC(CSCc1ccccc1)C(=O)NC(c1ccccc1)C(=O)O)C(=O)O",
-                   ("CB2 CG1 CG2 CD11 CD2 CE1", "CE CZ1 CZ2 CT1 CT2 CH"), ("C O", "CD OE1", "C1 O1", "C2 O2")),
+    "1hvr": Ligand(
+        "1hvr",
+        "HIV-1 protease",
+        "XK2",
+        "A",
+        "Ki = 0.31 nM",
+        9.51,
+        f"Lam et al., Science 263 (1994) 380-384; {_PDBBIND}",
+        "OC1C(O)C(Cc2ccccc2)N(Cc2ccc3ccccc3c2)C(=O)N(Cc2ccc3ccccc3c2)C1Cc1ccccc1",
+        (
+            "C21 C22 C23 C24 C25 C26 C27 C28 C29",
+            "C32 C33 C34 C35 C36 C37",
+            "C62 C63 C64 C65 C66 C67",
+            "C71 C72 C73 C74 C75 C76 C77 C78 C79",
+        ),
+        ("C1 O1",),
+    ),
+    "10gs": Ligand(
+        "10gs",
+        "glutathione S-transferase P1-1",
+        "VWW",
+        "A",
+        "Ki = 0.4 µM",
+        6.40,
+        f"Oakley et al., J. Mol. Biol. 274 (1997) 84-100; {_PDBBIND}",
+        "NC(CCC(=O)NC(CSCc1ccccc1)C(=O)NC(c1ccccc1)C(=O)O)C(=O)O",
+        ("CB2 CG1 CG2 CD11 CD2 CE1", "CE CZ1 CZ2 CT1 CT2 CH"),
+        ("C O", "CD OE1", "C1 O1", "C2 O2"),
+    ),
 }
 LIGANDS["10gs_B"] = replace(LIGANDS["10gs"], chain="B")
 COMPLEXES = {"train": ("1hvr",), "val": ("10gs",), "test": ("10gs_B",)}
@@ -73,10 +93,22 @@ COMPLEXES = {"train": ("1hvr",), "val": ("10gs",), "test": ("10gs_B",)}
 
 def lba_sources() -> pd.DataFrame:
     """One row an item: split, PDB entry, protein, ligand (residue name, chain), measured constant, label, source."""
-    return pd.DataFrame([
-        {"item": name, "split": split, "PDB entry": (ligand := LIGANDS[name]).entry.upper(), "protein": ligand.protein,
-         "ligand": f"{ligand.name}, chain {ligand.chain}", "measured": ligand.measured, "-log10 K": ligand.affinity,
-         "source": ligand.source} for split, names in COMPLEXES.items() for name in names]).set_index("item")
+    return pd.DataFrame(
+        [
+            {
+                "item": name,
+                "split": split,
+                "PDB entry": (ligand := LIGANDS[name]).entry.upper(),
+                "protein": ligand.protein,
+                "ligand": f"{ligand.name}, chain {ligand.chain}",
+                "measured": ligand.measured,
+                "-log10 K": ligand.affinity,
+                "source": ligand.source,
+            }
+            for split, names in COMPLEXES.items()
+            for name in names
+        ]
+    ).set_index("item")
 
 
 def lba_item(name: str) -> dict:
@@ -101,9 +133,13 @@ def lba_item(name: str) -> dict:
     pocket = dry.select(np.isin(dry.residue_index, near))
     chains = [dry.sequence(chain) for chain in pd.unique(dry.atoms["chain"])]
     return {
-        "id": name, "atoms_protein": official_atoms(protein, f"{name}_protein"),
-        "atoms_pocket": official_atoms(pocket, f"{name}_pocket"), "atoms_ligand": _ligand_atoms(drug, f"{name}_ligand"),
-        "bonds": _bonds(drug, ligand), "smiles": ligand.smiles, "seq": chains,
+        "id": name,
+        "atoms_protein": official_atoms(protein, f"{name}_protein"),
+        "atoms_pocket": official_atoms(pocket, f"{name}_pocket"),
+        "atoms_ligand": _ligand_atoms(drug, f"{name}_ligand"),
+        "bonds": _bonds(drug, ligand),
+        "smiles": ligand.smiles,
+        "seq": chains,
         "scores": {"neglog_aff": ligand.affinity},
     }
 
@@ -112,8 +148,20 @@ def _ligand_atoms(drug: Structure, file: str) -> pd.DataFrame:
     """As ATOM3D writes an SDF file: elements as chemists write them, no chain or residue number."""
     count = np.arange(len(drug))
     return official_atoms(drug, file).assign(
-        model=file, chain="LIG", hetero="", insertion_code="", residue=0, segid="", resname="LIG", altloc="",
-        occupancy=1.0, bfactor=0.0, element=drug.atoms["element"], fullname=drug.atoms["name"], serial_number=count)
+        model=file,
+        chain="LIG",
+        hetero="",
+        insertion_code="",
+        residue=0,
+        segid="",
+        resname="LIG",
+        altloc="",
+        occupancy=1.0,
+        bfactor=0.0,
+        element=drug.atoms["element"],
+        fullname=drug.atoms["name"],
+        serial_number=count,
+    )
 
 
 def _bonds(drug: Structure, ligand: Ligand) -> pd.DataFrame:

@@ -24,8 +24,18 @@ from eqgat.datasets.samples._schema import official_atoms, split_of
 CONTACT = 6.0  # Å
 # Complex and its two chains.
 PAIRS = {
-    "train": (("2xhe", "AB"), ("7cfn", "AB"), ("7cfn", "BG"), ("7cfn", "AR"), ("7cfn", "AN"), ("1bd2", "AB"),
-              ("1bd2", "AC"), ("1bd2", "AD"), ("1bd2", "DE"), ("19hc", "AB")),
+    "train": (
+        ("2xhe", "AB"),
+        ("7cfn", "AB"),
+        ("7cfn", "BG"),
+        ("7cfn", "AR"),
+        ("7cfn", "AN"),
+        ("1bd2", "AB"),
+        ("1bd2", "AC"),
+        ("1bd2", "AD"),
+        ("1bd2", "DE"),
+        ("19hc", "AB"),
+    ),
     "val": (("6wg6", "AB"), ("10gs", "AB")),
     "test": (("1hvr", "AB"), ("1a28", "AB"), ("7ddo", "AC")),
 }
@@ -51,8 +61,9 @@ def ppi_item(name: str, chains: str) -> dict:
     usable = (np.bincount(residue, backbone) == 3)[residue] & ~atoms["resname"].isin(ligands).to_numpy()
     first, second = (np.flatnonzero(usable & (atoms["chain"] == chain).to_numpy()) for chain in chains)
     positions = atoms[["x", "y", "z"]].to_numpy(np.float64)
-    near = cKDTree(positions[first]).sparse_distance_matrix(cKDTree(positions[second]), CONTACT,
-                                                            output_type="coo_matrix")
+    near = cKDTree(positions[first]).sparse_distance_matrix(
+        cKDTree(positions[second]), CONTACT, output_type="coo_matrix"
+    )
     closer = near.data < CONTACT
     pairs = np.unique(np.stack([residue[first[near.row[closer]]], residue[second[near.col[closer]]]], axis=1), axis=0)
     if len(pairs) == 0:

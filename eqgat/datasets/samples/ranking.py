@@ -37,8 +37,20 @@ from eqgat.datasets.samples.decoys import walk
 from eqgat.datasets.samples.superposition import rmsd, structure_scores
 
 PROTEINS = {
-    "train": ("1bvyF", "1mr1D", "1pdoA", "2a2lA", "2cayA", "2fvvA", "2j49A", "2xcjA", "3a4rA", "3ieyB", "3k7pA",
-              "3ny7A"),
+    "train": (
+        "1bvyF",
+        "1mr1D",
+        "1pdoA",
+        "2a2lA",
+        "2cayA",
+        "2fvvA",
+        "2j49A",
+        "2xcjA",
+        "3a4rA",
+        "3ieyB",
+        "3k7pA",
+        "3ny7A",
+    ),
     "val": ("2cviA", "2i39A", "3aqgA", "3ii2A"),
     "test": ("1ahsA", "2gu3A", "2va0A", "4gcnA"),
 }
@@ -84,8 +96,9 @@ def _make_decoys(name: str, walks: int, frames: int, seed: int | str) -> tuple[t
     return tuple(found)
 
 
-def psr_items(split: str = "train", walks: int = 3, frames: int = 8, seed: int = 0,
-              targets: Sequence[str] | None = None) -> list[dict]:
+def psr_items(
+    split: str = "train", walks: int = 3, frames: int = 8, seed: int = 0, targets: Sequence[str] | None = None
+) -> list[dict]:
     """Decoys of the proteins of a split (of those named in ``targets``), up to ``walks`` times ``frames`` of each.
 
     Keys: ``id``, the text of a tuple (target, decoy); ``atoms`` (20 columns, heavy atoms); ``scores`` with ``rmsd``
@@ -100,8 +113,13 @@ def psr_items(split: str = "train", walks: int = 3, frames: int = 8, seed: int =
         alpha = (native.atoms["name"] == "CA").to_numpy()
         for decoy, positions in decoys(name, walks, frames, seed):
             scores = structure_scores(positions[alpha], native.positions[alpha])
-            items.append({"id": str((name, decoy)), "scores": scores,
-                          "atoms": official_atoms(native.with_positions(positions), f"{name}_{decoy}.pdb")})
+            items.append(
+                {
+                    "id": str((name, decoy)),
+                    "scores": scores,
+                    "atoms": official_atoms(native.with_positions(positions), f"{name}_{decoy}.pdb"),
+                }
+            )
     return items
 
 
@@ -116,6 +134,11 @@ def rsr_items(split: str = "train", walks: int | None = None, frames: int = 6, s
         native = polymer(name)
         number = (10 if split == "train" else 4) if walks is None else walks
         for decoy, positions in decoys(name, number, frames, f"{split}/{seed}"):
-            items.append({"id": str((name, f"{split}_{decoy}")), "scores": {"rms": rmsd(positions, native.positions)},
-                          "atoms": official_atoms(native.with_positions(positions), f"{name}_{split}_{decoy}.pdb")})
+            items.append(
+                {
+                    "id": str((name, f"{split}_{decoy}")),
+                    "scores": {"rms": rmsd(positions, native.positions)},
+                    "atoms": official_atoms(native.with_positions(positions), f"{name}_{split}_{decoy}.pdb"),
+                }
+            )
     return items

@@ -30,8 +30,28 @@ from eqgat.datasets.samples._schema import generator, official_atoms, polymer, s
 from eqgat.structures import Structure
 
 # ATOM3D's order of the labels 0 to 19.
-RESIDUE_LABELS = ("HIS", "LYS", "ARG", "ASP", "GLU", "SER", "THR", "ASN", "GLN", "ALA", "VAL", "LEU", "ILE", "MET",
-                  "PHE", "TYR", "TRP", "PRO", "GLY", "CYS")
+RESIDUE_LABELS = (
+    "HIS",
+    "LYS",
+    "ARG",
+    "ASP",
+    "GLU",
+    "SER",
+    "THR",
+    "ASN",
+    "GLN",
+    "ALA",
+    "VAL",
+    "LEU",
+    "ILE",
+    "MET",
+    "PHE",
+    "TYR",
+    "TRP",
+    "PRO",
+    "GLY",
+    "CYS",
+)
 RADIUS = 10 * np.sqrt(3)  # Å
 VIRTUAL_BETA = np.array([-0.5311, -0.7584, 1.2198])  # Å, from the alpha carbon
 BACKBONE = ("N", "CA", "C", "O")
@@ -100,11 +120,13 @@ def res_item(name: str, environments: int | None = 40, frame: str = "lab", seed:
         side_chain = np.setdiff1d(rows, corners)
         indices.append(np.setdiff1d(around, side_chain).tolist())
     first = atoms.loc[[rows[0] for _, rows, _ in rows_of], ["chain", "residue", "resname"]]
-    labels = pd.DataFrame({
-        "subunit": [f"{row.chain}_{row.residue}_{row.resname}" for row in first.itertuples()],
-        "label": np.array([label for label, _, _ in rows_of], dtype=np.int64),
-        **dict(zip("xyz", centres.T, strict=True)),
-    })
+    labels = pd.DataFrame(
+        {
+            "subunit": [f"{row.chain}_{row.residue}_{row.resname}" for row in first.itertuples()],
+            "label": np.array([label for label, _, _ in rows_of], dtype=np.int64),
+            **dict(zip("xyz", centres.T, strict=True)),
+        }
+    )
     return {"id": name, "atoms": atoms.copy(), "labels": labels, "subunit_indices": indices}
 
 

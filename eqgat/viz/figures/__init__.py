@@ -120,8 +120,11 @@ def build(outdir: str | Path = "figures", names: Iterable[str] | None = None, wo
     if min(workers, len(groups)) < 2:
         drawn: Iterable[list] = ([_drawn(name, outdir)] for name in wanted)
     else:
-        drawn = _drawn_by(min(workers, len(groups)), [(group, sorted({entries[name].draw.__module__ for name in group}))
-                                                      for group in largest_first], outdir)
+        drawn = _drawn_by(
+            min(workers, len(groups)),
+            [(group, sorted({entries[name].draw.__module__ for name in group})) for group in largest_first],
+            outdir,
+        )
     for batch in drawn:
         for name, paths, details, seconds in batch:
             made[name] = paths, details
@@ -169,8 +172,9 @@ def _drawn_by(workers: int, groups: list[tuple[list[str], list[str]]], outdir: P
             os.environ["OMP_NUM_THREADS"] = before
 
 
-def _draw_group(names: list[str], modules: list[str],
-                outdir: Path) -> list[tuple[str, list[Path], dict[str, str], float]]:
+def _draw_group(
+    names: list[str], modules: list[str], outdir: Path
+) -> list[tuple[str, list[Path], dict[str, str], float]]:
     import matplotlib as mpl
 
     mpl.use("agg")
@@ -205,8 +209,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m eqgat figures", description="Draw the suite's figures.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="figures to draw (default: all, and their README)")
     parser.add_argument("--out", default="figures", metavar="DIR", help="folder to write into (default: figures)")
-    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), metavar="N",
-                        help="processes that draw at the same time (default: 2, or 1 on a single core)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=min(2, os.cpu_count() or 1),
+        metavar="N",
+        help="processes that draw at the same time (default: 2, or 1 on a single core)",
+    )
     parser.add_argument("--list", action="store_true", help="only list the figures")
     options = parser.parse_args(argv)
     if options.list:

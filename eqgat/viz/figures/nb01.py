@@ -127,8 +127,14 @@ def batch_edges() -> Figure:
     for start, graph, name, colour in zip(starts, graphs, names, (COLOURS["blue"], COLOURS["vermilion"]), strict=True):
         source, receiver = graph.edge_index.numpy() + start
         ax.scatter(source, receiver, s=0.6, color=colour, linewidths=0, rasterized=True)
-        ax.text(start + graph.num_nodes * 0.5, start + graph.num_nodes * 0.12, name, color=colour, ha="center",
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})
+        ax.text(
+            start + graph.num_nodes * 0.5,
+            start + graph.num_nodes * 0.12,
+            name,
+            color=colour,
+            ha="center",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+        )
     for line in (ax.axhline, ax.axvline):
         line(sizes[0], color=COLOURS["grey"], linewidth=1.0)
     for x, y in ((0.74, 0.76), (0.25, 0.24)):

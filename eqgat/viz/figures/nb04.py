@@ -24,26 +24,29 @@ STRUCTURE = "embedded structure 5pti"
 Z_AXIS = (0.0, 0.0, 1.0)
 
 
-@figure(name="direction-term-of-one-atom", notebook="04",
-        data=f"{STRUCTURE}, neighbourhood of Phe22 CA; untrained model, layer 1, F_v 4, seed 0",
-        caption="The direction term of Phe22 CA in layer 1, its four vector channels. Every neighbour adds an arrow "
-                "along the line to the centre: green towards it (b > 0), pink away from it (b < 0), longer for larger "
-                "|b|. The directions are the same in all four pictures; the coefficients are not. Black: the mean, ten "
-                "times enlarged.",
-        alt="Four pictures of 20 atoms around one carbon. Each neighbour has an arrow along its line to the centre,"
-            " whose sign and length differ from channel to channel; so do the four mean arrows at the centre.")
+@figure(
+    name="direction-term-of-one-atom",
+    notebook="04",
+    data=f"{STRUCTURE}, neighbourhood of Phe22 CA; untrained model, layer 1, F_v 4, seed 0",
+    caption="The direction term of Phe22 CA in layer 1, its four vector channels. Every neighbour adds an arrow "
+    "along the line to the centre: green towards it (b > 0), pink away from it (b < 0), longer for larger "
+    "|b|. The directions are the same in all four pictures; the coefficients are not. Black: the mean, ten "
+    "times enlarged.",
+    alt="Four pictures of 20 atoms around one carbon. Each neighbour has an arrow along its line to the centre,"
+    " whose sign and length differ from channel to channel; so do the four mean arrows at the centre.",
+)
 def direction_term_of_one_atom() -> Figure:
     example = running_example()
     trace = example.model.trace(example.graph)[0]
     pos = example.graph.pos.numpy()
     rows = example.neighbours.numpy()
     camera = Camera.facing(pos[rows]).rotation()
-    place = (pos - pos[example.centre]) @ camera.T             # Å; x and y lie in the page, z points to the reader
+    place = (pos - pos[example.centre]) @ camera.T  # Å; x and y lie in the page, z points to the reader
     terms = np.einsum("xy,eyc->exc", camera, trace.v_direction[example.incoming].numpy())
     b = trace.b_direction[example.incoming].numpy()
     near = [(i, j) for i, j in example.structure.bonds() if {i, j} <= {*rows.tolist(), example.centre}]
     fig, axes = plt.subplots(2, 2, figsize=(6.4, 7.2), sharex=True, sharey=True)
-    scale, enlarge = 12.0, 10.0                                # Å an arrow of |b| = 1 would be long
+    scale, enlarge = 12.0, 10.0  # Å an arrow of |b| = 1 would be long
     for channel, ax in enumerate(axes.flat):
         for i, j in near:
             ax.plot(*place[[i, j], :2].T, color="#C8C8C8", linewidth=2, zorder=1)
@@ -61,22 +64,30 @@ def direction_term_of_one_atom() -> Figure:
         ax.set_xlabel("in the page (Å)")
     for ax in axes[:, 0]:
         ax.set_ylabel("in the page (Å)")
-    handles = [ax.scatter([], [], s=42, color=element_colour(e), edgecolor="#222222", linewidth=0.7, label=e)
-               for e in ("C", "N", "O", "S")]
+    handles = [
+        ax.scatter([], [], s=42, color=element_colour(e), edgecolor="#222222", linewidth=0.7, label=e)
+        for e in ("C", "N", "O", "S")
+    ]
     fig.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=SMALL, handletextpad=0.2)
     fig.get_layout_engine().set(h_pad=0.09)
-    key = [Line2D([], [], color=COLOURS[colour], marker=">", markersize=9, markevery=[1], label=label)
-           for colour, label in (("green", "towards i, b > 0"), ("pink", "away from i, b < 0"), ("black", "mean × 10"))]
+    key = [
+        Line2D([], [], color=COLOURS[colour], marker=">", markersize=9, markevery=[1], label=label)
+        for colour, label in (("green", "towards i, b > 0"), ("pink", "away from i, b < 0"), ("black", "mean × 10"))
+    ]
     fig.legend(handles=key, loc="outside upper center", ncols=3, fontsize=SMALL, handlelength=1.6, columnspacing=1.2)
     return fig
 
 
-@figure(name="mean-direction-and-burial", notebook="04", data=f"{STRUCTURE}, all 459 atoms, cutoff 4.5 Å; no model",
-        caption="Length of the sum (left) and of the mean (right) of the unit vectors p_ji,n of each atom of BPTI, "
-                "against its number of neighbours. Buried atoms have neighbours all around, and their directions "
-                "cancel. The mean lies between 0 and 1 for all. Orange: Phe22 CA.",
-        alt="Two scatter plots of 459 atoms. The length of the mean falls from about 0.9 with few neighbours to "
-            "about 0.1 with 29; the sum shows no such clear trend and reaches 9.")
+@figure(
+    name="mean-direction-and-burial",
+    notebook="04",
+    data=f"{STRUCTURE}, all 459 atoms, cutoff 4.5 Å; no model",
+    caption="Length of the sum (left) and of the mean (right) of the unit vectors p_ji,n of each atom of BPTI, "
+    "against its number of neighbours. Buried atoms have neighbours all around, and their directions "
+    "cancel. The mean lies between 0 and 1 for all. Orange: Phe22 CA.",
+    alt="Two scatter plots of 459 atoms. The length of the mean falls from about 0.9 with few neighbours to "
+    "about 0.1 with 29; the sum shows no such clear trend and reaches 9.",
+)
 def mean_direction_and_burial() -> Figure:
     example = running_example()
     edges = example.graph.edge_index
@@ -86,8 +97,14 @@ def mean_direction_and_burial() -> Figure:
     fig, axes = plt.subplots(1, 2, figsize=(6.4, 3.6), sharex=True)
     for ax, length, title in ((axes[0], total, "sum"), (axes[1], total / count, "mean (Eq. 6)")):
         ax.scatter(count, length, s=14, color=COLOURS["blue"], alpha=0.45, linewidth=0)
-        ax.scatter(count[example.centre], length[example.centre], s=80, color=COLOURS["orange"],
-                   edgecolor=COLOURS["black"], zorder=3)
+        ax.scatter(
+            count[example.centre],
+            length[example.centre],
+            s=80,
+            color=COLOURS["orange"],
+            edgecolor=COLOURS["black"],
+            zorder=3,
+        )
         ax.set(title=title, xlabel="number of neighbours", ylim=(0, None))
     axes[0].set_ylabel("length of the vector")
     return fig
@@ -99,12 +116,16 @@ def relu_both_ways(vector: Tensor, angle: float) -> tuple[Tensor, Tensor]:
     return turn @ vector.clamp(min=0), (turn @ vector).clamp(min=0)
 
 
-@figure(name="relu-on-a-vector", notebook="04", data="computed; one vector in the xy-plane",
-        caption="A component-wise ReLU on a vector. Left: first ReLU, then turn (blue), and first turn, then ReLU "
-                "(red), give different arrows. Right: the difference, as a share of the length of the vector, for "
-                "all angles.",
-        alt="Left: two different arrows from the origin. Right: the error is zero at 0 and 360 degrees and reaches "
-            "the whole length of the vector at 180 degrees.")
+@figure(
+    name="relu-on-a-vector",
+    notebook="04",
+    data="computed; one vector in the xy-plane",
+    caption="A component-wise ReLU on a vector. Left: first ReLU, then turn (blue), and first turn, then ReLU "
+    "(red), give different arrows. Right: the difference, as a share of the length of the vector, for "
+    "all angles.",
+    alt="Left: two different arrows from the origin. Right: the error is zero at 0 and 360 degrees and reaches "
+    "the whole length of the vector at 180 degrees.",
+)
 def relu_on_a_vector(angle: float = 150.0) -> Figure:
     """``angle`` in degrees."""
     v = torch.tensor([0.8, -0.6, 0.0], dtype=torch.float64)
@@ -118,13 +139,27 @@ def relu_on_a_vector(angle: float = 150.0) -> Figure:
     left.quiver(0, 0, *turned[:2], color=COLOURS["grey"], width=0.015, label="R v", **arrows)
     left.quiver(0, 0, *first[:2], color=COLOURS["blue"], width=0.022, label="R relu(v)", **arrows)
     left.quiver(0, 0, *last[:2], color=COLOURS["vermilion"], width=0.022, label="relu(R v)", **arrows)
-    left.set(xlim=(-1.15, 1.15), ylim=(-1.15, 1.15), aspect="equal", xlabel="x", ylabel="y",
-             xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+    left.set(
+        xlim=(-1.15, 1.15),
+        ylim=(-1.15, 1.15),
+        aspect="equal",
+        xlabel="x",
+        ylabel="y",
+        xticks=[-1, 0, 1],
+        yticks=[-1, 0, 1],
+    )
     fig.legend(loc="outside lower center", ncols=4, fontsize=SMALL, handlelength=1.2)
     right.plot(degrees, errors, color=COLOURS["black"])
     right.plot(angle, float((first - last).norm()), "o", color=COLOURS["vermilion"], markersize=10)
-    right.annotate(f"{angle:.0f}°", (angle, float((first - last).norm())), (-12, 0), textcoords="offset points",
-                   ha="right", va="center", fontsize=SMALL)
+    right.annotate(
+        f"{angle:.0f}°",
+        (angle, float((first - last).norm())),
+        (-12, 0),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        fontsize=SMALL,
+    )
     right.set(xlabel="angle (degrees)", ylabel="difference / |v|", ylim=(-0.03, None), xticks=[0, 90, 180, 270, 360])
     return fig
 
@@ -143,13 +178,16 @@ def vector_operations(v: Tensor) -> dict[str, tuple[str, Tensor]]:
     }
 
 
-@figure(name="broken-vector-operations", notebook="04",
-        data=f"{STRUCTURE}, vectors after layer 1 of the untrained model, scaled so that x, y and z differ in size",
-        caption="Relative error of f(R v) = R f(v) for five operations on vector features, against the angle of a "
-                "turn about z. Mixing channels is exact at every angle. The others fail; one of them passes at "
-                "every quarter turn.",
-        alt="Four curves rise from zero and one stays at zero. Scaling each component returns to zero at 90, 180 and "
-            "270 degrees; a bias is worst at 180 degrees.")
+@figure(
+    name="broken-vector-operations",
+    notebook="04",
+    data=f"{STRUCTURE}, vectors after layer 1 of the untrained model, scaled so that x, y and z differ in size",
+    caption="Relative error of f(R v) = R f(v) for five operations on vector features, against the angle of a "
+    "turn about z. Mixing channels is exact at every angle. The others fail; one of them passes at "
+    "every quarter turn.",
+    alt="Four curves rise from zero and one stays at zero. Scaling each component returns to zero at 90, 180 and "
+    "270 degrees; a bias is worst at 180 degrees.",
+)
 def broken_vector_operations() -> Figure:
     example = running_example()
     v = example.model.trace(example.graph)[0].v

@@ -37,21 +37,29 @@ LOWEST = 1e-17  # of the logarithmic axes: errors that are exactly zero are draw
 Z_AXIS = (0.0, 0.0, 1.0)
 
 
-@figure(name="commuting-square", notebook="07", data="embedded structure 5pti, untrained model",
-        caption="Down and right, or right and down: turning the vectors that the layer computed (pale) gives the "
-                "vectors that the layer computes for the turned protein (dark). One colour a channel; each channel "
-                "has a scale of its own, the same in both panels.",
-        alt="Four panels in a square: the neighbourhood of an atom, the same turned by 40 degrees, and the four "
-            "vectors at the atom after the first layer, before and after the turn. In the last panel "
-            "the vectors of both ways lie on each other.")
+@figure(
+    name="commuting-square",
+    notebook="07",
+    data="embedded structure 5pti, untrained model",
+    caption="Down and right, or right and down: turning the vectors that the layer computed (pale) gives the "
+    "vectors that the layer computes for the turned protein (dark). One colour a channel; each channel "
+    "has a scale of its own, the same in both panels.",
+    alt="Four panels in a square: the neighbourhood of an atom, the same turned by 40 degrees, and the four "
+    "vectors at the atom after the first layer, before and after the turn. In the last panel "
+    "the vectors of both ways lie on each other.",
+)
 def commuting_square(angle: float = 40.0) -> Figure:
     """Eq. 7 as a square of four pictures, for the vectors of the central atom; ``angle`` in degrees."""
     return _square(angle, running_example())
 
 
-@figure(name="commuting-square-broken", notebook="07", data="embedded structure 5pti, untrained model",
-        caption="The same square for a layer with a bias on its vectors: the two ways end at different vectors.",
-        alt="Four panels as in the square that commutes, but in the last one the dark and the pale vectors differ.")
+@figure(
+    name="commuting-square-broken",
+    notebook="07",
+    data="embedded structure 5pti, untrained model",
+    caption="The same square for a layer with a bias on its vectors: the two ways end at different vectors.",
+    alt="Four panels as in the square that commutes, but in the last one the dark and the pale vectors differ.",
+)
 def commuting_square_broken(angle: float = 40.0) -> Figure:
     """The square of ``commuting_square`` for a model that is not equivariant; ``angle`` in degrees."""
     example = running_example()
@@ -79,11 +87,16 @@ def _square(angle: float, example: RunningExample) -> Figure:
     _arrows(axes[1, 0], v / length)
     _arrows(axes[1, 1], turn @ v / length, pale=True)
     _arrows(axes[1, 1], v_turned / length)
-    for ax, title in zip(axes.flat, ("protein $x$", "turned protein $Rx$", "$v(x)$",
-                                     "dark: $v(Rx)$, pale: $R\\,v(x)$"), strict=True):
+    for ax, title in zip(
+        axes.flat, ("protein $x$", "turned protein $Rx$", "$v(x)$", "dark: $v(Rx)$, pale: $R\\,v(x)$"), strict=True
+    ):
         ax.set_title(title)
-    for a, b, label in ((axes[0, 0], axes[0, 1], "turn"), (axes[1, 0], axes[1, 1], "turn"),
-                        (axes[0, 0], axes[1, 0], "layer"), (axes[0, 1], axes[1, 1], "layer")):
+    for a, b, label in (
+        (axes[0, 0], axes[0, 1], "turn"),
+        (axes[1, 0], axes[1, 1], "turn"),
+        (axes[0, 0], axes[1, 0], "layer"),
+        (axes[0, 1], axes[1, 1], "layer"),
+    ):
         _between(fig, a, b, label, vertical=label == "layer")
     return fig
 
@@ -94,8 +107,15 @@ def _neighbourhood(ax: Axes, data: Data, example: RunningExample, elements: np.n
     for x, y, _ in pos[1:]:
         ax.plot([0, x], [0, y], color="#BBBBBB", lw=1, zorder=1, alpha=shade)
     order = np.argsort(pos[:, 2])
-    ax.scatter(*pos[order, :2].T, s=70, c=[element_colour(elements[rows[k]]) for k in order], edgecolor="#222222",
-               linewidth=0.8, zorder=2, alpha=shade)
+    ax.scatter(
+        *pos[order, :2].T,
+        s=70,
+        c=[element_colour(elements[rows[k]]) for k in order],
+        edgecolor="#222222",
+        linewidth=0.8,
+        zorder=2,
+        alpha=shade,
+    )
     ax.scatter([0], [0], s=70, c="black", zorder=6)
     ax.set(xlim=(-5, 5), ylim=(-5, 5), aspect="equal")
     ax.axis("off")
@@ -105,26 +125,52 @@ def _arrows(ax: Axes, vectors: Tensor, pale: bool = False) -> None:
     for (x, y, _), colour in zip(vectors.T.tolist(), CHANNEL_COLOURS, strict=True):
         # A pale arrow is broad, so that it shows on both sides of a dark one that lies on it.
         shape = "tail_width=10,head_width=26,head_length=22" if pale else "tail_width=3,head_width=12,head_length=13"
-        ax.add_patch(FancyArrowPatch((0, 0), (x, y), arrowstyle=f"simple,{shape}", mutation_scale=1, lw=0, color=colour,
-                                     alpha=0.3 if pale else 1, shrinkA=0, shrinkB=0, zorder=4 if pale else 5))
+        ax.add_patch(
+            FancyArrowPatch(
+                (0, 0),
+                (x, y),
+                arrowstyle=f"simple,{shape}",
+                mutation_scale=1,
+                lw=0,
+                color=colour,
+                alpha=0.3 if pale else 1,
+                shrinkA=0,
+                shrinkB=0,
+                zorder=4 if pale else 5,
+            )
+        )
 
 
 def _between(fig: Figure, a: Axes, b: Axes, label: str, vertical: bool) -> None:
     """An arrow from panel ``a`` to panel ``b``, with a word beside it."""
     start, end = ((0.5, -0.01), (0.5, 1.13)) if vertical else ((0.99, 0.5), (0.01, 0.5))
-    fig.add_artist(ConnectionPatch(start, end, a.transAxes, b.transAxes, arrowstyle="-|>", mutation_scale=16, lw=1.6,
-                                   color="black"))
+    fig.add_artist(
+        ConnectionPatch(
+            start, end, a.transAxes, b.transAxes, arrowstyle="-|>", mutation_scale=16, lw=1.6, color="black"
+        )
+    )
     x, y = (0.53, -0.08) if vertical else (1.07, 0.53)
-    a.text(x, y, label, transform=a.transAxes, ha="left" if vertical else "center",
-           va="center" if vertical else "bottom", fontsize=13)
+    a.text(
+        x,
+        y,
+        label,
+        transform=a.transAxes,
+        ha="left" if vertical else "center",
+        va="center" if vertical else "bottom",
+        fontsize=13,
+    )
 
 
-@figure(name="error-against-angle", notebook="07", data="embedded structure 5pti, untrained models",
-        caption="Relative error of the vectors under rotation, by angle. What is proved stays at rounding for every "
-                "angle; what is not proved shows, but not for every axis and angle.",
-        alt="Logarithmic plot of errors against the angle of rotation. The full model stays near 1e-15 in float64 and "
-            "1e-6 in float32. A bias on vectors and the released norm give errors up to about one; the released norm "
-            "is exact for rotations about x, and for 180 degrees about z.")
+@figure(
+    name="error-against-angle",
+    notebook="07",
+    data="embedded structure 5pti, untrained models",
+    caption="Relative error of the vectors under rotation, by angle. What is proved stays at rounding for every "
+    "angle; what is not proved shows, but not for every axis and angle.",
+    alt="Logarithmic plot of errors against the angle of rotation. The full model stays near 1e-15 in float64 and "
+    "1e-6 in float32. A bias on vectors and the released norm give errors up to about one; the released norm "
+    "is exact for rotations about x, and for 180 degrees about z.",
+)
 def error_against_angle() -> Figure:
     """Equivariance error of v against the angle of rotation, for the model in two precisions and two broken ones."""
     example = running_example()
@@ -145,8 +191,12 @@ def error_against_angle() -> Figure:
         errors = _vector_errors(model, graph, [rotation_about(axis, math.radians(angle)) for angle in angles], dtype)
         ax.semilogy(angles, np.maximum(errors, LOWEST), line, color=COLOURS[colour])
         ax.text(*place, label, color=COLOURS[colour], ha="center", fontsize=12)
-    ax.set(xlabel="angle of rotation (degrees)", ylabel="relative error of $v$", ylim=(LOWEST, 100),
-           xticks=range(0, 181, 30))
+    ax.set(
+        xlabel="angle of rotation (degrees)",
+        ylabel="relative error of $v$",
+        ylim=(LOWEST, 100),
+        xticks=range(0, 181, 30),
+    )
     return fig
 
 
@@ -163,15 +213,21 @@ def _vector_errors(model: EQGAT, graph: Data, matrices: list[Tensor], dtype: tor
     model = model.to(dtype)
     v = model.encode(_cast(graph, dtype))[1].double()
     # The atoms are turned in float64, and cast then: the turn itself is not what is tested.
-    return [relative_error(model.encode(_cast(transform(graph, matrix), dtype))[1].double(), matrix @ v)
-            for matrix in matrices]
+    return [
+        relative_error(model.encode(_cast(transform(graph, matrix), dtype))[1].double(), matrix @ v)
+        for matrix in matrices
+    ]
 
 
-@figure(name="rounding-error", notebook="07", data="embedded structure 5pti, untrained models, 5 random rotations",
-        caption="The error that rounding leaves: it does not grow with depth, but in proportion to the distance of the "
-                "molecule from the origin. Bands: smallest to largest of five rotations.",
-        alt="Two panels with logarithmic error. Left: flat over 16 layers, near 1e-15 in float64 and 4e-7 in float32. "
-            "Right: growing in proportion to the distance from the origin beyond 10 Å, to 2e-4 at 10000 Å in float32.")
+@figure(
+    name="rounding-error",
+    notebook="07",
+    data="embedded structure 5pti, untrained models, 5 random rotations",
+    caption="The error that rounding leaves: it does not grow with depth, but in proportion to the distance of the "
+    "molecule from the origin. Bands: smallest to largest of five rotations.",
+    alt="Two panels with logarithmic error. Left: flat over 16 layers, near 1e-15 in float64 and 4e-7 in float32. "
+    "Right: growing in proportion to the distance from the origin beyond 10 Å, to 2e-4 at 10000 Å in float32.",
+)
 def rounding_error() -> Figure:
     """Error of v against depth and against the distance from the origin, in float32 and float64."""
     graph = running_example().graph
@@ -184,14 +240,22 @@ def rounding_error() -> Figure:
         depth, place = [], []
         for seed in range(5):
             matrix = random_rotation(seed)
-            turned = [[record.v.double() for record in deep.to(dtype).trace(_cast(data, dtype))]
-                      for data in (graph, transform(graph, matrix))]
+            turned = [
+                [record.v.double() for record in deep.to(dtype).trace(_cast(data, dtype))]
+                for data in (graph, transform(graph, matrix))
+            ]
             depth.append([relative_error(b, matrix @ a) for a, b in zip(*turned, strict=True)])
             with torch.no_grad():
                 v = matrix @ shallow.double().encode(graph)[1]
                 shift = random_rotation(seed + 100)[0]  # a random direction
-                place.append([relative_error(shallow.to(dtype).encode(
-                    _cast(transform(graph, matrix, r * shift), dtype))[1].double(), v) for r in places])
+                place.append(
+                    [
+                        relative_error(
+                            shallow.to(dtype).encode(_cast(transform(graph, matrix, r * shift), dtype))[1].double(), v
+                        )
+                        for r in places
+                    ]
+                )
         for ax, x, errors in ((by_depth, range(1, 17), depth), (by_place, places, place)):
             ax.semilogy(x, np.median(errors, axis=0), color=COLOURS[colour], marker="o", ms=4, label=name)
             ax.fill_between(x, np.min(errors, axis=0), np.max(errors, axis=0), color=COLOURS[colour], alpha=0.25, lw=0)
@@ -208,17 +272,23 @@ def _cast(data: Data, dtype: torch.dtype) -> Data:
     return data
 
 
-@figure(name="learned-or-built", notebook="07", data="random triangles, networks trained in this figure's function",
-        caption="A network on raw coordinates learns the perimeter of triangles in one plane. Shown turned triangles "
-                "while learning, it becomes nearly invariant; EQGAT is so before it has learnt anything.",
-        alt="Rotation error against training steps. Without turned examples it rises to about half a standard "
-            "deviation, with them it falls to some hundredths; the error of the untrained EQGAT is near 1e-16.")
+@figure(
+    name="learned-or-built",
+    notebook="07",
+    data="random triangles, networks trained in this figure's function",
+    caption="A network on raw coordinates learns the perimeter of triangles in one plane. Shown turned triangles "
+    "while learning, it becomes nearly invariant; EQGAT is so before it has learnt anything.",
+    alt="Rotation error against training steps. Without turned examples it rises to about half a standard "
+    "deviation, with them it falls to some hundredths; the error of the untrained EQGAT is near 1e-16.",
+)
 def learned_or_built() -> Figure:
     """How much the output changes when the input is turned: learned from data, or built in."""
     fig = Figure()
     ax = fig.subplots()
-    for turned, colour, label, place in ((False, "vermilion", "all triangles in one plane", (60, 1.3)),
-                                         (True, "orange", "triangles turned at random", (120, 2e-3))):
+    for turned, colour, label, place in (
+        (False, "vermilion", "all triangles in one plane", (60, 1.3)),
+        (True, "orange", "triangles turned at random", (120, 2e-3)),
+    ):
         steps, errors = _train_on_triangles(turned)
         ax.loglog(steps, errors, "o-", color=COLOURS[colour])
         ax.text(*place, label, color=COLOURS[colour], ha="center", fontsize=12)
@@ -227,10 +297,14 @@ def learned_or_built() -> Figure:
         y = model(graph)
         error = max(relative_error(model(transform(graph, random_rotation(seed))), y) for seed in range(10))
     ax.axhline(max(error, LOWEST), color=COLOURS["blue"])
-    ax.text(60, max(error, LOWEST) * 3, "EQGAT, untrained (relative error)", color=COLOURS["blue"], ha="center",
-            fontsize=12)
-    ax.set(xlabel="training steps", ylabel="change of output under rotation\n(standard deviations of the target)",
-           ylim=(LOWEST, 30))
+    ax.text(
+        60, max(error, LOWEST) * 3, "EQGAT, untrained (relative error)", color=COLOURS["blue"], ha="center", fontsize=12
+    )
+    ax.set(
+        xlabel="training steps",
+        ylabel="change of output under rotation\n(standard deviations of the target)",
+        ylim=(LOWEST, 30),
+    )
     return fig
 
 
@@ -290,11 +364,15 @@ def superposed_rmsd(pos: Tensor, reference: Tensor) -> float:
     return float(distance / math.sqrt(len(pos)))
 
 
-@figure(name="coordinate-update", notebook="07", data="residues 47-58 of embedded structure 5pti",
-        caption="The last 12 residues of BPTI, the atoms displaced at random, after 300 coordinate updates. A second "
-                "run that starts turned and 100 Å away follows the same path.",
-        alt="Left: backbone of the peptide, disturbed, repaired and true; the last two nearly coincide. Right: the "
-            "deviation falls with the number of updates, in the same way for the run that starts turned and shifted.")
+@figure(
+    name="coordinate-update",
+    notebook="07",
+    data="residues 47-58 of embedded structure 5pti",
+    caption="The last 12 residues of BPTI, the atoms displaced at random, after 300 coordinate updates. A second "
+    "run that starts turned and 100 Å away follows the same path.",
+    alt="Left: backbone of the peptide, disturbed, repaired and true; the last two nearly coincide. Right: the "
+    "deviation falls with the number of updates, in the same way for the run that starts turned and shifted.",
+)
 def coordinate_update_path(steps: int = 300) -> Figure:
     """A disturbed peptide repaired by iterating p_i <- p_i + sum_j p_ji,n s_ji, from two orientations."""
     true, start, edge_index, rest, backbone = peptide()
@@ -305,8 +383,11 @@ def coordinate_update_path(steps: int = 300) -> Figure:
     left, right = fig.subplots(1, 2, width_ratios=(1.15, 1))
     view = torch.tensor(Camera.facing(true).rotation().copy())
     final = _superposed(path[-1], true)
-    for pos, colour, label, width in ((start, COLOURS["grey"], "disturbed", 1.5), (true, COLOURS["sky"], "true", 6.0),
-                                      (final, COLOURS["black"], f"after {steps} updates", 1.8)):
+    for pos, colour, label, width in (
+        (start, COLOURS["grey"], "disturbed", 1.5),
+        (true, COLOURS["sky"], "true", 6.0),
+        (final, COLOURS["black"], f"after {steps} updates", 1.8),
+    ):
         left.plot(*(pos @ view.T)[backbone, :2].T.tolist(), color=colour, lw=width, label=label)
     corner = (true @ view.T).amin(dim=0).tolist()
     left.plot([corner[0], corner[0] + 5], [corner[1] - 1.5] * 2, color=COLOURS["black"], lw=3)
@@ -316,15 +397,24 @@ def coordinate_update_path(steps: int = 300) -> Figure:
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), fontsize=12)
     shown = range(0, steps + 1)
     right.plot(shown, [superposed_rmsd(path[k], true) for k in shown], color=COLOURS["black"], label="first run")
-    right.plot(shown, [superposed_rmsd(moved[k], true) for k in shown], ":", lw=4, color=COLOURS["orange"],
-               label="run from turned,\nshifted start")
+    right.plot(
+        shown,
+        [superposed_rmsd(moved[k], true) for k in shown],
+        ":",
+        lw=4,
+        color=COLOURS["orange"],
+        label="run from turned,\nshifted start",
+    )
     gap = max(float((b - (a @ matrix.T + shift)).abs().max()) for a, b in zip(path, moved, strict=True))
     right.set(xlabel="updates", ylabel="RMSD from the true structure (Å)", ylim=(0, None))
     right.legend(loc="upper right", fontsize=11)
     exact = "below 1e-9 Å" if gap < 1e-9 else f"{gap:.0e} Å"
-    return describe(fig, caption="The last 12 residues of BPTI, the atoms displaced at random, and the same after "
-                    f"{steps} coordinate updates. A second run starts turned and 100 Å away and follows the same path: "
-                    f"turned back, its positions differ from those of the first run by {exact} at every step.")
+    return describe(
+        fig,
+        caption="The last 12 residues of BPTI, the atoms displaced at random, and the same after "
+        f"{steps} coordinate updates. A second run starts turned and 100 Å away and follows the same path: "
+        f"turned back, its positions differ from those of the first run by {exact} at every step.",
+    )
 
 
 def peptide(noise: float = 0.5) -> tuple[Tensor, Tensor, Tensor, Tensor, list[int]]:

@@ -96,18 +96,27 @@ def training_curve() -> Figure:
     fig, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.6))
     left.plot(history["epoch"], history["train_loss"], color=COLOURS["blue"])
     left.axhline(np.log(20), color=COLOURS["black"], linestyle=":", linewidth=1.4)
-    left.annotate("guessing, ln 20", (history["epoch"].max(), np.log(20)), (0, 4), textcoords="offset points",
-                  ha="right", fontsize=SMALL)
+    left.annotate(
+        "guessing, ln 20",
+        (history["epoch"].max(), np.log(20)),
+        (0, 4),
+        textcoords="offset points",
+        ha="right",
+        fontsize=SMALL,
+    )
     left.set(xlabel="epoch", ylabel="training cross entropy (nats)", ylim=(None, 3.15))
     right.plot(history["epoch"], 100 * history["val_accuracy"], color=COLOURS["blue"])
     right.plot(best, 100 * history.set_index("epoch")["val_accuracy"][best], "o", color=COLOURS["vermilion"])
     right.axhline(5, color=COLOURS["black"], linestyle=":", linewidth=1.4)
-    right.annotate("guessing, 5 %", (history["epoch"].max(), 5), (0, 4), textcoords="offset points", ha="right",
-                   fontsize=SMALL)
+    right.annotate(
+        "guessing, 5 %", (history["epoch"].max(), 5), (0, 4), textcoords="offset points", ha="right", fontsize=SMALL
+    )
     right.set(xlabel="epoch", ylabel="validation accuracy (%)", ylim=(0, None))
-    caption = (f"Training on the embedded RES data. Left: cross entropy on the training proteins. Right: accuracy on "
-               f"the validation proteins; the point marks epoch {best}, whose weights were kept. Their accuracy on "
-               f"the test proteins: {100 * test:.1f} %.")
+    caption = (
+        f"Training on the embedded RES data. Left: cross entropy on the training proteins. Right: accuracy on "
+        f"the validation proteins; the point marks epoch {best}, whose weights were kept. Their accuracy on "
+        f"the test proteins: {100 * test:.1f} %."
+    )
     return describe(fig, caption, caption)
 
 
@@ -124,12 +133,18 @@ def sharpness_by_layer() -> Figure:
             x = layer + 0.32 * (number - 0.5) + np.linspace(-0.1, 0.1, len(share))
             ax.plot(x, share, "o", markersize=4, color=colour, label=f"{name} training" if layer == 1 else None)
             lowest[name] = min(share.min(), lowest.get(name, 100))
-    ax.set(xticks=range(1, len(shown.after) + 1), xlabel="layer", ylim=(0, 108),
-           ylabel="effective neighbours\n(% of the neighbours)")
+    ax.set(
+        xticks=range(1, len(shown.after) + 1),
+        xlabel="layer",
+        ylim=(0, 108),
+        ylabel="effective neighbours\n(% of the neighbours)",
+    )
     ax.legend(loc="lower left")
-    caption = (f"How many of its neighbours an atom of BPTI effectively listens to, mean over the atoms; one point a "
-               f"scalar channel. Before training all channels are above {lowest['before']:.0f} %; after it the most "
-               f"selective one is at {lowest['after']:.0f} %.")
+    caption = (
+        f"How many of its neighbours an atom of BPTI effectively listens to, mean over the atoms; one point a "
+        f"scalar channel. Before training all channels are above {lowest['before']:.0f} %; after it the most "
+        f"selective one is at {lowest['after']:.0f} %."
+    )
     return describe(fig, caption, caption)
 
 
@@ -157,14 +172,22 @@ def channel_head_mean(channel: int | None = None) -> Figure:
     channels = (first if channel is None else channel, second)
     groups = heads(record.attention.shape[1], 4)
     head = next(group for group in groups if channels[0] in group)
-    scenes = [neighbourhood_scene(structure, record, centre, chosen, title=title, shares=True, limits=(0, 4))
-              for chosen, title in ((channels[0], f"channel {channels[0]}"), (channels[1], f"channel {channels[1]}"),
-                                    (head, f"a head: channels {head[0]} to {head[-1]}"), (None, "all channels"))]
+    scenes = [
+        neighbourhood_scene(structure, record, centre, chosen, title=title, shares=True, limits=(0, 4))
+        for chosen, title in (
+            (channels[0], f"channel {channels[0]}"),
+            (channels[1], f"channel {channels[1]}"),
+            (head, f"a head: channels {head[0]} to {head[-1]}"),
+            (None, "all channels"),
+        )
+    ]
     # The same atoms seen from the same side: labels once, and none for the next residues in the chain.
     scenes[1:] = [replace(scene, labels={}) for scene in scenes[1:]]
     near = [f"{step:d} " for step in (residue - 1, residue + 1)]
-    scenes[0] = replace(scenes[0], labels={row: label for row, label in scenes[0].labels.items()
-                                           if not any(number in label for number in near)})
+    scenes[0] = replace(
+        scenes[0],
+        labels={row: label for row, label in scenes[0].labels.items() if not any(number in label for number in near)},
+    )
     return still.panels(scenes, columns=2, width=7.2, height=3.1, bar_title="α (equal shares)")
 
 
@@ -172,8 +195,10 @@ def channel_head_mean(channel: int | None = None) -> Figure:
 def before_and_after(layer: int = 3, limit: float = 1.5) -> Figure:
     """Attention received by each atom of BPTI before and after training, with the same colour bar."""
     shown = seen("5pti")
-    scenes = [attention_scene(shown.structure, trace[layer - 1], num_edges=0, num_labels=0, limit=limit, title=title)
-              for trace, title in ((shown.before, "before training"), (shown.after, "after training"))]
+    scenes = [
+        attention_scene(shown.structure, trace[layer - 1], num_edges=0, num_labels=0, limit=limit, title=title)
+        for trace, title in ((shown.before, "before training"), (shown.after, "after training"))
+    ]
     return still.panels(scenes, columns=2, width=7.2, height=3.0, bar_title="log₂ (received / equal share)")
 
 
@@ -186,9 +211,19 @@ def flat_camera(structure: Structure, rows: list[int], across: float = 0.0, up: 
 def term_panels(structure: Structure, trace: list[LayerTrace], rows: list[int], channel: int, camera: Camera) -> Figure:
     """The three terms of the second layer at a flat group, and their sum; each panel has a scale of its own."""
     names = {"v_direction": "directions", "v_mix": "mixing", "v_cross": "cross products", "sum": "sum of the three"}
-    scenes = [terms_scene(structure, trace, rows, channel=channel, terms=(term,), camera=camera,
-                          title=f"{name}, channel {channel}", stretch=2 if term == "v_cross" else 1)
-              for term, name in names.items()]
+    scenes = [
+        terms_scene(
+            structure,
+            trace,
+            rows,
+            channel=channel,
+            terms=(term,),
+            camera=camera,
+            title=f"{name}, channel {channel}",
+            stretch=2 if term == "v_cross" else 1,
+        )
+        for term, name in names.items()
+    ]
     return still.panels(scenes, columns=2, width=7.2, height=3.0)
 
 
@@ -254,8 +289,15 @@ def out_of_plane_shares() -> Figure:
             rows = table[(table["alone"] == alone) & (table["kind"] == kind)]
             for x, term in enumerate(names):
                 spread = x + 0.36 * (number - 0.5) + rng.uniform(-0.1, 0.1, len(rows))
-                ax.plot(spread, rows[term], marker, color=TERM_COLOURS[term], markersize=5, alpha=0.8,
-                        markeredgecolor="none")
+                ax.plot(
+                    spread,
+                    rows[term],
+                    marker,
+                    color=TERM_COLOURS[term],
+                    markersize=5,
+                    alpha=0.8,
+                    markeredgecolor="none",
+                )
             ax.plot([], [], marker, color=COLOURS["grey"], label=f"{len(rows)} {kind}", markersize=6)
         ax.axhline(0.5, color=COLOURS["black"], linestyle=":", linewidth=1.2)
         ax.set(title=title, ylim=(-0.03, 1.03), xticks=range(3))
@@ -264,11 +306,15 @@ def out_of_plane_shares() -> Figure:
     axes[0].set_ylabel("upright share |v·n| / |v|")
     axes[0].legend(*axes[1].get_legend_handles_labels(), loc="center left", fontsize=SMALL)
     alone, inside = (table[table["alone"] == value][list(names)].mean() for value in (True, False))
-    words = [", ".join(f"{name.replace(chr(10), ' ')} {mean[term]:.2f}" for term, name in names.items())
-             for mean in (alone, inside)]
-    caption = (f"How upright the vector terms of layer 2 stand on the flat groups of BPTI. One mark a group, mean over "
-               f"its atoms and channels; dotted: an arrow of random direction. Means, cut out: {words[0]}; within the "
-               f"protein: {words[1]}.")
+    words = [
+        ", ".join(f"{name.replace(chr(10), ' ')} {mean[term]:.2f}" for term, name in names.items())
+        for mean in (alone, inside)
+    ]
+    caption = (
+        f"How upright the vector terms of layer 2 stand on the flat groups of BPTI. One mark a group, mean over "
+        f"its atoms and channels; dotted: an arrow of random direction. Means, cut out: {words[0]}; within the "
+        f"protein: {words[1]}."
+    )
     return describe(fig, caption, caption)
 
 
@@ -293,8 +339,10 @@ def axial_share_by_layer() -> Figure:
         ax.plot(rows["layer"], 100 * rows["axial"], "o-", color=COLOURS[colour], label=f"{name} training")
     ax.set(xlabel="after layer", ylabel="axial part of v (% of its size)", xticks=sorted(table["layer"].unique()))
     ax.legend()
-    words = "; ".join(f"{name} training " + ", ".join(f"{100 * share:.2g}" for share in rows["axial"])
-                      for name, rows in table.groupby("training", sort=False))
+    words = "; ".join(
+        f"{name} training " + ", ".join(f"{100 * share:.2g}" for share in rows["axial"])
+        for name, rows in table.groupby("training", sort=False)
+    )
     caption = f"Share of the vector features of BPTI that is axial, in %, after layers 1, 2, 3: {words}."
     return describe(fig, caption, caption)
 
@@ -316,12 +364,27 @@ def enzyme() -> pd.DataFrame:
     domain = adk_domain(atoms["residue"].to_numpy())
     _, moved = displacement(opened.structure, closed.structure, _core(opened.structure))
     neighbours, attention = neighbourhood_change(opened.after[1], closed.after[1])
-    pairs = [{(j, i) for j, i in zip(record.edges.source.tolist(), record.edges.receiver.tolist(), strict=True)
-              if domain[i] != domain[j]} for record in (opened.after[1], closed.after[1])]
+    pairs = [
+        {
+            (j, i)
+            for j, i in zip(record.edges.source.tolist(), record.edges.receiver.tolist(), strict=True)
+            if domain[i] != domain[j]
+        }
+        for record in (opened.after[1], closed.after[1])
+    ]
     contact = np.zeros(len(atoms), dtype=bool)
     contact[[i for _, i in pairs[0] ^ pairs[1]]] = True
-    return pd.DataFrame({"residue": atoms["residue"], "resname": atoms["resname"], "domain": domain, "moved": moved,
-                         "neighbours": neighbours, "attention": attention, "contact": contact})
+    return pd.DataFrame(
+        {
+            "residue": atoms["residue"],
+            "resname": atoms["resname"],
+            "domain": domain,
+            "moved": moved,
+            "neighbours": neighbours,
+            "attention": attention,
+            "contact": contact,
+        }
+    )
 
 
 @cache
@@ -334,30 +397,50 @@ def noise_floor() -> float:
     return float(neighbourhood_change(opened.after[1], record)[1].mean())
 
 
-@figure(name="enzyme-moved-and-changed", notebook="08", data="embedded structures adk_open and adk_closed; the trained "
-        "model", profile=TRAINED)
+@figure(
+    name="enzyme-moved-and-changed",
+    notebook="08",
+    data="embedded structures adk_open and adk_closed; the trained model",
+    profile=TRAINED,
+)
 def enzyme_panels() -> Figure:
     """Adenylate kinase open, with how far each residue moves, and closed, with how much of its attention moves on."""
     table, opened = enzyme(), seen("adk_open").structure
     closed, _ = displacement(opened, seen("adk_closed").structure, _core(opened))
     camera = Camera.facing(opened.positions)
     scenes = [
-        residue_scene(opened, table["moved"], "displacement", "Å", camera=camera,
-                      title="open: how far each residue moves"),
-        residue_scene(closed, table["attention"], "attention that moves on", camera=camera, num_labels=4,
-                      title="closed: how much attention moves on"),
+        residue_scene(
+            opened, table["moved"], "displacement", "Å", camera=camera, title="open: how far each residue moves"
+        ),
+        residue_scene(
+            closed,
+            table["attention"],
+            "attention that moves on",
+            camera=camera,
+            num_labels=4,
+            title="closed: how much attention moves on",
+        ),
     ]
     return still.panels(scenes, columns=1, width=7.2, height=3.6)
 
 
-@figure(name="enzyme-by-residue", notebook="08", data="embedded structures adk_open and adk_closed; the trained model",
-        profile=TRAINED)
+@figure(
+    name="enzyme-by-residue",
+    notebook="08",
+    data="embedded structures adk_open and adk_closed; the trained model",
+    profile=TRAINED,
+)
 def enzyme_residues() -> Figure:
     """Displacement and change of attention along the chain of adenylate kinase."""
     table = enzyme().drop(columns=["resname", "domain", "contact"]).groupby("residue").mean()
     fig, axes = plt.subplots(2, 1, figsize=(7.2, 4.6), sharex=True)
-    for ax, column, label, colour in zip(axes, ("moved", "attention"), ("displacement (Å)", "attention that\nmoves on"),
-                                         ("vermilion", "blue"), strict=True):
+    for ax, column, label, colour in zip(
+        axes,
+        ("moved", "attention"),
+        ("displacement (Å)", "attention that\nmoves on"),
+        ("vermilion", "blue"),
+        strict=True,
+    ):
         ax.plot(table.index, table[column], color=COLOURS[colour], linewidth=1.6)
         ax.set(ylabel=label, ylim=(0, None))
         for name, (first, last) in ADK_DOMAINS.items():
@@ -367,12 +450,14 @@ def enzyme_residues() -> Figure:
     axes[1].axhline(noise_floor(), color=COLOURS["black"], linestyle=":", linewidth=1.4)
     axes[1].set(xlabel="residue", xlim=(table.index.min(), table.index.max()))
     correlation = spearmanr(table["moved"], table["attention"]).statistic
-    caption = (f"Adenylate kinase from open to closed, mean over the atoms of each residue, cores laid over "
-               f"each other. Above: displacement, {table['moved'].max():.0f} Å at most. Below: share of the attention "
-               f"(layer 2, mean over channels) that goes to other atoms than before; dotted: "
-               f"mean change when all coordinates get noise of {NOISE} Å. "
-               f"Grey: the two domains that move. "
-               f"Rank correlation of the two curves: {correlation:.2f}.")
+    caption = (
+        f"Adenylate kinase from open to closed, mean over the atoms of each residue, cores laid over "
+        f"each other. Above: displacement, {table['moved'].max():.0f} Å at most. Below: share of the attention "
+        f"(layer 2, mean over channels) that goes to other atoms than before; dotted: "
+        f"mean change when all coordinates get noise of {NOISE} Å. "
+        f"Grey: the two domains that move. "
+        f"Rank correlation of the two curves: {correlation:.2f}."
+    )
     return describe(fig, caption, caption)
 
 
@@ -388,8 +473,16 @@ def turned_scene(angle: float = 0.0, term: str = "v_direction") -> Scene:
     turned = structure.with_positions(structure.positions @ matrix.T)
     model = models()[1]
     trace = model.trace(turned.graph(model.config.cutoff, torch.float64))
-    return terms_scene(turned, trace, rows, channel=strongest_cross(trace, rows), terms=(term,), camera=camera,
-                       stretch=2, title=f"turned by {angle:g}°")
+    return terms_scene(
+        turned,
+        trace,
+        rows,
+        channel=strongest_cross(trace, rows),
+        terms=(term,),
+        camera=camera,
+        stretch=2,
+        title=f"turned by {angle:g}°",
+    )
 
 
 @figure(name="turning-along", notebook="08", data=DATA, profile=TRAINED)
@@ -409,8 +502,16 @@ def removal_table(residues: tuple[int, ...] = (21, 22, 33, 35, 45)) -> pd.DataFr
         incoming = (record.edges.receiver == centre).nonzero().flatten()
         rows = record.edges.source[incoming]
         effect = removals(model, structure.graph(model.config.cutoff, torch.float64), centre, rows)
-        frames.append(pd.DataFrame({"residue": residue, "attention": _share(record, incoming), "effect": effect,
-                                    "distance": record.edges.distance[incoming]}))
+        frames.append(
+            pd.DataFrame(
+                {
+                    "residue": residue,
+                    "attention": _share(record, incoming),
+                    "effect": effect,
+                    "distance": record.edges.distance[incoming],
+                }
+            )
+        )
     return pd.concat(frames, ignore_index=True)
 
 
@@ -427,12 +528,18 @@ def attention_against_removal() -> Figure:
     for (residue, rows), colour in zip(table.groupby("residue"), palette, strict=False):
         name = embedded_structure("5pti").residues.query("residue == @residue")["resname"].iloc[0]
         ax.plot(rows["attention"], rows["effect"], "o", color=COLOURS[colour], markersize=6, label=f"{name} {residue}")
-    ax.set(xlabel="attention in the last layer (equal shares)", ylabel="change of the prediction\nwithout that atom",
-           ylim=(0, None))
+    ax.set(
+        xlabel="attention in the last layer (equal shares)",
+        ylabel="change of the prediction\nwithout that atom",
+        ylim=(0, None),
+    )
     ax.legend(title="hidden residue", fontsize=SMALL, title_fontsize=SMALL)
     rank = table.groupby("residue")[["attention", "effect"]].apply(
-        lambda rows: spearmanr(rows["attention"], rows["effect"]).statistic)
-    caption = (f"Neighbours of the CA atom of {len(rank)} hidden residues of BPTI: attention (last layer, mean over "
-               f"channels) against the change of the predicted distribution (total variation) when the atom is taken "
-               f"away. Rank correlation within a residue: {rank.min():.2f} to {rank.max():.2f}.")
+        lambda rows: spearmanr(rows["attention"], rows["effect"]).statistic
+    )
+    caption = (
+        f"Neighbours of the CA atom of {len(rank)} hidden residues of BPTI: attention (last layer, mean over "
+        f"channels) against the change of the predicted distribution (total variation) when the atom is taken "
+        f"away. Rank correlation within a residue: {rank.min():.2f} to {rank.max():.2f}."
+    )
     return describe(fig, caption, caption)

@@ -19,11 +19,20 @@ from eqgat.viz.figures import figure
 from eqgat.viz.style import COLOURS, describe
 
 TARGET_COLOURS = {"distance": COLOURS["blue"], "perimeter": COLOURS["orange"], "area": COLOURS["vermilion"]}
-LINES = {"schnet": (COLOURS["vermilion"], "-"), "painn": (COLOURS["green"], "-"), "segnn": (COLOURS["pink"], "-"),
-         "gvp": (COLOURS["orange"], "-"), "eqgat": (COLOURS["blue"], "-"),
-         "eqgat-no-cross-product": (COLOURS["sky"], "--"), "eqgat-no-feature-attention": (COLOURS["black"], ":")}
-SHORT = {"EQGAT-Full": "EQGAT", "EQGAT-No-Cross-Product": "no cross product",
-         "EQGAT-No-Feature-Attention": "no feature\nattention"}
+LINES = {
+    "schnet": (COLOURS["vermilion"], "-"),
+    "painn": (COLOURS["green"], "-"),
+    "segnn": (COLOURS["pink"], "-"),
+    "gvp": (COLOURS["orange"], "-"),
+    "eqgat": (COLOURS["blue"], "-"),
+    "eqgat-no-cross-product": (COLOURS["sky"], "--"),
+    "eqgat-no-feature-attention": (COLOURS["black"], ":"),
+}
+SHORT = {
+    "EQGAT-Full": "EQGAT",
+    "EQGAT-No-Cross-Product": "no cross product",
+    "EQGAT-No-Feature-Attention": "no feature\nattention",
+}
 STORE = "the results store, figures/results/triangle"
 EMPTY = "no runs of the Triangle data\nin the results store yet"
 SMALL = 11.5
@@ -53,27 +62,42 @@ def _title(rows: pd.DataFrame, profile: str) -> str:
 def _origin(rows: pd.DataFrame, profile: str) -> str:
     """The words for captions that say which runs are shown."""
     missing = [_name(model).replace("\n", " ") for model in TRIANGLE_MODELS if model not in set(rows["model"])]
-    return (f"Profile {profile}, n = {_seeds(rows)} seeds a model, {', '.join(sorted(set(rows['device'])))}."
-            + (f" Not run: {', '.join(missing)}." if missing else ""))
+    return f"Profile {profile}, n = {_seeds(rows)} seeds a model, {', '.join(sorted(set(rows['device'])))}." + (
+        f" Not run: {', '.join(missing)}." if missing else ""
+    )
 
 
-@figure(name="triangle-error-shares", notebook="09", data="generated: first 4,000 clouds of the Triangle data, seed 0",
-        caption="What the error of predict-the-mean is made of. In Å nearly all of it is the area. In nm, with the "
-                "same clouds, it is the perimeter. Divided by each target's variance, all three weigh the same.",
-        alt="Three stacked bars. In Å nine tenths are area; in nm almost nine tenths are perimeter; in units of each "
-            "target's own standard deviation the three thirds are equal.")
+@figure(
+    name="triangle-error-shares",
+    notebook="09",
+    data="generated: first 4,000 clouds of the Triangle data, seed 0",
+    caption="What the error of predict-the-mean is made of. In Å nearly all of it is the area. In nm, with the "
+    "same clouds, it is the perimeter. Divided by each target's variance, all three weigh the same.",
+    alt="Three stacked bars. In Å nine tenths are area; in nm almost nine tenths are perimeter; in units of each "
+    "target's own standard deviation the three thirds are equal.",
+)
 def error_shares() -> Figure:
     variance = target_variances("full").numpy()
-    units = {"lengths in Å": variance, "lengths in nm": variance * [1e-2, 1e-2, 1e-4],
-             "each in its own\nstandard deviation": np.ones(3)}
+    units = {
+        "lengths in Å": variance,
+        "lengths in nm": variance * [1e-2, 1e-2, 1e-4],
+        "each in its own\nstandard deviation": np.ones(3),
+    }
     fig, ax = subplots(figsize=(6.4, 3.2))
     for row, values in enumerate(units.values()):
         left = 0.0
         for name, share in zip(TARGETS, 100 * values / values.sum(), strict=True):
             ax.barh(row, share, left=left, color=TARGET_COLOURS[name], height=0.62, label=name if row == 0 else None)
             if share > 6:
-                ax.text(left + share / 2, row, f"{share:.0f} %", ha="center", va="center", fontsize=SMALL,
-                        color="black" if name == "perimeter" else "white")
+                ax.text(
+                    left + share / 2,
+                    row,
+                    f"{share:.0f} %",
+                    ha="center",
+                    va="center",
+                    fontsize=SMALL,
+                    color="black" if name == "perimeter" else "white",
+                )
             left += share
     ax.set_yticks(range(3), units)
     ax.invert_yaxis()
@@ -90,12 +114,15 @@ def side_lengths(n: int = 2000) -> torch.Tensor:
     return (corners - corners.roll(1, dims=1)).norm(dim=2)
 
 
-@figure(name="triangle-sides-and-cutoff", notebook="09",
-        data="generated: first 2,000 clouds of the Triangle data, seed 0",
-        caption="Left: lengths of the triangles' sides. Sides longer than the cutoff of 10 Å (orange) are no "
-                "edges of the graph; no network is told their length. Right: few triangles have all sides as edges.",
-        alt="Left: a histogram from 2 to 20 Å with a peak near 10 Å, just over half of it beyond the cutoff. Right: "
-            "bars for none, one, two and three sides beyond the cutoff; two is the most frequent.")
+@figure(
+    name="triangle-sides-and-cutoff",
+    notebook="09",
+    data="generated: first 2,000 clouds of the Triangle data, seed 0",
+    caption="Left: lengths of the triangles' sides. Sides longer than the cutoff of 10 Å (orange) are no "
+    "edges of the graph; no network is told their length. Right: few triangles have all sides as edges.",
+    alt="Left: a histogram from 2 to 20 Å with a peak near 10 Å, just over half of it beyond the cutoff. Right: "
+    "bars for none, one, two and three sides beyond the cutoff; two is the most frequent.",
+)
 def sides_and_cutoff(cutoff: float = 10.0) -> Figure:
     sides = side_lengths()
     fig, (left, right) = subplots(1, 2, figsize=(6.4, 3.8))
@@ -106,8 +133,12 @@ def sides_and_cutoff(cutoff: float = 10.0) -> Figure:
     left.bar(edges[:-1], 100 * counts / counts.sum(), width, align="edge", color=colours, edgecolor="white")
     left.axvline(cutoff, color=COLOURS["black"], ls="--", lw=1.4)
     left.text(cutoff + 0.4, left.get_ylim()[1] * 1.1, "cutoff", ha="left", va="top", fontsize=SMALL)
-    left.set(xlabel="length of a side (Å)", ylabel="sides (%)", ylim=(0, left.get_ylim()[1] * 1.12),
-             xticks=[2, 6, 10, 14, 18])
+    left.set(
+        xlabel="length of a side (Å)",
+        ylabel="sides (%)",
+        ylim=(0, left.get_ylim()[1] * 1.12),
+        xticks=[2, 6, 10, 14, 18],
+    )
     beyond = (sides >= cutoff).sum(dim=1).bincount(minlength=4).double() / len(sides) * 100
     bars = right.bar(range(4), beyond, 0.7, color=[COLOURS["blue"], *[COLOURS["orange"]] * 3])
     right.bar_label(bars, fmt="%.0f", fontsize=SMALL)
@@ -132,8 +163,11 @@ def learning_curves(histories: Mapping[str, Sequence[pd.DataFrame]] | None = Non
                 continue
             histories.setdefault(model, []).append(history)
         title = _title(rows, profile)
-        caption = f"{_origin(rows, profile)} A line is the median over seeds, its band from the best to the worst." \
-            if len(rows) else "The results store has no runs yet."
+        caption = (
+            f"{_origin(rows, profile)} A line is the median over seeds, its band from the best to the worst."
+            if len(rows)
+            else "The results store has no runs yet."
+        )
     fig, ax = subplots(figsize=(6.4, 4.4))
     if not histories:
         _nothing(ax)
@@ -141,8 +175,15 @@ def learning_curves(histories: Mapping[str, Sequence[pd.DataFrame]] | None = Non
         shortest = min(len(history) for history in histories[model])
         values = np.array([history["val_mse"].to_numpy()[:shortest] for history in histories[model]])
         epochs, (colour, line) = np.arange(1, shortest + 1), LINES[model]
-        ax.plot(epochs, np.median(values, axis=0), line, color=colour, marker="o" if shortest < 15 else None, ms=5,
-                label=_name(model).replace("\n", " "))
+        ax.plot(
+            epochs,
+            np.median(values, axis=0),
+            line,
+            color=colour,
+            marker="o" if shortest < 15 else None,
+            ms=5,
+            label=_name(model).replace("\n", " "),
+        )
         if len(values) > 1:
             ax.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.18, lw=0)
     if histories:
@@ -169,11 +210,16 @@ def error_by_target(shares: Mapping[str, Mapping[str, float]] | None = None, tit
         if len(rows):
             variance = dict(zip(TARGETS, target_variances(profile).tolist(), strict=True))
             middle = rows.groupby(["model", "metric"])["value"].median()  # one run that failed would rule a mean
-            shares = {model: {name: middle[model, f"mse_{name}"] / variance[name] for name in TARGETS}
-                      for model in dict.fromkeys(rows["model"])}
+            shares = {
+                model: {name: middle[model, f"mse_{name}"] / variance[name] for name in TARGETS}
+                for model in dict.fromkeys(rows["model"])
+            }
         title = _title(rows, profile)
-        caption = f"{_origin(rows, profile)} Medians over seeds; variances of the first 4,000 clouds." if len(rows) \
+        caption = (
+            f"{_origin(rows, profile)} Medians over seeds; variances of the first 4,000 clouds."
+            if len(rows)
             else "The results store has no runs yet."
+        )
     models = [name for name in TRIANGLE_MODELS if name in shares]
     fig, ax = subplots(figsize=(6.4, 1.6 + 0.85 * max(len(models), 2)))
     if not models:
@@ -222,11 +268,21 @@ def table_3_as_figure() -> Figure:
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         ax.minorticks_off()
     if rows.empty:
-        right.text(0.5, 0.5, EMPTY.replace(" in", "\nin").replace("runs of", "runs of\n"), ha="center", va="center",
-                   transform=right.transAxes, fontsize=SMALL)
+        right.text(
+            0.5,
+            0.5,
+            EMPTY.replace(" in", "\nin").replace("runs of", "runs of\n"),
+            ha="center",
+            va="center",
+            transform=right.transAxes,
+            fontsize=SMALL,
+        )
         right.set_xticks([])
     ours = f"{_origin(rows, profile)} Circles are runs, bars their means." if len(rows) else "None of ours yet."
-    quick = " The quick profile's clouds are smaller: its errors cannot be compared with the paper's." \
-        if profile == "quick" else ""
+    quick = (
+        " The quick profile's clouds are smaller: its errors cannot be compared with the paper's."
+        if profile == "quick"
+        else ""
+    )
     caption = f"Table 3. Left: the paper's means and standard deviations. Right: our runs. {ours}{quick}"
     return describe(fig, caption, caption, profile or "none: no runs yet")

@@ -34,16 +34,21 @@ def pocket_structure(name: str = "1hvr") -> tuple[Structure, np.ndarray]:
     return Structure(atoms, name), np.arange(len(atoms)) >= len(item["atoms_pocket"])
 
 
-def pocket_scene(name: str = "1hvr", labels: tuple[tuple[str, int, str], ...] = (("A", 25, "OD1"), ("B", 25, "OD1"),
-                                                                               ("A", 50, "N"), ("B", 50, "N"))
-                 ) -> Scene:
+def pocket_scene(
+    name: str = "1hvr",
+    labels: tuple[tuple[str, int, str], ...] = (("A", 25, "OD1"), ("B", 25, "OD1"), ("A", 50, "N"), ("B", 50, "N")),
+) -> Scene:
     """A ligand in its pocket: the pocket's atoms pale, the ligand's in their elements' colours."""
     structure, ligand = pocket_structure(name)
-    rows = {structure.find_atom(*label): f"{structure.atoms['resname'][structure.find_atom(*label)].capitalize()}"
-                                         f"{label[1]}{label[0]}" for label in labels}
+    rows = {
+        structure.find_atom(*label): f"{structure.atoms['resname'][structure.find_atom(*label)].capitalize()}"
+        f"{label[1]}{label[0]}"
+        for label in labels
+    }
     title = f"{LIGANDS[name].entry.upper()}: {LIGANDS[name].protein}, {LIGANDS[name].measured}"
-    return Scene.from_structure(structure, faded=~ligand, labels=rows, title=title,
-                                camera=Camera.facing(structure.positions[ligand]))
+    return Scene.from_structure(
+        structure, faded=~ligand, labels=rows, title=title, camera=Camera.facing(structure.positions[ligand])
+    )
 
 
 @figure(name="lba-pocket", notebook="10", data="embedded structure 1hvr")
@@ -54,21 +59,38 @@ def pocket() -> Figure:
     return describe(fig, caption, scene.alt_text())
 
 
-@figure(name="lba-edges", notebook="10", data="embedded structures 1hvr and 10gs, cutoff 4.5 Å",
-        caption="What the edges of two LBA graphs join. Few of them cross from the pocket to the ligand, and those "
-                "that do carry all that a network can learn about binding.",
-        alt="Two stacked bars of directed edges. Edges within the pocket are by far the most, those between pocket "
-            "and ligand about a tenth.")
+@figure(
+    name="lba-edges",
+    notebook="10",
+    data="embedded structures 1hvr and 10gs, cutoff 4.5 Å",
+    caption="What the edges of two LBA graphs join. Few of them cross from the pocket to the ligand, and those "
+    "that do carry all that a network can learn about binding.",
+    alt="Two stacked bars of directed edges. Edges within the pocket are by far the most, those between pocket "
+    "and ligand about a tenth.",
+)
 def edges() -> Figure:
     fig, ax = subplots(figsize=(6.4, 2.7))
     names = ("1hvr", "10gs")
     for row, name in enumerate(names):
         counts, left = edge_kinds(complex_graph(name)), 0
         for kind in ("pocket", "between", "ligand"):
-            ax.barh(row, counts[kind], left=left, height=0.6, color=KIND_COLOURS[kind],
-                    label=KIND_NAMES[kind] if row == 0 else None)
-            ax.text(left + counts[kind] / 2, row, f"{counts[kind]:,}", ha="center", va="center", fontsize=SMALL,
-                    color="white")
+            ax.barh(
+                row,
+                counts[kind],
+                left=left,
+                height=0.6,
+                color=KIND_COLOURS[kind],
+                label=KIND_NAMES[kind] if row == 0 else None,
+            )
+            ax.text(
+                left + counts[kind] / 2,
+                row,
+                f"{counts[kind]:,}",
+                ha="center",
+                va="center",
+                fontsize=SMALL,
+                color="white",
+            )
             left += counts[kind]
     ax.set_yticks(range(2), [name.upper() for name in names])
     ax.invert_yaxis()
@@ -82,9 +104,11 @@ def three_predictors(n: int = 60, seed: int = 3) -> tuple[np.ndarray, dict[str, 
     """Made-up labels [n] and the answers of three predictors: shifted, cautious, and noisy."""
     random = np.random.default_rng(seed)
     truth = random.normal(6.5, 1.7, n)
-    return truth, {"right order, wrong scale": truth + 2.5,
-                   "hardly dares to leave the mean": 6.5 + 0.12 * (truth - 6.5) + random.normal(0, 0.12, n),
-                   "right scale, noisy": truth + random.normal(0, 1.6, n)}
+    return truth, {
+        "right order, wrong scale": truth + 2.5,
+        "hardly dares to leave the mean": 6.5 + 0.12 * (truth - 6.5) + random.normal(0, 0.12, n),
+        "right scale, noisy": truth + random.normal(0, 1.6, n),
+    }
 
 
 @figure(name="lba-three-predictors", notebook="10", data="generated: 60 made-up labels, seed 3")
@@ -102,10 +126,12 @@ def predictors() -> Figure:
         ax.set(xlabel="measured pK", xlim=(2, 11), ylim=(2, 13.5), xticks=[3, 6, 9])
         words.append(f"{name}: RMSE {rmse:.2f}, r {pearson:.2f}")
     axes[0].set_ylabel("predicted pK")
-    caption = (f"Three predictors of the same made-up labels (standard deviation {truth.std():.2f}). Left: a perfect "
-               "order, every value 2.5 too high. Middle: a good order, all values close to the mean. Right: the right "
-               "scale with noise. Dashed: perfect; dotted: predict-the-mean. RMSE and correlation have different "
-               "winners.")
+    caption = (
+        f"Three predictors of the same made-up labels (standard deviation {truth.std():.2f}). Left: a perfect "
+        "order, every value 2.5 too high. Middle: a good order, all values close to the mean. Right: the right "
+        "scale with noise. Dashed: perfect; dotted: predict-the-mean. RMSE and correlation have different "
+        "winners."
+    )
     return describe(fig, caption, f"{caption} {'; '.join(words)}.")
 
 
@@ -115,31 +141,45 @@ def split_errors(seeds: int = 20) -> dict[str, dict[str, list[float]]]:
     for seed in range(seeds):
         family, label = family_labels(seed=seed)
         random = np.random.default_rng(1000 + seed)
-        masks = {"random split": random.random(len(label)) < 0.2,
-                 "split by family": np.isin(family, random.choice(family.max() + 1, 12, replace=False))}
+        masks = {
+            "random split": random.random(len(label)) < 0.2,
+            "split by family": np.isin(family, random.choice(family.max() + 1, 12, replace=False)),
+        }
         for name, test in masks.items():
             mean = label[~test].mean()
             own = {k: label[~test & (family == k)].mean() for k in np.unique(family[~test])}
-            guesses = {"mean of all": np.full(test.sum(), mean),
-                       "mean of the family": np.array([own.get(k, mean) for k in family[test]])}
+            guesses = {
+                "mean of all": np.full(test.sum(), mean),
+                "mean of the family": np.array([own.get(k, mean) for k in family[test]]),
+            }
             for guess, values in guesses.items():
                 found[name].setdefault(guess, []).append(float(np.sqrt(np.mean((values - label[test]) ** 2))))
     return found
 
 
-@figure(name="lba-families", notebook="10", data="generated: 60 families of 8 made-up labels, 20 seeds",
-        caption="Two answers that never look at the ligand, on made-up labels that run in families. In a random split "
-                "the mean of the family is a fair answer. In a split by family it is none: no test family was seen.",
-        alt="Two groups of bars. Random split: mean of all 1.64, mean of the family 1.26. Split by family: "
-            "both 1.64.")
+@figure(
+    name="lba-families",
+    notebook="10",
+    data="generated: 60 families of 8 made-up labels, 20 seeds",
+    caption="Two answers that never look at the ligand, on made-up labels that run in families. In a random split "
+    "the mean of the family is a fair answer. In a split by family it is none: no test family was seen.",
+    alt="Two groups of bars. Random split: mean of all 1.64, mean of the family 1.26. Split by family: both 1.64.",
+)
 def families() -> Figure:
     fig, ax = subplots(figsize=(6.4, 3.4))
     colours = {"mean of all": COLOURS["grey"], "mean of the family": COLOURS["blue"]}
     for group, (_, answers) in enumerate(split_errors().items()):
         for place, (name, values) in enumerate(answers.items()):
             at = group + 0.36 * (place - 0.5)
-            ax.bar(at, np.mean(values), 0.33, yerr=np.std(values, ddof=1), capsize=4, color=colours[name],
-                   label=name if group == 0 else None)
+            ax.bar(
+                at,
+                np.mean(values),
+                0.33,
+                yerr=np.std(values, ddof=1),
+                capsize=4,
+                color=colours[name],
+                label=name if group == 0 else None,
+            )
             ax.text(at, 0.08, f"{np.mean(values):.2f}", ha="center", color="white", fontsize=SMALL)
     ax.set_xticks(range(2), ["random split", "split by family"])
     ax.grid(axis="x", visible=False)
@@ -163,9 +203,11 @@ def memorising(history: pd.DataFrame | None = None) -> Figure:
     ax.axhline(spread, color=COLOURS["orange"], ls=":", label="predict-the-mean of the two")
     ax.set(xlabel="step", ylabel="RMSE (pK)", ylim=(0, None))
     fig.legend(loc="outside upper center", ncol=2)
-    caption = (f"A small EQGAT memorises two labels: training RMSE from {history['rmse'].iloc[0]:.2f} to "
-               f"{history['rmse'].iloc[-1]:.2f} in {len(history) - 1} steps. That is no prediction: both complexes are "
-               "in the training set.")
+    caption = (
+        f"A small EQGAT memorises two labels: training RMSE from {history['rmse'].iloc[0]:.2f} to "
+        f"{history['rmse'].iloc[-1]:.2f} in {len(history) - 1} steps. That is no prediction: both complexes are "
+        "in the training set."
+    )
     return describe(fig, caption, caption)
 
 
@@ -181,13 +223,16 @@ def table_1(bound: float = 1.86) -> Figure:
     _dots(right, ours, COLOURS["blue"])
     right.set_title("ours, other data" if len(ours) else "ours", fontsize=SMALL)
     if ours.empty:
-        right.text(0.5, 0.5, "no runs of LBA\nin the results store yet", ha="center", va="center",
-                   transform=right.transAxes)
+        right.text(
+            0.5, 0.5, "no runs of LBA\nin the results store yet", ha="center", va="center", transform=right.transAxes
+        )
         right.set(xticks=[], yticks=[])
     data = " ".join(f"{row.model}: {row.profile} profile, n = {row.n}, {row.data}." for row in ours.itertuples())
-    caption = ("LBA, test RMSE in units of pK; lower is better. Left: the paper's Table 1, mean and standard "
-               f"deviation; dotted: the spread of that test set's labels is {bound:.2f} at most (see text). Right: our "
-               f"runs, on other data, so that only their order may be compared. {data or 'There are none yet.'}")
+    caption = (
+        "LBA, test RMSE in units of pK; lower is better. Left: the paper's Table 1, mean and standard "
+        f"deviation; dotted: the spread of that test set's labels is {bound:.2f} at most (see text). Right: our "
+        f"runs, on other data, so that only their order may be compared. {data or 'There are none yet.'}"
+    )
     profiles = ", ".join(sorted({p for p in ours["profile"] if p != "none"}))
     return describe(fig, caption, caption, profiles or "none: no runs yet")
 

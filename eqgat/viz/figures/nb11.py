@@ -29,8 +29,13 @@ SHOWN = ("1ahsA", ("hinge_1_4", "spread_2_3"))
 TARGET_COLOURS = (COLOURS["blue"], COLOURS["vermilion"], COLOURS["green"])
 MARKERS = ("o", "s", "^")
 TASKS = {"psr": "PSR", "rsr": "RSR"}
-MODEL_COLOURS = dict(zip(("CNN", "GNN", "GVP-GNN", "SchNet", "PaiNN", "SEGNN", "EQGAT"),
-                         ("blue", "vermilion", "green", "pink", "orange", "sky", "black"), strict=True))
+MODEL_COLOURS = dict(
+    zip(
+        ("CNN", "GNN", "GVP-GNN", "SchNet", "PaiNN", "SEGNN", "EQGAT"),
+        ("blue", "vermilion", "green", "pink", "orange", "sky", "black"),
+        strict=True,
+    )
+)
 MODEL_COLOURS = {name: COLOURS[colour] for name, colour in MODEL_COLOURS.items()}
 DECOYS = "embedded chains 1ahsA, 2gu3A and 2va0A, with decoys made by turned torsions"
 
@@ -44,9 +49,18 @@ def decoy_scores(walks: int = 3) -> pd.DataFrame:
         alpha = alpha_carbons(real)
         for decoy, positions in ranking.decoys(name, walks, 8):
             scores = structure_scores(positions[alpha], real.positions[alpha])
-            rows.append({"target": name, "decoy": decoy, "kind": decoy.split("_")[0], "rmsd": scores["rmsd"],
-                         "gdt_ts": scores["gdt_ts"], "atoms": len(real), "close pairs": clashes(positions),
-                         "radius of gyration": radius_of_gyration(positions)})
+            rows.append(
+                {
+                    "target": name,
+                    "decoy": decoy,
+                    "kind": decoy.split("_")[0],
+                    "rmsd": scores["rmsd"],
+                    "gdt_ts": scores["gdt_ts"],
+                    "atoms": len(real),
+                    "close pairs": clashes(positions),
+                    "radius of gyration": radius_of_gyration(positions),
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -68,8 +82,10 @@ def decoys() -> Figure:
         title = f"{row['kind']}: RMSD {row['rmsd']:.1f} Å, GDT_TS {row['gdt_ts']:.2f}"
         scenes.append(overlay_scene(name, decoy, title))
         words.append(title)
-    caption = (f"Two decoys of {name} (orange), each superposed on the real structure (blue). {words[0]}; {words[1]}. "
-               "The RMSD is about the same. GDT sees that the hinge left a large part as it was.")
+    caption = (
+        f"Two decoys of {name} (orange), each superposed on the real structure (blue). {words[0]}; {words[1]}. "
+        "The RMSD is about the same. GDT sees that the hinge left a large part as it was."
+    )
     return describe(still.panels(scenes, columns=2, width=7.2, height=3.6), caption, caption)
 
 
@@ -77,16 +93,20 @@ def decoys() -> Figure:
 def rmsd_and_gdt() -> Figure:
     frame = decoy_scores()
     fig, ax = subplots(figsize=(6.4, 3.8))
-    looks = {"spread": (COLOURS["blue"], "o", "turns all along the chain"),
-             "hinge": (COLOURS["orange"], "s", "turns at three hinges")}
+    looks = {
+        "spread": (COLOURS["blue"], "o", "turns all along the chain"),
+        "hinge": (COLOURS["orange"], "s", "turns at three hinges"),
+    }
     for kind, (colour, marker, label) in looks.items():
         own = frame[frame["kind"] == kind]
         ax.plot(own["rmsd"], own["gdt_ts"], marker, color=colour, ms=6, alpha=0.8, mew=0, label=label)
     ax.set(xlabel="RMSD of the alpha carbons (Å)", ylabel="GDT_TS", ylim=(0, 1.02), xlim=(0, None))
     fig.legend(loc="outside upper center", ncol=2)
     rank = spearmanr(frame["rmsd"], frame["gdt_ts"])[0]
-    caption = (f"{len(frame)} decoys of three proteins. RMSD and GDT_TS order them alike on the whole (Spearman "
-               f"{rank:.2f}), but at the same RMSD the hinged ones keep more residues in place.")
+    caption = (
+        f"{len(frame)} decoys of three proteins. RMSD and GDT_TS order them alike on the whole (Spearman "
+        f"{rank:.2f}), but at the same RMSD the hinged ones keep more residues in place."
+    )
     return describe(fig, caption, caption)
 
 
@@ -98,21 +118,35 @@ def mean_and_global(frame: pd.DataFrame | None = None) -> Figure:
     own = []
     for colour, marker, (name, rows) in zip(TARGET_COLOURS, MARKERS, frame.groupby("target"), strict=False):
         own.append(spearmanr(rows["true"], rows["predicted"])[0])
-        ax.plot(rows["true"], rows["predicted"], marker, ls="-", lw=1.2, color=colour, ms=7,
-                label=f"{name}: $R_S$ = {own[-1]:.2f}")
+        ax.plot(
+            rows["true"],
+            rows["predicted"],
+            marker,
+            ls="-",
+            lw=1.2,
+            color=colour,
+            ms=7,
+            label=f"{name}: $R_S$ = {own[-1]:.2f}",
+        )
     together = spearmanr(frame["true"], frame["predicted"])[0]
     ax.set(xlabel="true GDT_TS", ylabel="predicted", xlim=(0.2, 1.0))
     ax.set_title(f"mean $R_S$ = {np.mean(own):.2f}, global $R_S$ = {together:.2f}")
     fig.legend(loc="outside upper center", ncol=3, title="within each target")
-    caption = (f"Three made-up targets. Within each, the order is right: mean R_S {np.mean(own):.2f}. Over all twelve "
-               f"decoys it is wrong: global R_S {together:.2f}, because easy and hard targets are mixed up.")
+    caption = (
+        f"Three made-up targets. Within each, the order is right: mean R_S {np.mean(own):.2f}. Over all twelve "
+        f"decoys it is wrong: global R_S {together:.2f}, because easy and hard targets are mixed up."
+    )
     return describe(fig, caption, caption)
 
 
-@figure(name="psr-trivial", notebook="11", data=DECOYS,
-        caption="Spearman correlation with GDT_TS, target by target, of two plain numbers that know nothing of "
-                "proteins: minus the pairs of atoms closer than 2.5 Å, and minus the radius of gyration. What such a "
-                "number reaches is the score a model has to beat on these decoys.")
+@figure(
+    name="psr-trivial",
+    notebook="11",
+    data=DECOYS,
+    caption="Spearman correlation with GDT_TS, target by target, of two plain numbers that know nothing of "
+    "proteins: minus the pairs of atoms closer than 2.5 Å, and minus the radius of gyration. What such a "
+    "number reaches is the score a model has to beat on these decoys.",
+)
 def trivial() -> Figure:
     frame = decoy_scores()
     fig, ax = subplots(figsize=(6.4, 3.2))
@@ -136,11 +170,17 @@ def trivial() -> Figure:
 def rna() -> Figure:
     """The only RNA that comes with the package, and one of its decoys."""
     both = rna_overlay()
-    scene = Scene.from_structure(both, representation="cartoon", camera=Camera.facing(both.positions),
-                                 title="RNA hairpin (blue) and a decoy (orange)")
+    scene = Scene.from_structure(
+        both,
+        representation="cartoon",
+        camera=Camera.facing(both.positions),
+        title="RNA hairpin (blue) and a decoy (orange)",
+    )
     fig = scene.still(6.4, 4.0)
-    caption = ("The RNA hairpin (a frame of a simulation that began at 1K5I; blue) and one of its decoys (orange), "
-               "superposed. The tubes run through the phosphorus atoms.")
+    caption = (
+        "The RNA hairpin (a frame of a simulation that began at 1K5I; blue) and one of its decoys (orange), "
+        "superposed. The tubes run through the phosphorus atoms."
+    )
     return describe(fig, caption, scene.alt_text())
 
 
@@ -153,8 +193,11 @@ def rna_overlay(frame: int = 3) -> Structure:
     return Structure(pd.concat(parts, ignore_index=True), "1k5i_md and a decoy")
 
 
-@figure(name="psr-rsr-table-1", notebook="11",
-        data="the paper's Table 1; the results store, figures/results/psr and figures/results/rsr")
+@figure(
+    name="psr-rsr-table-1",
+    notebook="11",
+    data="the paper's Table 1; the results store, figures/results/psr and figures/results/rsr",
+)
 def table_1() -> Figure:
     """Mean against global Spearman: the paper's models above, our runs below."""
     fig, axes = subplots(2, 2, figsize=(7.2, 7.0))
@@ -172,10 +215,12 @@ def table_1() -> Figure:
                 ax.legend(fontsize=10.5, loc="upper left", ncol=1, handletextpad=0.1, borderpad=0.2, labelspacing=0.3)
             if source == "this code":
                 told += [f"{name}, {r.model}: {r.profile} profile, n = {r.n}, {r.data}." for r in own.itertuples()]
-    caption = ("Spearman correlation within each target, averaged (across), and over all decoys (upwards); higher is "
-               "better. Above: the paper's Table 1 with standard deviations where it gives them; the GNN's numbers "
-               "came from the validation set. Below: our runs, on other data, so that they may be compared with each "
-               f"other only. {' '.join(told) or 'There are none yet.'}")
+    caption = (
+        "Spearman correlation within each target, averaged (across), and over all decoys (upwards); higher is "
+        "better. Above: the paper's Table 1 with standard deviations where it gives them; the GNN's numbers "
+        "came from the validation set. Below: our runs, on other data, so that they may be compared with each "
+        f"other only. {' '.join(told) or 'There are none yet.'}"
+    )
     return describe(fig, caption, caption, "quick" if told else "none: no runs yet")
 
 
@@ -188,10 +233,20 @@ def _points(ax: Axes, frame: pd.DataFrame, marker: str) -> None:
     plain = iter(("s", "^", "v", "P", "X"))
     for row in known.to_dict("records"):
         model = row["model"] in MODEL_COLOURS
-        look = {"marker": marker if model else next(plain, "*"), "ls": "", "ms": 7,
-                "color": MODEL_COLOURS.get(row["model"], COLOURS["grey"])}
-        ax.errorbar(row["mean_spearman"], row["global_spearman"], row["global_spearman std"], row["mean_spearman std"],
-                    capsize=3, **look)
+        look = {
+            "marker": marker if model else next(plain, "*"),
+            "ls": "",
+            "ms": 7,
+            "color": MODEL_COLOURS.get(row["model"], COLOURS["grey"]),
+        }
+        ax.errorbar(
+            row["mean_spearman"],
+            row["global_spearman"],
+            row["global_spearman std"],
+            row["mean_spearman std"],
+            capsize=3,
+            **look,
+        )
         ax.plot([], [], label=row["model"], **look)  # for the legend: the marker without bars
     ax.set(xlabel="mean $R_S$", ylabel="global $R_S$")
     ax.margins(0.12)

@@ -47,9 +47,13 @@ def environment_scene(layers: int = LAYERS) -> Scene:
     structure, centre, hops = environment()
     away = Scalars(hops.clamp(max=layers), "edges away from the alpha carbon", limits=(0, LAYERS))
     return Scene.from_structure(
-        structure, atom_scalars=away,
-        radii=np.where(hops <= 1, 0.6, 0.4), faded=(hops > layers).numpy(), labels={centre: "what was here?"},
-        title=f"what {layers} layers see at residue 22 of BPTI (5PTI)")
+        structure,
+        atom_scalars=away,
+        radii=np.where(hops <= 1, 0.6, 0.4),
+        faded=(hops > layers).numpy(),
+        labels={centre: "what was here?"},
+        title=f"what {layers} layers see at residue 22 of BPTI (5PTI)",
+    )
 
 
 def interface_scene() -> Scene:
@@ -57,26 +61,38 @@ def interface_scene() -> Scene:
     item = ppi_item("1hvr", "AB")
     structure = embedded_structure("1hvr", chains=["A", "B"], hetero=False)
     neighbours = item["atoms_neighbors"]
-    keys = pd.concat([neighbours[["chain0", "residue0"]].set_axis(["chain", "residue"], axis=1),
-                      neighbours[["chain1", "residue1"]].set_axis(["chain", "residue"], axis=1)])
+    keys = pd.concat(
+        [
+            neighbours[["chain0", "residue0"]].set_axis(["chain", "residue"], axis=1),
+            neighbours[["chain1", "residue1"]].set_axis(["chain", "residue"], axis=1),
+        ]
+    )
     count = keys.value_counts()
     atoms = structure.atoms
     values = [int(count.get(key, 0)) for key in zip(atoms["chain"], atoms["residue"], strict=True)]
-    return Scene.from_structure(structure, representation="cartoon", title="HIV protease (1HVR), chains A and B",
-                                atom_scalars=Scalars(np.array(values), "residues of the other chain within 6 Å"))
+    return Scene.from_structure(
+        structure,
+        representation="cartoon",
+        title="HIV protease (1HVR), chains A and B",
+        atom_scalars=Scalars(np.array(values), "residues of the other chain within 6 Å"),
+    )
 
 
-@figure(name="res-work-by-layer", notebook="12", data="embedded structure 5pti, residue 22 without its side chain",
-        caption="What five layers have to compute for one answer at one alpha carbon: edges into the atoms whose "
-                "states the next layer asks for (dark), against all edges (light). The answer is the same.",
-        alt="Five pairs of bars, layer 1 to 5. All edges: the same height in each. Needed edges fall from over half of "
-            "them in layer 1 to a few in layer 5.")
+@figure(
+    name="res-work-by-layer",
+    notebook="12",
+    data="embedded structure 5pti, residue 22 without its side chain",
+    caption="What five layers have to compute for one answer at one alpha carbon: edges into the atoms whose "
+    "states the next layer asks for (dark), against all edges (light). The answer is the same.",
+    alt="Five pairs of bars, layer 1 to 5. All edges: the same height in each. Needed edges fall from over half of "
+    "them in layer 1 to a few in layer 5.",
+)
 def work_by_layer() -> Figure:
     structure, centre, _ = environment()
     graph = structure.graph(4.5)
     graph.center_index = torch.tensor([centre])
     edges = hop_table(graph, LAYERS)["edges"].to_numpy()
-    needed = edges[LAYERS - 1::-1]
+    needed = edges[LAYERS - 1 :: -1]
     fig, ax = subplots(figsize=(6.4, 3.2))
     layers = np.arange(1, LAYERS + 1)
     ax.bar(layers, graph.num_edges, 0.75, color=COLOURS["sky"], alpha=0.55, label="all edges")
@@ -88,12 +104,16 @@ def work_by_layer() -> Figure:
     return fig
 
 
-@figure(name="roc-and-precision-by-hand", notebook="12", data="seven scores, chosen for the notebook",
-        caption="Seven pairs, three of which touch. Left: ROC curve; each filled cell is one ordered pair (touching "
-                "above not touching), 10 of 12. Right: precision at each pair that touches; their mean is the average "
-                "precision.",
-        alt="Left: a staircase from (0, 0) to (1, 1) over a grid of 3 by 4 cells, 10 of them filled. Right: points of "
-            "precision 1, 0.67 and 0.75 at recalls of one third, two thirds and 1.")
+@figure(
+    name="roc-and-precision-by-hand",
+    notebook="12",
+    data="seven scores, chosen for the notebook",
+    caption="Seven pairs, three of which touch. Left: ROC curve; each filled cell is one ordered pair (touching "
+    "above not touching), 10 of 12. Right: precision at each pair that touches; their mean is the average "
+    "precision.",
+    alt="Left: a staircase from (0, 0) to (1, 1) over a grid of 3 by 4 cells, 10 of them filled. Right: points of "
+    "precision 1, 0.67 and 0.75 at recalls of one third, two thirds and 1.",
+)
 def curves_by_hand() -> Figure:
     table = curves(SCORES, TRUTH)
     fig, (left, right) = subplots(1, 2, figsize=(6.4, 3.5))
@@ -121,11 +141,15 @@ def pairs_of_test() -> pd.DataFrame:
     return all_pairs("test")
 
 
-@figure(name="ppi-drawn-pairs", notebook="12", data="embedded complexes 1hvr AB, 1a28 AB, 7ddo AC; 200 draws of pairs",
-        caption="One fixed scorer (both residues lie open), nothing trained. Left: its ROC AUC on 200 draws of 10 "
-                "touching pairs and 10 others a complex; the line is its AUC on all pairs. Right: more negatives.",
-        alt="Left: a histogram about as wide as 0.3. Right: with growing numbers of negatives the ROC AUC stays level "
-            "and the average precision falls towards zero.")
+@figure(
+    name="ppi-drawn-pairs",
+    notebook="12",
+    data="embedded complexes 1hvr AB, 1a28 AB, 7ddo AC; 200 draws of pairs",
+    caption="One fixed scorer (both residues lie open), nothing trained. Left: its ROC AUC on 200 draws of 10 "
+    "touching pairs and 10 others a complex; the line is its AUC on all pairs. Right: more negatives.",
+    alt="Left: a histogram about as wide as 0.3. Right: with growing numbers of negatives the ROC AUC stays level "
+    "and the average precision falls towards zero.",
+)
 def drawn_pairs() -> Figure:
     pairs = pairs_of_test()
     whole = _score(pairs)
@@ -134,12 +158,15 @@ def drawn_pairs() -> Figure:
     left.hist(draws, bins=np.arange(0.3, 1.0, 0.025), color=COLOURS["sky"], edgecolor="white")
     left.axvline(whole["roc_auc"], color=COLOURS["black"], ls="--", lw=1.6)
     spread = draws.max() - draws.min()
-    left.set(xlabel="ROC AUC of one draw", ylabel="draws",
-             xlim=(draws.min() - 0.2 * spread, draws.max() + 0.2 * spread))
+    left.set(
+        xlabel="ROC AUC of one draw", ylabel="draws", xlim=(draws.min() - 0.2 * spread, draws.max() + 0.2 * spread)
+    )
     ratios = (1, 3, 10, 30, 100)
     by_ratio = [drawn_scores(pairs, draws=20, ratio=ratio).mean() for ratio in ratios]
-    for name, label, colour, marker in (("roc_auc", "ROC AUC", COLOURS["blue"], "o"),
-                                        ("average_precision", "average\nprecision", COLOURS["vermilion"], "s")):
+    for name, label, colour, marker in (
+        ("roc_auc", "ROC AUC", COLOURS["blue"], "o"),
+        ("average_precision", "average\nprecision", COLOURS["vermilion"], "s"),
+    ):
         values = [row[name] for row in by_ratio]
         right.plot(ratios, values, f"-{marker}", color=colour)
         right.text(10, values[2] + 0.06, label, color=colour, fontsize=SMALL, va="bottom")
@@ -152,8 +179,9 @@ def drawn_pairs() -> Figure:
 def _score(pairs: pd.DataFrame) -> dict[str, float]:
     from eqgat.training.metrics import pair_metrics
 
-    return pair_metrics(torch.from_numpy((pairs["first"] + pairs["second"]).to_numpy()),
-                        torch.from_numpy(pairs["touching"].to_numpy()))
+    return pair_metrics(
+        torch.from_numpy((pairs["first"] + pairs["second"]).to_numpy()), torch.from_numpy(pairs["touching"].to_numpy())
+    )
 
 
 def _runs(task: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -200,8 +228,10 @@ def learning_curves() -> Figure:
             ax.plot(history["epoch"] + 1, values, "-o", ms=4, color=COLOURS["blue"], alpha=0.9)
         ax.set(xlabel="epoch", ylabel=f"validation {label}")
         ax.xaxis.get_major_locator().set_params(integer=True)
-    caption = "Validation metrics of full-size EQGAT, epoch by epoch; the weights of the best one (RES: by its cross " \
-              f"entropy) are tested. {'. '.join(told)}."
+    caption = (
+        "Validation metrics of full-size EQGAT, epoch by epoch; the weights of the best one (RES: by its cross "
+        f"entropy) are tested. {'. '.join(told)}."
+    )
     return describe(fig, caption, caption, "quick")
 
 
@@ -213,24 +243,50 @@ def results() -> Figure:
     for ax, (task, (_, label)) in zip(axes, HEADLINE.items(), strict=True):
         paper, (rows, trivial) = paper_column(task.upper()), _runs(task)
         told.append(f"{task.upper()}: {_origin(rows)}")
-        names = [*paper.index, "", *[f"{_label(row.model)} *" for row in rows.itertuples()],
-                 *[f"{SHORT.get(name, name)} *" for name in trivial["model"].str.removeprefix("trivial: ")]]
+        names = [
+            *paper.index,
+            "",
+            *[f"{_label(row.model)} *" for row in rows.itertuples()],
+            *[f"{SHORT.get(name, name)} *" for name in trivial["model"].str.removeprefix("trivial: ")],
+        ]
         start = len(paper) + 1
         ax.errorbar(paper["mean"], range(len(paper)), xerr=paper["std"], fmt="s", color=COLOURS["grey"], ms=6)
         ax.plot(rows["value"], start + np.arange(len(rows)), "o", color=COLOURS["blue"], ms=8)
-        ax.plot(trivial["value"], start + len(rows) + np.arange(len(trivial)), "D", mfc="none", ms=7,
-                color=COLOURS["vermilion"])
+        ax.plot(
+            trivial["value"],
+            start + len(rows) + np.arange(len(trivial)),
+            "D",
+            mfc="none",
+            ms=7,
+            color=COLOURS["vermilion"],
+        )
         ax.axhline(len(paper), color=COLOURS["black"], lw=1)
         ax.set_yticks(range(len(names)), names, fontsize=SMALL - 1)
         ax.invert_yaxis()
-        ax.text(0.97, len(paper) - 0.15, "paper, ATOM3D", ha="right", va="bottom", fontsize=SMALL,
-                transform=ax.get_yaxis_transform())
-        ax.text(0.97, len(paper) + 0.15, "other data *", ha="right", va="top", fontsize=SMALL,
-                transform=ax.get_yaxis_transform())
+        ax.text(
+            0.97,
+            len(paper) - 0.15,
+            "paper, ATOM3D",
+            ha="right",
+            va="bottom",
+            fontsize=SMALL,
+            transform=ax.get_yaxis_transform(),
+        )
+        ax.text(
+            0.97,
+            len(paper) + 0.15,
+            "other data *",
+            ha="right",
+            va="top",
+            fontsize=SMALL,
+            transform=ax.get_yaxis_transform(),
+        )
         ax.set_title(task.upper())
         ax.set(xlabel=label, xlim=(0, 0.65) if task == "res" else (0.4, 1))
-    caption = "Above the line: the paper's Table 1, on ATOM3D. Below, with a star: ours (circles) and answers " \
-              f"without learning (diamonds), on {OTHER_DATA}. {'. '.join(told)}."
+    caption = (
+        "Above the line: the paper's Table 1, on ATOM3D. Below, with a star: ours (circles) and answers "
+        f"without learning (diamonds), on {OTHER_DATA}. {'. '.join(told)}."
+    )
     return describe(fig, caption, caption, "quick")
 
 

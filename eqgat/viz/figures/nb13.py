@@ -48,11 +48,15 @@ def _grid(rows: list[str], height: float) -> tuple[Figure, list[Axes]]:
     return fig, list(grid.flat)
 
 
-@figure(name="ablation-paper-tables", notebook="13", data=PAPER,
-        caption="The full model and the two ablations in the paper's Tables 3 and 4: means and standard deviations of "
-                "runs, as printed. An arrow down means that small is good.",
-        alt="Four panels, Triangle MSE, LBA RMSE, PSR mean and global R_S, with three means and bars each. Most bars "
-            "overlap; in the last panel the full model stands apart from both.")
+@figure(
+    name="ablation-paper-tables",
+    notebook="13",
+    data=PAPER,
+    caption="The full model and the two ablations in the paper's Tables 3 and 4: means and standard deviations of "
+    "runs, as printed. An arrow down means that small is good.",
+    alt="Four panels, Triangle MSE, LBA RMSE, PSR mean and global R_S, with three means and bars each. Most bars "
+    "overlap; in the last panel the full model stands apart from both.",
+)
 def paper_tables() -> Figure:
     fig, panels = _grid([SHORT[model] for model in SHORT], 4.6)
     rows = paper_rows()
@@ -81,12 +85,16 @@ def _intervals(ax: Axes, rows: pd.DataFrame, n_rows: int = 2) -> None:
 WITHOUT = ["without cross\nproduct", "without feature\nattention"]
 
 
-@figure(name="ablation-paper-intervals", notebook="13", data=f"computed from {PAPER}, n = 3",
-        caption="How much better the full model is than each ablated one: differences of the paper's means with "
-                "Welch's 95 % intervals, three runs each. To the right of the dashed line the part helps. Hollow: the "
-                "interval contains zero.",
-        alt="Four panels with two intervals each. Seven of the eight contain zero; the one for PSR global R_S without "
-            "feature attention does not, and the one without cross product begins just below zero there.")
+@figure(
+    name="ablation-paper-intervals",
+    notebook="13",
+    data=f"computed from {PAPER}, n = 3",
+    caption="How much better the full model is than each ablated one: differences of the paper's means with "
+    "Welch's 95 % intervals, three runs each. To the right of the dashed line the part helps. Hollow: the "
+    "interval contains zero.",
+    alt="Four panels with two intervals each. Seven of the eight contain zero; the one for PSR global R_S without "
+    "feature attention does not, and the one without cross product begins just below zero there.",
+)
 def paper_intervals() -> Figure:
     fig, panels = _grid(WITHOUT, 4.0)
     rows = paper_differences()
@@ -108,15 +116,20 @@ def equal_models(pairs: int = 40, n: int = 3) -> Figure:
     freedom = (parts[0] + parts[1]) ** 2 / ((parts[0] ** 2 + parts[1] ** 2) / (n - 1))
     fig, panels = subplots(1, 2, figsize=(6.4, 4.4), sharey=True, sharex=True)
     said = []
-    for ax, name, factor in zip(panels, ("1.96 standard errors", "Welch: t of few runs"),
-                                (np.full(pairs, 1.96), stats.t.ppf(0.975, freedom)), strict=True):
+    for ax, name, factor in zip(
+        panels,
+        ("1.96 standard errors", "Welch: t of few runs"),
+        (np.full(pairs, 1.96), stats.t.ppf(0.975, freedom)),
+        strict=True,
+    ):
         missed = abs(away) > factor * error
         said.append(int(missed.sum()))
         for place in range(pairs):
             colour = COLOURS["vermilion"] if missed[place] else COLOURS["grey"]
             half = factor[place] * error[place]
-            ax.plot([away[place] - half, away[place] + half], [place, place], color=colour,
-                    lw=3.4 if missed[place] else 1.5)
+            ax.plot(
+                [away[place] - half, away[place] + half], [place, place], color=colour, lw=3.4 if missed[place] else 1.5
+            )
             ax.plot([away[place]], [place], "o", ms=4, color=colour)
         ax.axvline(0, color=COLOURS["black"], lw=1.2, ls="--")
         ax.set_title(f"{name}\n{said[-1]} of {pairs} leave out zero", fontsize=SMALL + 1)
@@ -124,9 +137,11 @@ def equal_models(pairs: int = 40, n: int = 3) -> Figure:
         ax.grid(axis="y", visible=False)
     fig.supxlabel("difference of the means (spreads)", fontsize=13)
     panels[0].set_ylabel(f"{pairs} comparisons of equal models")
-    caption = (f"{pairs} comparisons of two models that do not differ, {n} runs each; the true difference is zero. "
-               f"Left: ± 1.96 standard errors, {said[0]} intervals leave out zero (thick). Right: Welch's intervals of "
-               f"the same runs, {said[1]} do.")
+    caption = (
+        f"{pairs} comparisons of two models that do not differ, {n} runs each; the true difference is zero. "
+        f"Left: ± 1.96 standard errors, {said[0]} intervals leave out zero (thick). Right: Welch's intervals of "
+        f"the same runs, {said[1]} do."
+    )
     return describe(fig, caption, caption)
 
 
@@ -152,8 +167,10 @@ def our_runs_as_figure() -> Figure:
         ax.set_title(f"{name} ({UNITS[name]})", fontsize=SMALL + 1)
         ax.set_xlim(0, 1.07 * runs.query("column == @name")["value"].max())
     fig.supxlabel("mean squared error on the test set", fontsize=SMALL + 1)
-    caption = (f"Our runs on the Triangle data, test set: {store_label(runs)}. Marks are runs, upright lines their "
-               "means. Small is good. The clouds are smaller than the paper's; do not compare with its numbers.")
+    caption = (
+        f"Our runs on the Triangle data, test set: {store_label(runs)}. Marks are runs, upright lines their "
+        "means. Small is good. The clouds are smaller than the paper's; do not compare with its numbers."
+    )
     return describe(fig, caption, caption, runs["profile"].iloc[0])
 
 
@@ -170,22 +187,32 @@ def our_intervals() -> Figure:
         ax.set_title(f"{name} ({UNITS[name]})", fontsize=SMALL + 1)
     fig.supxlabel("gain of the full model over the ablated one (right: the part helps)", fontsize=SMALL + 1)
     without = int(((rows["low"] > 0) | (rows["high"] < 0)).sum())
-    caption = (f"How much smaller the full model's error is: our runs, Welch's 95 % intervals, {store_label(runs)}. "
-               f"{without} of {len(rows)} intervals leave out zero.")
+    caption = (
+        f"How much smaller the full model's error is: our runs, Welch's 95 % intervals, {store_label(runs)}. "
+        f"{without} of {len(rows)} intervals leave out zero."
+    )
     return describe(fig, caption, caption, runs["profile"].iloc[0])
 
 
-@figure(name="ablation-power", notebook="13", data="computed: noncentral t; circles: 20,000 simulated comparisons each",
-        caption="How often a true difference is found, against the number of runs of each model. The numbers at the "
-                "lines are the difference in spreads of single runs. Lines: Student's t test at 5 %; circles: Welch's "
-                "interval, simulated.",
-        alt="Four rising curves. With three runs a difference of one spread is found in about one case in six, one of "
-            "four spreads nearly always; for 80 % a difference of one spread takes 17 runs, of half a spread 64.")
+@figure(
+    name="ablation-power",
+    notebook="13",
+    data="computed: noncentral t; circles: 20,000 simulated comparisons each",
+    caption="How often a true difference is found, against the number of runs of each model. The numbers at the "
+    "lines are the difference in spreads of single runs. Lines: Student's t test at 5 %; circles: Welch's "
+    "interval, simulated.",
+    alt="Four rising curves. With three runs a difference of one spread is found in about one case in six, one of "
+    "four spreads nearly always; for 80 % a difference of one spread takes 17 runs, of half a spread 64.",
+)
 def power_curves() -> Figure:
     fig, ax = subplots(figsize=(6.4, 4.3))
     runs = np.arange(2, 101)
-    styles = {4.0: (COLOURS["blue"], "-", (2.05, 72)), 2.0: (COLOURS["green"], "-", (4.9, 60)),
-              1.0: (COLOURS["vermilion"], "-", (14.3, 60)), 0.5: (COLOURS["black"], "-", (48, 58))}
+    styles = {
+        4.0: (COLOURS["blue"], "-", (2.05, 72)),
+        2.0: (COLOURS["green"], "-", (4.9, 60)),
+        1.0: (COLOURS["vermilion"], "-", (14.3, 60)),
+        0.5: (COLOURS["black"], "-", (48, 58)),
+    }
     for effect, (colour, line, place) in styles.items():
         ax.plot(runs, [100 * power(effect, int(n)) for n in runs], line, color=colour)
         some = [3, 5, 10, 20, 50]
@@ -195,16 +222,19 @@ def power_curves() -> Figure:
     ax.text(100, 81.5, "80 %", ha="right", va="bottom", fontsize=SMALL, color="#555555")
     ax.axvline(3, color=COLOURS["grey"], lw=1.2, ls=":")
     ax.text(3, 103, "n = 3", ha="center", va="bottom", fontsize=SMALL, color="#555555")
-    ax.set(xscale="log", xlim=(2, 102), ylim=(0, 102), xlabel="runs of each model",
-           ylabel="difference is found (%)")
+    ax.set(xscale="log", xlim=(2, 102), ylim=(0, 102), xlabel="runs of each model", ylabel="difference is found (%)")
     ticks = [2, 3, 5, 10, 20, 50, 100]
     ax.set_xticks(ticks, [str(tick) for tick in ticks])
     ax.minorticks_off()
     return fig
 
 
-@figure(name="knocked-out", notebook="13", profile="quick",
-        data="the shipped RES weights on embedded structures, test split")
+@figure(
+    name="knocked-out",
+    notebook="13",
+    profile="quick",
+    data="the shipped RES weights on embedded structures, test split",
+)
 def knocked_out() -> Figure:
     """Right answers lost and won when a part of the trained network is switched off."""
     table = lost_and_won("test")
@@ -226,6 +256,8 @@ def knocked_out() -> Figure:
     ax.set_xlim(-reach, reach)
     fig.legend(loc="outside upper center", ncol=2)
     words = "; ".join(f"{part}: {row.lost:.0f} lost, {row.won:.0f} won" for part, row in table.iterrows())
-    caption = (f"Parts of one trained network switched off, one at a time. The intact network answers "
-               f"{table.attrs['right']} of {table.attrs['environments']} test environments rightly. {words}.")
+    caption = (
+        f"Parts of one trained network switched off, one at a time. The intact network answers "
+        f"{table.attrs['right']} of {table.attrs['environments']} test environments rightly. {words}."
+    )
     return describe(fig, caption, caption)

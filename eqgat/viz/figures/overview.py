@@ -158,8 +158,9 @@ def message_and_update() -> Figure:
     d.links("a soft alpha dot; sj2 dot sum_s ms")
 
     signs = (r"$\otimes$", r"$\odot$", r"$\odot$")
-    for number, (x, sign, text) in enumerate(zip((7.6, 11.8, 16.0), signs, ("$p_{ji,n}$", "$v_j W_v$",
-                                                                           r"$v_i \times v_j$"), strict=True)):
+    for number, (x, sign, text) in enumerate(
+        zip((7.6, 11.8, 16.0), signs, ("$p_{ji,n}$", "$v_j W_v$", r"$v_i \times v_j$"), strict=True)
+    ):
         d.box(f"in{number}", x + 2.1, 14.2, text, "vector")
         d.box(f"o{number}", x, 13.2, sign, "sum")
         d.box(f"v{number}", x, 11.9, f"$v_{{ji,{number}}}$", "vector")
