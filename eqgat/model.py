@@ -116,6 +116,11 @@ class EQGAT(nn.Module):
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
 
+    @property
+    def hops(self) -> int | None:
+        """How many edges away an answer at an atom depends on others; None: on the whole graph, through the norm."""
+        return None if self.norms else len(self.layers)
+
     def forward(self, data: Data) -> Tensor:
         """Predictions [number of graphs, out_channels], or [N, out_channels] with ``readout="node"``.
 
