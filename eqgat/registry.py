@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from eqgat.errors import UserError
 
@@ -38,6 +38,10 @@ class Registry(Mapping[str, T], Generic[T]):
             raise UserError(f"unknown {self.kind} {name!r}; there are {', '.join(self.homes)}")
         module, attribute = self.homes[name].split(":")
         return getattr(import_module(module), attribute)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The thing of that name, or ``default`` where there is none."""
+        return self[name] if name in self else default
 
     def __contains__(self, name: object) -> bool:
         return name in self.homes

@@ -118,7 +118,7 @@ class PaiNN(GraphModel):
     @property
     def hops(self) -> int | None:
         """How many edges away an answer at an atom depends on others; None: on the whole graph, through the norm."""
-        return None if self.norms else len(self.layers)
+        return None if self.norms else len(self.messages)
 
     def _embed(self, data: Data, batch: Tensor, num_graphs: int) -> Tensor:
         source, receiver = data.edge_index
