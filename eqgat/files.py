@@ -171,8 +171,10 @@ def is_writable(folder: str | os.PathLike[str], option: str) -> None:
     Raises:
         UserError: naming ``option``, the one that gives the folder.
     """
-    folder = Path(folder).expanduser().absolute()
     try:
+        folder = Path(folder).expanduser().absolute()
+        if "\0" in str(folder):
+            raise OSError("a null character is in its name")
         place = next(path for path in (folder, *folder.parents) if path.exists())
         if not place.is_dir():
             raise UserError(f"{option} {folder}: {place} is a file; give a folder")

@@ -244,7 +244,7 @@ def test_trivial_answers(root: Path, tmp_path: Path) -> None:
     psr = trivial_answers("psr", str(root))
     assert math.isnan(psr["mean"]["mean_spearman"])
     assert set(psr) == {"mean", "number of atoms", "radius of gyration", "clashes"}
-    assert trivial_main(["train", "res", "--data", str(root), "--results", str(tmp_path)]) == 0
+    assert main(["trivial", "res", "--data", str(root), "--results", str(tmp_path)]) == 0
     rows = read_results(tmp_path)
     assert sorted(rows["model"]) == ["trivial: best constant, seen afterwards", "trivial: commonest class"]
     assert build_table(1, rows)["source"].tolist() == build_table(1, rows.iloc[:0])["source"].tolist()

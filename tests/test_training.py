@@ -616,8 +616,8 @@ def test_the_best_epoch_can_be_chosen_by_another_metric(tmp_path: Path, capsys: 
 
 
 def test_a_full_disk_leaves_the_old_checkpoint(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        train(finished.settings, runs=tmp_path, on_epoch=lambda record: _interrupt())
+    with pytest.raises(RuntimeError, match="stop here"):
+        train(finished.settings, runs=tmp_path, on_epoch=_stop)
     file = tmp_path / "triangle" / finished.folder.name / "last.ckpt"
     before = file.read_bytes()
     with monkeypatch.context() as patch:
@@ -629,8 +629,8 @@ def test_a_full_disk_leaves_the_old_checkpoint(finished: Run, tmp_path: Path, mo
     assert_same_run(train(finished.settings, runs=tmp_path), finished)
 
 
-def _interrupt() -> None:
-    raise KeyboardInterrupt
+def _stop(_: dict[str, float]) -> None:
+    raise RuntimeError("stop here")
 
 
 def _full(_: int) -> None:

@@ -46,7 +46,8 @@ def read_checkpoint(file: Path, settings: str, data: str) -> dict[str, Any]:
     try:
         content = torch.load(io.BytesIO(read_checked(file)), map_location="cpu", weights_only=True)
     except Exception as error:  # PyTorch has many ways to say that a file is not its own
-        raise UserError(f"{file} is not a readable checkpoint ({error}); {advice}") from error
+        why = error if isinstance(error, UserError) else type(error).__name__  # its own advice is to trust the file
+        raise UserError(f"{file} is not a readable checkpoint ({why}); {advice}") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT or set(content) != _FIELDS:
         raise UserError(f"{file} was written by another version of this package; {advice}")
     for name, wanted in (("settings", settings), ("data", data)):

@@ -39,7 +39,10 @@ def make_options(task: str, **options: Any) -> Any:
         raise UserError(f"unknown task {task!r}; there are {', '.join(ATOM3D)}")
     kind = TASKS[task].reader.options
     check_values([kind], options, task)
-    return kind(**options)
+    try:
+        return kind(**options)
+    except ValueError as error:
+        raise UserError(f"{task}: {error}") from error
 
 
 @dataclass

@@ -161,8 +161,10 @@ def load(folder: str | None, drawn_pairs: int | None = None, **options: Any) -> 
     from eqgat.datasets.atom3d.complexes import Complexes
     from eqgat.datasets.atom3d.load import load_splits
 
-    if not drawn_pairs:
+    if drawn_pairs is None:
         return load_splits("ppi", folder, **options)
+    if drawn_pairs < 1:
+        raise UserError(f"drawn_pairs must be at least 1, or null for the stored pairs; got {drawn_pairs}")
     if options.get("hops") is None:
         raise UserError(
             "drawn_pairs puts both partners into one graph, which this model with its options would see as a whole; "
