@@ -31,7 +31,7 @@ $(INSTALLED): pyproject.toml
 	$(PIP) -e ".[all]" || { echo; echo "Once more without atom3d, which a C compiler must build and only one test uses:"; \
 		$(PIP) -e ".[train,data,notebooks,test]"; }
 	@export PYTHONDONTWRITEBYTECODE=; \
-		$(BIN)/python -c "import eqgat.training.cli, eqgat.coursework.checks, $(LIBRARIES)" & \
+		$(BIN)/python -c "import eqgat.training.cli, eqgat_course.checks, $(LIBRARIES)" & \
 		$(BIN)/python -c "import $(TOOLS)"; wait
 	$(BIN)/python -m eqgat.viz.scripts
 	@touch $@

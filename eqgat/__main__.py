@@ -7,15 +7,15 @@ from importlib import import_module
 
 # Command -> (module with ``main(argv) -> int``, what it does). Modules are imported only when asked for.
 COMMANDS = {
-    "notebooks": ("eqgat.notebooks", "execute the notebooks"),
-    "figures": ("eqgat.viz.figures", "rebuild every figure"),
+    "notebooks": ("eqgat_course.run", "execute the notebooks"),
+    "figures": ("eqgat_course.figures", "rebuild every figure"),
     "samples": ("eqgat.datasets.samples", "write small data in the form of the ATOM3D archives, without a download"),
     "train": ("eqgat.training.cli", "train a model on a task"),
     "download": ("eqgat.datasets.atom3d.download", "fetch an ATOM3D data set"),
     "prepare": ("eqgat.datasets.atom3d.prepare", "convert a data set into the form that loads fast"),
     "tables": ("eqgat.training.tables", "write the paper's tables with our results beside them"),
-    "coursework": ("eqgat.coursework.cli", "student notebooks, solutions, grading"),
-    "equations": ("eqgat.coursework.equations", "the paper's equations: code, notebook, test, exercises"),
+    "coursework": ("eqgat_course.cli", "student notebooks, solutions, grading"),
+    "equations": ("eqgat_course.equations", "the paper's equations: code, notebook, test, exercises"),
 }
 
 
