@@ -16,9 +16,14 @@ from eqgat.training.results import results_folder
 from eqgat.training.settings import MODELS
 from eqgat.viz.style import COLOURS, TERM_COLOURS, describe
 from eqgat_course.ch14_paper_code_and_beyond.chirality import HandTest, learn_hand, split_by_protein
-from eqgat_course.ch14_paper_code_and_beyond.counting import PARTS, multiplications
-from eqgat_course.ch14_paper_code_and_beyond.expressivity import PAIRS, torsion_curve, untrained
-from eqgat_course.ch14_paper_code_and_beyond.study import symmetry_of_variants
+from eqgat_course.ch14_paper_code_and_beyond.study import (
+    PAIRS,
+    PARTS,
+    multiplications,
+    symmetry_of_variants,
+    torsion_curve,
+    untrained,
+)
 from eqgat_course.figures import figure
 from eqgat_course.running_example import running_example
 
