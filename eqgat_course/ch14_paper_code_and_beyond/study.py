@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -305,7 +306,7 @@ def _prism(twist: float) -> list[list[float]]:
     return corners
 
 
-SQUARE = [[1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]]
+SQUARE: list[list[float]] = [[1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]]
 STARS: dict[str, list[list[float]]] = {
     "square": SQUARE,
     "tetrahedron": [[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]],
@@ -335,7 +336,7 @@ def untrained(kind: str, seed: int = 0, num_layers: int = 3) -> nn.Module:
     EQGAT's cross-product coefficients are multiplied by 30: a trained model may have any, and in an untrained one the
     term is small. Nothing that is proved depends on it.
     """
-    common = {"num_elements": 9, "out_channels": 8, "num_layers": num_layers, "cutoff": CUTOFF}
+    common: dict[str, Any] = {"num_elements": 9, "out_channels": 8, "num_layers": num_layers, "cutoff": CUTOFF}
     scalars = {**common, "scalar_channels": 16, "num_radial": 8}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
