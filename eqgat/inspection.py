@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from eqgat.errors import UserError
 from eqgat.layers import LayerTrace, sum_over_neighbours
 from eqgat.model import EQGAT
 
@@ -39,10 +40,10 @@ def heads(num_channels: int, num_heads: int) -> list[list[int]]:
     EQGAT itself has no heads: each channel has weights of its own. A head here is only a group to be averaged over.
 
     Raises:
-        ValueError: no head, or more heads than channels.
+        UserError: no head, or more heads than channels.
     """
     if not 1 <= num_heads <= num_channels:
-        raise ValueError(f"{num_channels} channels can be cut into 1 to {num_channels} heads, not {num_heads}")
+        raise UserError(f"{num_channels} channels can be cut into 1 to {num_channels} heads, not {num_heads}")
     return [part.tolist() for part in torch.arange(num_channels).tensor_split(num_heads)]
 
 
@@ -50,12 +51,12 @@ def over_channels(attention: Tensor, channels: int | Iterable[int] | None = None
     """Attention [E, C] of one channel, or the mean over several (a head) or over all (None): [E].
 
     Raises:
-        ValueError: a channel that does not exist.
+        UserError: a channel that does not exist.
     """
     chosen = range(attention.shape[1]) if channels is None else [channels] if isinstance(channels, int) else channels
     chosen = list(chosen)
     if not chosen or not all(0 <= channel < attention.shape[1] for channel in chosen):
-        raise ValueError(f"channels must be among 0 to {attention.shape[1] - 1}; got {channels!r}")
+        raise UserError(f"channels must be among 0 to {attention.shape[1] - 1}; got {channels!r}")
     return attention[:, chosen].mean(dim=1)
 
 
@@ -84,7 +85,9 @@ def effective_neighbours(record: LayerTrace) -> Tensor:
     """
     edges = record.edges
     entropy = sum_over_neighbours(torch.special.entr(record.attention), edges.receiver, len(record.s))
-    return entropy.exp() / edges.num_neighbours.unsqueeze(1).where(edges.num_neighbours.unsqueeze(1) > 0, torch.nan)
+    number = edges.num_neighbours.unsqueeze(1)
+    share: Tensor = entropy.exp() / number.where(number > 0, torch.nan)
+    return share
 
 
 def mean_terms(record: LayerTrace) -> dict[str, Tensor]:
@@ -105,10 +108,10 @@ def best_plane(positions: Tensor) -> tuple[Tensor, float]:
     The sign of a normal is a convention: its largest component is positive.
 
     Raises:
-        ValueError: fewer than three points, which do not define a plane.
+        UserError: fewer than three points, which do not define a plane.
     """
     if len(positions) < 3:
-        raise ValueError(f"a plane needs at least three points; got {len(positions)}")
+        raise UserError(f"a plane needs at least three points; got {len(positions)}")
     centred = positions - positions.mean(dim=0)
     normal = torch.linalg.svd(centred, full_matrices=True)[2][2]
     normal = normal * normal[normal.abs().argmax()].sign()
@@ -148,10 +151,10 @@ def neighbourhood_change(first: LayerTrace, second: LayerTrace) -> tuple[Tensor,
         first, second: traces of one layer, of two graphs with the same atoms in the same order.
 
     Raises:
-        ValueError: different numbers of atoms or channels.
+        UserError: different numbers of atoms or channels.
     """
     if len(first.s) != len(second.s) or first.attention.shape[1] != second.attention.shape[1]:
-        raise ValueError(
+        raise UserError(
             f"the two traces must have the same atoms and channels; got {len(first.s)} and "
             f"{len(second.s)} atoms, {first.attention.shape[1]} and {second.attention.shape[1]} channels"
         )

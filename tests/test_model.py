@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import make_graph, make_model
+from helpers import make_graph, make_model, randomised
 from torch_geometric.data import Batch, Data
 
 import eqgat
 from eqgat import EQGAT, radius_graph
+from eqgat.errors import UserError
+from eqgat.files import write_checked, write_checksum
 
 TRIANGLE = {
     "num_elements": 2,
@@ -136,8 +139,8 @@ def change(**fields):
         (change(edge_index=None), r"edge_index is missing.*radius_graph"),
         (change(pos=torch.full((5, 3), float("nan"))), "NaN or infinite coordinates at 5"),
         (change(pos=torch.zeros(5, 2)), r"shape \[N, 3\]"),
-        (change(z=torch.zeros(4, dtype=torch.int64)), r"z must be int64 of shape \[N\]"),
-        (change(z=torch.zeros(5)), "z must be int64"),
+        (change(z=torch.zeros(4, dtype=torch.int64)), r"z must be an int64 tensor of shape \[5\]; got int64 \[4\]"),
+        (change(z=torch.zeros(5)), "z must be an int64 tensor"),
         (change(z=torch.full((5,), 9)), r"element numbers 9\.\.9, but the model knows 0\.\.8"),
         (change(edge_index=torch.tensor([[0], [5]])), r"atoms 0\.\.5, but the graph has the atoms 0\.\.4"),
         (change(edge_index=torch.tensor([[0, 1], [-1, 0]])), "atoms -1"),
@@ -175,26 +178,109 @@ def test_saved_model_is_the_same_model(tmp_path):
     loaded = EQGAT.from_pretrained(tmp_path / "model")
     assert loaded.config == model.config
     assert torch.equal(loaded.double()(graph), model(graph))
-    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["config.json", "weights.pt"]
+    names = sorted(path.name for path in (tmp_path / "model").iterdir())
+    assert names == ["config.json", "config.json.sha256", "weights.pt", "weights.pt.sha256"]
 
 
-def test_wrong_old_or_damaged_models_are_refused(tmp_path):
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "3", '"EQGAT"', "{}", '{"format": 1, "model": null}'])
+def test_an_odd_configuration_is_refused_with_one_clear_error(tmp_path, content):
+    make_model().save_pretrained(tmp_path)
+    write_checked(tmp_path / "config.json", content.encode())
+    with pytest.raises(UserError, match=r"is not JSON|does not hold an EQGAT model of format 1"):
+        EQGAT.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 0}, "does not hold an EQGAT model of format 1"),
+        ({"model": "SchNet"}, "does not hold an EQGAT model of format 1"),
+        ({"colour": "red"}, "not of this version.*colour"),
+        ({"cutoff": "far"}, "not of this version.*cutoff must be a positive length"),
+        ({"num_layers": 2.5}, "not of this version.*num_layers must be a whole number"),
+        ({"vector_channels": 7}, "do not fit its configuration"),
+        ({"norm": "equivariant"}, "do not fit its configuration"),
+    ],
+    ids=str,
+)
+def test_models_of_another_kind_or_version_are_refused(tmp_path, change, message):
+    make_model().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    write_checked(tmp_path / "config.json", json.dumps({**config, **change}).encode())
+    with pytest.raises(UserError, match=message):
+        EQGAT.from_pretrained(tmp_path)
+
+
+def test_weights_are_never_unpickled(tmp_path):
+    """A pickle that would run a command is refused, though its checksum is right."""
+    make_model().save_pretrained(tmp_path)
+    torch.save(Command(), tmp_path / "weights.pt")
+    write_checksum(tmp_path / "weights.pt")
+    with pytest.raises(UserError, match="do not fit its configuration"):
+        EQGAT.from_pretrained(tmp_path)
+    assert not Command.ran
+
+
+class Command:
+    ran = False
+
+    def __reduce__(self):
+        return setattr, (Command, "ran", True)
+
+
+def test_every_flipped_bit_is_noticed(tmp_path):
+    """In weights, configuration and their checksums, 200 bits at random: none is believed."""
+    make_model().save_pretrained(tmp_path)
+    numbers = random.Random(0)
+    for _ in range(50):
+        for file in sorted(tmp_path.iterdir()):
+            content = file.read_bytes()
+            place, bit = numbers.randrange(len(content)), numbers.randrange(8)
+            if file.suffix == ".sha256" and place >= 64:  # after the checksum stands the name, which nobody reads
+                continue
+            file.write_bytes(content[:place] + bytes([content[place] ^ 1 << bit]) + content[place + 1 :])
+            with pytest.raises(UserError, match="damaged"):
+                EQGAT.from_pretrained(tmp_path)
+            file.write_bytes(content)
+    EQGAT.from_pretrained(tmp_path)
+
+
+def test_missing_files_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no config\.json"):
         EQGAT.from_pretrained(tmp_path)
     make_model().save_pretrained(tmp_path)
-    config = json.loads((tmp_path / "config.json").read_text())
-    for change in ({"format": 0}, {"model": "SchNet"}):
-        (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
-        with pytest.raises(ValueError, match="does not hold an EQGAT model of format 1"):
-            EQGAT.from_pretrained(tmp_path)
-    for change in ({"vector_channels": 7}, {"colour": "red"}):
-        (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
-        with pytest.raises(ValueError, match="damaged, or of another version"):
-            EQGAT.from_pretrained(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    (tmp_path / "weights.pt").write_bytes((tmp_path / "weights.pt").read_bytes()[:500])
-    with pytest.raises(ValueError, match="damaged"):
+    (tmp_path / "weights.pt.sha256").unlink()
+    with pytest.raises(UserError, match=r"no checksum: weights\.pt\.sha256"):
         EQGAT.from_pretrained(tmp_path)
+    (tmp_path / "weights.pt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"no weights\.pt"):
+        EQGAT.from_pretrained(tmp_path)
+
+
+HEAD = ("head.0.weight", "head.0.bias", "head.2.weight", "head.2.bias")
+
+
+@pytest.mark.parametrize(
+    ("changed", "fresh"),
+    [({}, ()), ({"out_channels": 2}, ()), ({"out_channels": 7}, HEAD), ({"readout": "node"}, HEAD)],
+    ids=str,
+)
+def test_another_target_or_readout_gets_a_fresh_head_and_says_so(tmp_path, changed, fresh):
+    model = randomised(make_model())
+    model.save_pretrained(tmp_path)
+    loaded = EQGAT.from_pretrained(tmp_path, **changed)
+    assert loaded.fresh_parameters == fresh
+    assert vars(loaded.config) == {**vars(model.config), **changed}
+    saved = model.state_dict()
+    for name, value in loaded.state_dict().items():
+        assert (name in fresh) != torch.equal(value, saved[name].float()), name
+
+
+def test_options_of_a_fresh_head_are_checked(tmp_path):
+    make_model().save_pretrained(tmp_path)
+    for changed in ({"out_channels": 0}, {"readout": "edge"}):
+        with pytest.raises(UserError, match=next(iter(changed))):
+            EQGAT.from_pretrained(tmp_path, **changed)
 
 
 def test_the_core_can_be_read_in_one_evening():
