@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -118,58 +121,118 @@ def test_node_readout_gives_one_prediction_an_atom():
 
 def test_weights_in_float32_take_coordinates_in_float64():
     """Far from the origin, float32 coordinates would lose the geometry; the model uses those it is given."""
-    graph, model = make_graph(), make_model().float()
-    far = graph.clone()
+    graph, model = make_graph(), randomised(make_model()).float()
+    far, rounded = graph.clone(), graph.clone()
     far.pos = far.pos + 1e6
+    rounded.pos = far.pos.float().double() - 1e6
+    rounded.edge_index = radius_graph(rounded.pos, 4.5)
+    expected = results_of(model, graph)
     assert model(graph).dtype == torch.float32
-    assert torch.allclose(model(graph), model(far), atol=1e-5)
+    assert worst_error(results_of(model, far), expected) < 1e-5
+    assert worst_error(results_of(model, rounded), expected) > 1e-2, "coordinates cast to float32 would pass"
 
 
-def change(**fields):
-    graph = make_graph(5)
-    for name, value in fields.items():
-        graph[name] = value
-    return graph
+OPTIONS = [
+    {},
+    {"cross_product": "mixed"},
+    {"cross_product": None},
+    {"attention": "scalar"},
+    {"vector_aggregation": "sum"},
+    {"norm": "equivariant"},
+    {"readout": "node"},
+    {"num_layers": 1},
+]
+# Largest relative difference to float64 that a precision may have; the one before must already be too coarse for it.
+PRECISIONS = {"float64": 1e-12, "float32": 1e-5, "float16": 8e-3, "bfloat16": 1e-1}
 
 
-@pytest.mark.parametrize(
-    ("graph", "message"),
-    [
-        (Data(), r"data\.z is missing"),
-        (change(edge_index=None), r"edge_index is missing.*radius_graph"),
-        (change(pos=torch.full((5, 3), float("nan"))), "NaN or infinite coordinates at 5"),
-        (change(pos=torch.zeros(5, 2)), r"shape \[N, 3\]"),
-        (change(z=torch.zeros(4, dtype=torch.int64)), r"z must be an int64 tensor of shape \[5\]; got int64 \[4\]"),
-        (change(z=torch.zeros(5)), "z must be an int64 tensor"),
-        (change(z=torch.full((5,), 9)), r"element numbers 9\.\.9, but the model knows 0\.\.8"),
-        (change(edge_index=torch.tensor([[0], [5]])), r"atoms 0\.\.5, but the graph has the atoms 0\.\.4"),
-        (change(edge_index=torch.tensor([[0, 1], [-1, 0]])), "atoms -1"),
-        (change(edge_index=torch.tensor([[0, 1], [1, 0]])), "sorted by receiver"),
-        (change(edge_index=torch.zeros(3, 2, dtype=torch.int64)), r"shape \[2, E\]"),
-        (change(edge_index=torch.zeros(2, 2)), "int64"),
-        (change(batch=torch.tensor([0, 0, 0, 1, 1]), edge_index=torch.tensor([[0], [4]])), "two different graphs"),
-    ],
-)
-def test_bad_graphs_are_refused_with_a_reason(graph, message):
-    with pytest.raises(ValueError, match=message):
-        make_model()(graph)
+def results_of(model, graph):
+    """Prediction and states, s as its difference from the mean over the atoms, which alone depends on the geometry."""
+    s, v = model.encode(graph)
+    return [x.detach().double() for x in (model(graph), s - s.mean(dim=0), v)]
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"attention": "feature-wise"},
-        {"cross_product": "yes"},
-        {"norm": "batch"},
-        {"vector_aggregation": "max"},
-        {"readout": "edge"},
-        {"num_layers": 0},
-        {"cutoff": 0.0},
-    ],
-)
-def test_bad_options_are_refused_with_a_reason(options):
-    with pytest.raises(ValueError, match=next(iter(options))):
-        make_model(**options)
+def in_precision(model, graph, name):
+    """Results with weights in this precision, and coordinates in at least float32."""
+    kind = getattr(torch, name)
+    graph = graph.clone()
+    graph.pos = graph.pos.to(torch.promote_types(kind, torch.float32))
+    model = copy.deepcopy(model).to(kind)
+    assert model(graph).dtype == kind
+    return results_of(model, graph)
+
+
+def worst_error(actual, expected):
+    return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(actual, expected, strict=True))
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("name", PRECISIONS)
+def test_every_option_in_every_precision(options, name):
+    """Weights in half precision too, though no training run offers that: the answer is that of float64, coarsely."""
+    graph, model = make_graph(), randomised(make_model(**options))
+    assert worst_error(in_precision(model, graph, name), results_of(model, graph)) < PRECISIONS[name]
+
+
+def test_coarser_precisions_would_fail_the_test_of_the_finer():
+    graph, model = make_graph(), randomised(make_model())
+    for finer, coarser in pairwise(PRECISIONS):
+        error = worst_error(in_precision(model, graph, coarser), results_of(model, graph))
+        assert error > PRECISIONS[finer]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_every_option_under_autocast(options):
+    """Mixed precision as Lightning's bf16-mixed has it: forward, trace and backward pass."""
+    graph, model = make_graph(), randomised(make_model(**options)).float()
+    graph.pos = graph.pos.float().requires_grad_()
+    expected = results_of(model, graph)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = model(graph)
+        record = model.trace(graph)[-1]
+        assert record.v_cross.shape == record.v_mix.shape
+        assert 0 < worst_error(results_of(model, graph), expected) < PRECISIONS["bfloat16"]
+    y.float().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+    assert torch.isfinite(graph.pos.grad).all()
+
+
+def test_copies_pickles_and_compiled_models_are_the_same_model():
+    graph, model = make_graph(12), randomised(make_model(num_layers=2, norm="equivariant", cross_product="mixed"))
+    expected = model(graph)
+    assert torch.equal(copy.deepcopy(model)(graph), expected)
+    assert torch.equal(pickle.loads(pickle.dumps(model))(graph), expected)
+    assert torch.equal(torch.compile(model, backend="eager")(graph), expected)
+
+
+def test_a_copy_is_a_model_of_its_own():
+    graph, model = make_graph(), make_model()
+    expected, twin = model(graph), copy.deepcopy(model)
+    randomised(twin)
+    assert torch.equal(model(graph), expected)
+    assert not torch.equal(twin(graph), expected)
+
+
+def test_a_new_model_has_no_biases_and_the_norm_no_effect_of_its_own():
+    model = make_model(norm="equivariant")
+    biases = [p for name, p in model.named_parameters() if name.endswith("bias")]
+    assert len(biases) == 2 + 1 + 3 * 5 + 4
+    assert all(p.abs().max() == 0 for p in biases)
+    assert all(bool((norm.weight == 1).all()) for norm in model.norms)
+    assert all(p.abs().max() > 0 for name, p in model.named_parameters() if name.endswith("weight"))
+
+
+@pytest.mark.parametrize("norm", [None, "equivariant"])
+def test_second_derivatives_are_finite_where_atoms_coincide(norm):
+    """Training on forces: the gradient of a gradient with respect to positions and parameters."""
+    graph, model = coincident_atoms(), randomised(make_model(norm=norm))
+    graph.pos.requires_grad_()
+    (force,) = torch.autograd.grad(model(graph).sum(), graph.pos, create_graph=True)
+    force.square().sum().backward()
+    assert torch.isfinite(force).all()
+    assert torch.isfinite(graph.pos.grad).all()
+    assert graph.pos.grad.abs().max() > 0
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
 def test_saved_model_is_the_same_model(tmp_path):
