@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from eqgat._elements import SYMBOLS
 from eqgat.baselines.common import check_options
-from eqgat.checks import check_positions
+from eqgat.errors import check_positions
 from eqgat.layers import mean_over_graph
 from eqgat.model import graph_numbers
 

@@ -17,7 +17,7 @@ from torch_geometric.nn import GCNConv, global_add_pool
 
 from eqgat._elements import SYMBOLS
 from eqgat.baselines.common import check_options
-from eqgat.checks import check_graph
+from eqgat.errors import check_graph
 from eqgat.graph import edge_geometry
 from eqgat.layers import mean_over_graph
 from eqgat.model import graph_numbers

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from eqgat.checks import check_graph
 from eqgat.datasets.atom3d.samples import count_hops
+from eqgat.errors import check_graph
 from eqgat.graph import edge_geometry
 from eqgat.layers import Edges
 from eqgat.model import EQGAT
