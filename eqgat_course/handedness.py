@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch_geometric.data import Batch, Data
 
 from eqgat import EQGAT, radius_graph
-from eqgat.structures import Structure
+from eqgat.molecule import Molecule
 
 __all__ = ["chiral_centres", "flat_ring", "learn_handedness", "mirror_image", "mirror_pairs", "without_cross_product"]
 
@@ -19,7 +19,7 @@ RING = ("CB", "CG", "CD1", "CE1", "CZ", "CE2", "CD2")
 
 
 def flat_ring(
-    structure: Structure, chain: str = "A", residue: int = 22, displacement: float = 0.0, cutoff: float = 4.5
+    structure: Molecule, chain: str = "A", residue: int = 22, displacement: float = 0.0, cutoff: float = 4.5
 ) -> Data:
     """A phenylalanine's ring and its CB, put into the xy plane: seven atoms, float64, in the order of ``RING``.
 
@@ -62,7 +62,7 @@ def mirror_image(data: Data) -> Data:
     return mirrored
 
 
-def chiral_centres(structure: Structure, cutoff: float = 4.5) -> list[Data]:
+def chiral_centres(structure: Molecule, cutoff: float = 4.5) -> list[Data]:
     """One graph of five atoms (N, CA, C, O, CB; float64) for each residue that has them: every amino acid but glycine.
 
     Args:

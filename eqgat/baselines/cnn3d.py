@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from eqgat._elements import SYMBOLS
 from eqgat.baselines.common import check_options
 from eqgat.errors import check_positions
 from eqgat.layers import mean_over_graph
 from eqgat.model import graph_numbers
+from eqgat.molecule import SYMBOLS
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

@@ -12,7 +12,7 @@ from torch_geometric.data import Batch, Data
 
 from eqgat import EQGAT, radius_graph
 from eqgat.datasets import embedded_names, embedded_structure
-from eqgat.structures import Structure
+from eqgat.molecule import Molecule
 from eqgat.symmetry import random_reflection, random_rotation, transform
 
 __all__ = ["HandTest", "environments", "learn_hand", "pairs", "split_by_protein"]
@@ -36,7 +36,7 @@ class HandTest:
 
 
 def environments(
-    structure: Structure, number: int | None = None, radius: float = 3.0, cutoff: float = 4.5
+    structure: Molecule, number: int | None = None, radius: float = 3.0, cutoff: float = 4.5
 ) -> list[Data]:
     """One graph for each residue with a CB (all amino acids but glycine): the heavy atoms around its CA, in float64.
 

@@ -18,7 +18,7 @@ from eqgat.datasets.samples import SPLITS, TASKS, lba, main, ppi, ranking, res, 
 from eqgat.datasets.samples._schema import polymer
 from eqgat.datasets.samples.decoys import MOST_CLASHES, backbone_torsions, clashes, radius_of_gyration
 from eqgat.datasets.samples.superposition import rmsd, structure_scores, superpose
-from eqgat.structures import ATOM_COLUMNS
+from eqgat.molecule import ATOM_COLUMNS
 
 XYZ = ["x", "y", "z"]
 QUICK = {

@@ -11,7 +11,7 @@ import torch
 from Bio.PDB import MMCIFIO, PDBParser
 
 from eqgat.datasets import embedded_names, embedded_path, embedded_structure
-from eqgat.structures import ATOM_COLUMNS, Structure, element_index, read_structure
+from eqgat.structures import ATOM_COLUMNS, Molecule, element_index, read_structure
 
 
 def record(name, resname, number, xyz, element="", *, kind="ATOM", altloc=" ", chain="A", occupancy=1.0):
@@ -197,7 +197,7 @@ def test_inferred_elements_equal_the_given_ones(name):
     # A ligand's atom CA is not told by an mmCIF file without elements: it has no columns. It is refused, see below.
     hetero = name not in ("10gs", "7cfn")
     given = embedded_structure(name, hydrogens=True, waters=True, hetero=hetero).atoms
-    blank = Structure.from_atoms(given.assign(element=""), hydrogens=True, waters=True).atoms
+    blank = Molecule.from_table(given.assign(element=""), hydrogens=True, waters=True).atoms
     deuterium = given["element"].eq("D")  # named D..., which is read from the name as well
     assert blank["element"].where(~deuterium, "D").tolist() == given["element"].tolist()
 
@@ -301,25 +301,25 @@ def test_from_atoms_takes_what_atom3d_stores(write):
     original = read_structure(write(PEPTIDE), hydrogens=True, waters=True)
     stored = original.atoms.assign(element=original.atoms["element"].str.upper())
     stored.index += 17  # rows of a larger table
-    again = Structure.from_atoms(stored, hydrogens=True, waters=True)
+    again = Molecule.from_table(stored, hydrogens=True, waters=True)
     pd.testing.assert_frame_equal(again.atoms, original.atoms)
-    assert len(Structure.from_atoms(stored)) == 7  # the same defaults as for a file
+    assert len(Molecule.from_table(stored)) == 7  # the same defaults as for a file
     ligand = pd.DataFrame({"x": [0.0, 1.7], "y": 0.0, "z": 0.0, "element": ["C", "Cl"]})
-    assert Structure.from_atoms(ligand).elements.tolist() == [1, 6]
+    assert Molecule.from_table(ligand).elements.tolist() == [1, 6]
 
 
 def test_from_atoms_does_not_choose_among_models():
     table = pd.DataFrame({"x": [0.0, 1.0, 0.1], "y": 0.0, "z": 0.0, "element": "C", "model": [1, 1, 2]})
     with pytest.raises(ValueError, match=r"holds 2 models \(1, 2\); choose one"):
-        Structure.from_atoms(table)
-    assert [len(Structure.from_atoms(table, model=m)) for m in (1, 2, "all")] == [2, 1, 3]
+        Molecule.from_table(table)
+    assert [len(Molecule.from_table(table, model=m)) for m in (1, 2, "all")] == [2, 1, 3]
 
 
 def test_from_atoms_says_which_column_is_missing():
     with pytest.raises(ValueError, match="no column z"):
-        Structure.from_atoms(pd.DataFrame({"x": [0.0], "y": 0.0, "element": "C"}))
+        Molecule.from_table(pd.DataFrame({"x": [0.0], "y": 0.0, "element": "C"}))
     with pytest.raises(ValueError, match="no column element or name"):
-        Structure.from_atoms(pd.DataFrame({"x": [0.0], "y": 0.0, "z": 0.0}))
+        Molecule.from_table(pd.DataFrame({"x": [0.0], "y": 0.0, "z": 0.0}))
 
 
 # --- what one can ask a structure -----------------------------------------------------------------------------------
@@ -385,7 +385,7 @@ def test_pdb_text_refuses_what_its_columns_cannot_hold():
     with pytest.raises(ValueError, match="bfactor must be 459 finite numbers"):
         structure.to_pdb(bfactor=np.zeros(3))
     with pytest.raises(ValueError, match="no room for chain 'AA'"):
-        Structure(structure.atoms.assign(chain="AA")).to_pdb()
+        Molecule(structure.atoms.assign(chain="AA")).to_pdb()
     with pytest.raises(ValueError, match=r"no room for x 1000\d\d"):
         structure.with_positions(structure.positions + 1e5).to_pdb()
 
