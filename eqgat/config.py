@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from eqgat.errors import check_options
+from eqgat.checks import check_options
 
 __all__ = ["Aggregation", "Attention", "CrossProduct", "EQGATConfig", "Norm", "Readout"]
 

@@ -1,6 +1,6 @@
-"""Files that appear whole or not at all, and whose damage is noticed: a SHA-256 checksum stands beside each.
+"""Files that are written whole or not at all, with a checksum beside them that is checked when they are read.
 
-The checksum of ``weights.pt`` is in ``weights.pt.sha256``, in the form that ``sha256sum --check`` reads.
+The checksums stand in a small text file in the form of the program ``sha256sum``, which can check them too.
 """
 
 from __future__ import annotations
@@ -10,155 +10,199 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from eqgat.errors import UserError
 
-__all__ = ["checksum_file", "file_digest", "read_checked", "verify", "write_checked", "write_checksum", "write_whole"]
+__all__ = [
+    "checksum",
+    "is_writable",
+    "new_folder",
+    "no_space",
+    "read_checked",
+    "sums_beside",
+    "verify",
+    "write_checked",
+    "write_files",
+]
+
+_CHUNK = 2**20
 
 
-def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write ``content``; whatever happens, ``path`` holds the old content or the new, and no other file stays.
-
-    Raises:
-        OSError: the file cannot be written; where the disk is full, with the space that is missing.
-
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> write_whole(folder / "a.txt", b"hello")
-    >>> [file.name for file in folder.iterdir()]
-    ['a.txt']
-    """
-    path = Path(path)
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    try:
-        with open(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(partial, _MODE)
-        os.replace(partial, path)
-    except BaseException as error:
-        Path(partial).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(path.parent).free
-            message = f"no space left for {path}: it takes {len(content):,} bytes, {free:,} are free"
-            raise OSError(error.errno, message) from error
-        raise
-
-
-def checksum_file(path: str | os.PathLike[str]) -> Path:
-    """Where the checksum of a file stands.
-
-    >>> checksum_file("weights.pt").name
-    'weights.pt.sha256'
-    """
-    path = Path(path)
-    return path.with_name(f"{path.name}.sha256")
-
-
-def file_digest(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file of any size, in hexadecimal.
-
-    >>> file = Path(tempfile.mkdtemp()) / "empty"
-    >>> write_whole(file, b"")
-    >>> file_digest(file)[:8]
-    'e3b0c442'
-    """
+def checksum(file: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
+    with open(file, "rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
     return digest.hexdigest()
 
 
-def write_checked(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file and its checksum; a process killed at any moment leaves the old file or the new one, both valid.
+def sums_beside(file: str | os.PathLike[str]) -> Path:
+    """Where the checksum of a single file stands: ``weights.pt`` -> ``weights.pt.sha256``."""
+    file = Path(file)
+    return file.with_name(f"{file.name}.sha256")
 
-    >>> file = Path(tempfile.mkdtemp()) / "a.txt"
-    >>> write_checked(file, b"hello")
-    >>> read_checked(file)
-    b'hello'
+
+def write_checked(file: str | os.PathLike[str], content: bytes | str) -> Path:
+    """Write a file and its checksum beside it. See ``write_files``.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = write_checked(Path(folder) / "a.txt", "some text")
+    ...     read_checked(file)
+    b'some text'
     """
-    # Until the new file has replaced the old one, the checksums of both are valid.
-    old, new = _checksums(path), hashlib.sha256(content).hexdigest()
-    _write_checksums(path, [new, *old])
-    write_whole(path, content)
-    _write_checksums(path, [new])
+    file = Path(file)
+    write_files({file: content}, sums_beside(file))
+    return file
 
 
-def write_checksum(path: str | os.PathLike[str]) -> None:
-    """Write the checksum of a file that another program wrote, a database for example.
+def write_files(contents: Mapping[Path, bytes | str], sums: Path | None = None) -> None:
+    """Write files that belong together, whole or not at all.
 
-    >>> file = Path(tempfile.mkdtemp()) / "data.mdb"
-    >>> _ = file.write_bytes(b"0123")
-    >>> write_checksum(file)
-    >>> verify(file)
-    """
-    _write_checksums(path, [file_digest(path)])
+    All are written beside their places first, and only then moved there: a full disk leaves the old ones as they are. A
+    process killed between two moves leaves old and new files, each whole and each with a checksum that is in ``sums``.
 
-
-def verify(path: str | os.PathLike[str]) -> None:
-    """Check a file of any size against its checksum.
+    Args:
+        contents: file -> its content; folders are made.
+        sums: file of the checksums, in the folder of the files; None: none are written.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        UserError: the checksum is missing, or the file is damaged.
-
-    >>> file = Path(tempfile.mkdtemp()) / "a.txt"
-    >>> write_checked(file, b"hello")
-    >>> _ = file.write_bytes(b"hellO")
-    >>> verify(file)
-    Traceback (most recent call last):
-    eqgat.errors.UserError: .../a.txt is damaged: its content does not have the checksum in a.txt.sha256
+        UserError: the disk is full; the message says how much room was missing.
+        OSError: other trouble with the disk.
     """
-    _compare(path, file_digest(path))
+    data = {Path(file): text.encode() if isinstance(text, str) else text for file, text in contents.items()}
+    new = [f"{hashlib.sha256(text).hexdigest()}  {file.name}" for file, text in data.items()]
+    old = sums.read_text(encoding="utf-8").splitlines() if sums is not None and sums.is_file() else []
+    staged: dict[Path, Path] = {}
+    needed = sum(map(len, data.values()))
+    first = next(iter(data))
+    try:
+        for file, text in data.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            staged[file] = _stage(file, text)
+        if sums is not None:  # both, until the last file is in its place
+            _stage(sums, "\n".join([*new, *(line for line in old if line not in new), ""]).encode()).replace(sums)
+        for file in data:
+            staged.pop(file).replace(file)
+        if sums is not None and old:
+            _stage(sums, "\n".join([*new, ""]).encode()).replace(sums)
+    except OSError as error:
+        raise no_space(error, first, needed) from error
+    finally:
+        for partial in staged.values():
+            partial.unlink(missing_ok=True)
 
 
-def read_checked(path: str | os.PathLike[str]) -> bytes:
-    """The content of a file, once it has passed the check against its checksum.
+def _stage(file: Path, content: bytes) -> Path:
+    """A whole copy of what ``file`` is to become, on the disk, beside it."""
+    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return partial
+
+
+def read_checked(file: str | os.PathLike[str], sums: Path | None = None) -> bytes:
+    """The content of a file, whose checksum must be among those in ``sums`` (default: beside it).
 
     Raises:
-        FileNotFoundError: there is no such file.
-        UserError: the checksum is missing, or the file is damaged.
-
-    >>> file = Path(tempfile.mkdtemp()) / "a.txt"
-    >>> write_checked(file, b"hello")
-    >>> read_checked(file)
-    b'hello'
+        UserError: the file was changed or damaged after it was written, or has no checksum.
+        FileNotFoundError: no such file.
     """
-    content = Path(path).read_bytes()
-    _compare(path, hashlib.sha256(content).hexdigest())
+    file = Path(file)
+    content = file.read_bytes()
+    _compare(file, hashlib.sha256(content).hexdigest(), sums or sums_beside(file))
     return content
 
 
-def _compare(path: str | os.PathLike[str], digest: str) -> None:
-    beside = checksum_file(path)
-    if not beside.is_file():
-        raise UserError(f"{path} has no checksum: {beside.name} must stand beside it; write the file again")
-    if digest not in _checksums(path):
-        raise UserError(f"{path} is damaged: its content does not have the checksum in {beside.name}")
+def verify(file: str | os.PathLike[str], sums: Path | None = None) -> None:
+    """Raise as ``read_checked`` does, without holding the file in memory."""
+    file = Path(file)
+    _compare(file, checksum(file), sums or sums_beside(file))
 
 
-def _checksums(path: str | os.PathLike[str]) -> list[str]:
-    """Valid checksums of a file: one, or two where a process was killed while it wrote."""
-    beside = checksum_file(path)
-    if not beside.is_file():
-        return []
-    return [
-        line.split()[0] for line in beside.read_text(encoding="ascii", errors="replace").splitlines() if line.strip()
-    ]
+def _compare(file: Path, found: str, sums: Path) -> None:
+    try:
+        lines = sums.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError as error:
+        raise UserError(f"{file} has no checksum: {sums.name} is missing beside it; make the file anew") from error
+    if f"{found}  {file.name}" not in lines:
+        raise UserError(f"{file} is damaged: its checksum is not the one in {sums.name}; make the file anew")
 
 
-def _write_checksums(path: str | os.PathLike[str], digests: list[str]) -> None:
-    lines = "".join(f"{digest}  {Path(path).name}\n" for digest in dict.fromkeys(digests))
-    write_whole(checksum_file(path), lines.encode())
+def no_space(error: OSError, place: Path, needed: float) -> OSError | UserError:
+    """The error to raise for ``error``: where the disk is full, one that says how much room was missing.
+
+    Args:
+        error: what the system said.
+        place: what was to be written.
+        needed: bytes that all of it takes.
+    """
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return error
+    folder = next(path for path in place.absolute().parents if path.is_dir())
+    free = shutil.disk_usage(folder).free
+    return UserError(
+        f"the disk is full: {place} needs {_size(needed)}, and {folder} has {_size(free)} free. Make room for "
+        f"{_size(max(needed - free, 1))} more; what was there before is unchanged"
+    )
 
 
-def _mode() -> int:
-    """What a new file may be read by, as the user has set it; a temporary file is for its owner alone."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+def _size(count: float) -> str:
+    """Bytes as a text that can be read: 3.2 MiB."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
 
 
-_MODE = _mode()
+def is_writable(folder: str | os.PathLike[str], option: str) -> None:
+    """Check that files can be written into ``folder``, or that it can be made; leaves nothing behind.
+
+    Raises:
+        UserError: naming ``option``, the one that gives the folder.
+    """
+    folder = Path(folder).expanduser().absolute()
+    try:
+        place = next(path for path in (folder, *folder.parents) if path.exists())
+        if not place.is_dir():
+            raise UserError(f"{option} {folder}: {place} is a file; give a folder")
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except (OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{option} {str(folder)!r} cannot be written to ({error}); give another folder") from error
+
+
+@contextmanager
+def new_folder(folder: Path, needed: float = 0) -> Iterator[Path]:
+    """A folder to fill, which takes the place of ``folder`` when all is written, and disappears if anything fails.
+
+    Args:
+        folder: what it becomes; what was there before is replaced.
+        needed: bytes that it will take, for the message of a full disk.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        if folder.exists():
+            shutil.rmtree(folder)
+        partial.replace(folder)
+    except OSError as error:
+        raise no_space(error, folder, needed) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

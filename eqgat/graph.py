@@ -17,7 +17,8 @@ from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from eqgat.errors import UserError, check_batch, check_positions
+from eqgat.checks import check_batch, check_positions
+from eqgat.errors import UserError
 
 __all__ = ["edge_geometry", "radius_graph"]
 

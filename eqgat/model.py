@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from eqgat.checks import check_graph, check_lengths
 from eqgat.config import Aggregation, Attention, CrossProduct, EQGATConfig, Norm, Readout
-from eqgat.errors import check_graph, check_lengths
 from eqgat.graph import edge_geometry
 from eqgat.layers import Edges, EQGATLayer, EquivariantNorm, InvariantReadout, LayerTrace, mean_over_graph
 from eqgat.radial import BesselBasis
@@ -67,6 +67,11 @@ class EQGAT(SavedModel):
         for module in self.modules():  # weights: PyTorch's default, uniform in ±1/sqrt(fan-in)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+    @property
+    def hops(self) -> int | None:
+        """How many edges away an answer at an atom depends on others; None: on the whole graph, through the norm."""
+        return None if self.norms else len(self.layers)
 
     def forward(self, data: Data) -> Tensor:
         """Predictions [number of graphs, out_channels], or [N, out_channels] with ``readout="node"``.

@@ -9,7 +9,8 @@ from helpers import make_graph, make_model
 from torch_geometric.data import Batch, Data
 
 from eqgat import EQGAT, EQGATConfig, radius_graph
-from eqgat.errors import MOST_GRAPHS, RESOLUTION, UserError, check_lengths, check_positions
+from eqgat.checks import MOST_GRAPHS, RESOLUTION, check_lengths, check_positions
+from eqgat.errors import UserError
 
 
 def change(**fields):
