@@ -11,13 +11,13 @@ import pytest
 
 from eqgat import files
 from eqgat.errors import UserError
-from eqgat.files import checksum_file, read_checked, verify, write_checked, write_checksum, write_whole
+from eqgat.files import read_checked, sums_beside, verify, write_checked, write_files
 
 
 def test_the_checksum_is_the_one_that_sha256sum_reads(tmp_path):
     write_checked(tmp_path / "a.txt", b"hello\n")
     digest = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
-    assert checksum_file(tmp_path / "a.txt").read_text() == f"{digest}  a.txt\n"
+    assert sums_beside(tmp_path / "a.txt").read_text() == f"{digest}  a.txt\n"
     assert read_checked(tmp_path / "a.txt") == b"hello\n"
 
 
@@ -34,13 +34,13 @@ def test_damage_is_noticed(tmp_path, damaged):
 def test_a_missing_or_empty_checksum_is_no_checksum(tmp_path):
     file = tmp_path / "a.txt"
     write_checked(file, b"hello")
-    checksum_file(file).write_text("")
+    sums_beside(file).write_text("")
     with pytest.raises(UserError, match="damaged"):
         read_checked(file)
-    checksum_file(file).unlink()
+    sums_beside(file).unlink()
     with pytest.raises(UserError, match=r"no checksum: a\.txt\.sha256"):
         read_checked(file)
-    write_checksum(file)
+    write_checked(file, file.read_bytes())
     assert read_checked(file) == b"hello"
 
 
@@ -66,19 +66,19 @@ def test_a_process_that_dies_at_any_step_leaves_the_old_or_the_new_file_both_val
     assert read_checked(file) == (b"old" if step < 2 else b"new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "a.txt.sha256"]
     write_checked(file, b"newer")
-    assert len(checksum_file(file).read_text().splitlines()) == 1
+    assert len(sums_beside(file).read_text().splitlines()) == 1
 
 
 def test_a_full_disk_leaves_the_old_file_and_says_what_is_missing(tmp_path, monkeypatch):
     file = tmp_path / "a.txt"
-    write_whole(file, b"old")
+    write_files({file: b"old"})
 
     def full(handle):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(files.os, "fsync", full)
-    with pytest.raises(OSError, match=r"no space left for .*a\.txt: it takes 3 bytes, [\d,]+ are free"):
-        write_whole(file, b"new")
+    with pytest.raises(UserError, match=r"the disk is full: .*a\.txt needs 3 bytes, and .* has .* free"):
+        write_files({file: b"new"})
     monkeypatch.undo()
     assert file.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
@@ -86,6 +86,6 @@ def test_a_full_disk_leaves_the_old_file_and_says_what_is_missing(tmp_path, monk
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no umask")
 def test_a_written_file_may_be_read_by_whom_the_user_lets(tmp_path):
-    program = "import os; os.umask(0o027); from eqgat.files import write_whole; write_whole('a.txt', b'')"
+    program = "import os; os.umask(0o027); from eqgat.files import write_checked; write_checked('a.txt', b'')"
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640

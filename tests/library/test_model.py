@@ -17,7 +17,7 @@ from torch_geometric.data import Batch, Data
 import eqgat
 from eqgat import EQGAT, radius_graph
 from eqgat.errors import UserError
-from eqgat.files import write_checked, write_checksum
+from eqgat.files import write_checked
 
 TRIANGLE = {
     "num_elements": 2,
@@ -278,7 +278,7 @@ def test_weights_are_never_unpickled(tmp_path):
     """A pickle that would run a command is refused, though its checksum is right."""
     make_model().save_pretrained(tmp_path)
     torch.save(Command(), tmp_path / "weights.pt")
-    write_checksum(tmp_path / "weights.pt")
+    write_checked(tmp_path / "weights.pt", (tmp_path / "weights.pt").read_bytes())
     with pytest.raises(UserError, match="do not fit its configuration"):
         EQGAT.from_pretrained(tmp_path)
     assert not Command.ran
