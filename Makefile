@@ -31,7 +31,7 @@ $(INSTALLED): pyproject.toml
 	$(PIP) -e ".[all]" || { echo; echo "Once more without atom3d, which a C compiler must build and only one test uses:"; \
 		$(PIP) -e ".[train,data,notebooks,test]"; }
 	@export PYTHONDONTWRITEBYTECODE=; \
-		$(BIN)/python -c "import eqgat.training.cli, eqgat.coursework.checks, $(LIBRARIES)" & \
+		$(BIN)/python -c "import eqgat.training.cli, eqgat_course.exercises, $(LIBRARIES)" & \
 		$(BIN)/python -c "import $(TOOLS)"; wait
 	$(BIN)/python -m eqgat.viz.scripts
 	@touch $@
@@ -40,10 +40,10 @@ $(INSTALLED): pyproject.toml
 # threads that wait for each other cost minutes.
 run: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m eqgat notebooks --workers $(WORKERS)
-	$(BIN)/python -m eqgat figures
+	$(BIN)/python -m eqgat figures --out build/figures
 	@echo
 	@echo "Done. Open build/notebooks/index.html in a browser to read the executed notebooks; the figures are"
-	@echo "in figures/. To work with the notebooks themselves, start JupyterLab: make lab"
+	@echo "in build/figures/. To work with the notebooks themselves, start JupyterLab: make lab"
 
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
@@ -55,9 +55,15 @@ test: $(INSTALLED) lint
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
 
 figures: $(INSTALLED)
 	$(BIN)/python -m eqgat figures
+
+# What to run before each commit: style, types, contracts, and the tests that need no notebook, browser or training.
+check: lint
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" tests
 
 tables: $(INSTALLED)
 	$(BIN)/python -m eqgat tables

@@ -84,16 +84,25 @@ def write_files(contents: Mapping[Path, bytes | str], sums: Path | None = None) 
             file.parent.mkdir(parents=True, exist_ok=True)
             staged[file] = _stage(file, text)
         if sums is not None:  # both, until the last file is in its place
-            _stage(sums, "\n".join([*new, *(line for line in old if line not in new), ""]).encode()).replace(sums)
+            _put(sums, [*new, *(line for line in old if line not in new)])
         for file in data:
-            staged.pop(file).replace(file)
+            os.replace(staged[file], file)
         if sums is not None and old:
-            _stage(sums, "\n".join([*new, ""]).encode()).replace(sums)
+            _put(sums, new)
     except OSError as error:
         raise no_space(error, first, needed) from error
     finally:
         for partial in staged.values():
             partial.unlink(missing_ok=True)
+
+
+def _put(sums: Path, lines: list[str]) -> None:
+    """Replace the file of checksums."""
+    partial = _stage(sums, "\n".join([*lines, ""]).encode())
+    try:
+        os.replace(partial, sums)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _stage(file: Path, content: bytes) -> Path:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eqgat._atom_tables import ATOM_COLUMNS
 from eqgat.datasets.atom3d import RESIDUES, write_lmdb
+from eqgat.molecule import ATOM_COLUMNS
 
 BACKBONE = (("N", "N"), ("CA", "C"), ("C", "C"), ("O", "O"), ("CB", "C"))
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from eqgat._elements import SYMBOLS
 from eqgat.baselines.common import check_options
 from eqgat.baselines.spec import ModelSpec
 from eqgat.checks import check_positions
 from eqgat.errors import UserError
 from eqgat.layers import mean_over_graph
 from eqgat.model import graph_numbers
+from eqgat.molecule import SYMBOLS
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch_geometric.nn import GCNConv, global_add_pool
 
-from eqgat._elements import SYMBOLS
 from eqgat.baselines.common import check_options
 from eqgat.baselines.spec import ModelSpec
 from eqgat.checks import check_graph
@@ -23,6 +22,7 @@ from eqgat.errors import UserError
 from eqgat.graph import edge_geometry
 from eqgat.layers import mean_over_graph
 from eqgat.model import graph_numbers
+from eqgat.molecule import SYMBOLS
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from eqgat.datasets.atom3d.lmdb import BrokenItem
-from eqgat.datasets.atom3d.samples import Molecule, Parsed, View, make_graph
+from eqgat.datasets.atom3d.samples import Atoms, Parsed, View, make_graph
 from eqgat.datasets.atom3d.spec import ATOM3D
 from eqgat.datasets.task import TASKS
 from eqgat.errors import UserError
@@ -188,8 +188,8 @@ class Atom3DData(torch.utils.data.Dataset):
         """Short hash of graphs and targets; the same for prepared data as for their source."""
         raise NotImplementedError
 
-    def _views(self, index: int) -> list[tuple[Molecule, np.ndarray | None, np.ndarray]]:
-        """Molecule, rows and marks of each graph of a sample."""
+    def _views(self, index: int) -> list[tuple[Atoms, np.ndarray | None, np.ndarray]]:
+        """Atoms, rows and marks of each graph of a sample."""
         raise NotImplementedError
 
     def __len__(self) -> int:
@@ -308,7 +308,7 @@ class ItemData(Atom3DData):
     def digest(self) -> str:
         return self.contents.digest[:12]
 
-    def _views(self, index: int) -> list[tuple[Molecule, np.ndarray | None, np.ndarray]]:
+    def _views(self, index: int) -> list[tuple[Atoms, np.ndarray | None, np.ndarray]]:
         parsed = self.parse(int(self.contents.item[index]))
         views: tuple[View, ...] = parsed.samples[self.contents.number[index]].views
         return [(parsed.molecules[v.molecule], v.rows, np.array(v.marks, dtype=np.int64)) for v in views]

@@ -15,7 +15,7 @@ import numpy as np
 from eqgat.datasets.atom3d.lmdb import BrokenItem
 from eqgat.datasets.atom3d.samples import (
     AtomOptions,
-    Molecule,
+    Atoms,
     Parsed,
     Reader,
     Sample,
@@ -44,7 +44,7 @@ def parse(item: Mapping[str, Any], options: LBAOptions) -> Parsed:
     ligand, rows = read_molecule(table(item, "atoms_ligand", "x", "y", "z", "element"), whole)
     start = len(pocket.pos)
     bonds, order = _bonds(item, rows)
-    molecule = Molecule(
+    molecule = Atoms(
         np.concatenate([pocket.atomic_number, ligand.atomic_number]),
         np.concatenate([pocket.pos, ligand.pos]),
         start,
@@ -58,7 +58,7 @@ def parse(item: Mapping[str, Any], options: LBAOptions) -> Parsed:
 def _bonds(item: Mapping[str, Any], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bonds [b, 2] between the kept ``rows`` of the ligand, counted among these, and their order [b]."""
     if item.get("bonds") is None or not len(item["bonds"]):
-        return Molecule._field_defaults["bonds"], Molecule._field_defaults["order"]
+        return Atoms._field_defaults["bonds"], Atoms._field_defaults["order"]
     bonds = table(item, "bonds", "atom1", "atom2", "type")
     pairs = bonds[["atom1", "atom2"]].to_numpy(np.int64)
     size = len(item["atoms_ligand"])

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from eqgat.datasets.atom3d.data import Atom3DData, ContentsBuilder, ItemData, make_options
 from eqgat.datasets.atom3d.lmdb import BrokenItem
-from eqgat.datasets.atom3d.samples import Molecule, Parsed
+from eqgat.datasets.atom3d.samples import Atoms, Parsed
 from eqgat.errors import UserError
 from eqgat.files import checksum, new_folder, read_checked, write_checked
 
@@ -33,7 +33,7 @@ _META = "split.json"
 # File -> type, and numbers in a row (0: of one dimension).
 _FILES = {
     "atomic_number": ("u1", 0),
-    "pos": ("<f4", 3),
+    "pos": ("<f8", 3),
     "molecule_start": ("<i8", 0),
     "ligand_start": ("<i4", 0),
     "bonds": ("<i4", 2),
@@ -139,7 +139,7 @@ class PreparedData(Atom3DData):
     def _text(self, place: int) -> np.ndarray:
         return np.array([line.split("\t")[place] for line in bytes(self._arrays["text"]).decode().split("\n")[:-1]])
 
-    def _views(self, index: int) -> list[tuple[Molecule, np.ndarray | None, np.ndarray]]:
+    def _views(self, index: int) -> list[tuple[Atoms, np.ndarray | None, np.ndarray]]:
         a, count, marks = self._arrays, self.reader.num_views, self.reader.num_marks
         views = []
         for view in range(index * count, (index + 1) * count):
@@ -147,7 +147,7 @@ class PreparedData(Atom3DData):
             atoms = slice(*a["molecule_start"][place : place + 2])
             bonds = slice(*a["bond_start"][place : place + 2])
             start, end = a["row_start"][view : view + 2]
-            molecule = Molecule(
+            molecule = Atoms(
                 a["atomic_number"][atoms],
                 a["pos"][atoms],
                 int(a["ligand_start"][place]),
