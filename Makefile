@@ -8,7 +8,7 @@ WORKERS ?= 2
 LIBRARIES := e3nn.o3, lightning, torch_geometric.nn
 TOOLS := Bio.Align, hypothesis, ipykernel.kernelapp, ipywidgets, matplotlib.pyplot, nbclient, nbconvert, pytest, selenium.webdriver
 
-.PHONY: help install run lab test lint figures tables notebooks bench coursework
+.PHONY: help install run lab test lint mutants figures tables notebooks bench coursework
 
 help:
 	@echo "make run        install, execute all notebooks (quick profile, CPU), rebuild the figures"
@@ -17,6 +17,7 @@ help:
 	@echo "make figures    rebuild every figure        make tables   rebuild every table"
 	@echo "make notebooks  execute the notebooks in place, as they are committed"
 	@echo "make bench      measure speed and memory    make lint     check the style of the code"
+	@echo "make mutants    put small errors into the core and see that the tests notice each"
 	@echo "make coursework build the student notebooks and the solutions set into build/coursework"
 
 # One stamp file: a second call installs nothing. A changed pyproject.toml installs again. A new pip is twice as fast as
@@ -57,6 +58,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
+
+mutants: $(INSTALLED)
+	$(BIN)/python tests/mutants.py --workers $(WORKERS)
 
 figures: $(INSTALLED)
 	$(BIN)/python -m eqgat figures

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from eqgat.checks import check_options
+from eqgat.errors import UserError
 
-__all__ = ["Aggregation", "Attention", "CrossProduct", "EQGATConfig", "Norm", "Readout"]
+__all__ = ["Aggregation", "Attention", "CrossProduct", "EQGATConfig", "Norm", "Readout", "one_config"]
 
 Attention = Literal["feature", "scalar"]
 CrossProduct = Literal["raw", "mixed"] | None
@@ -57,3 +58,22 @@ class EQGATConfig:
 
     def __post_init__(self) -> None:
         check_options(self)
+
+
+def one_config(config: EQGATConfig | None, *values: Any) -> EQGATConfig:
+    """The configuration that was given, or that of the ``values`` of its fields; 0 stands for a size not given.
+
+    Raises:
+        UserError: both were given, or something else.
+
+    >>> one_config(None, 9, 1, 32).scalar_channels
+    32
+    """
+    if config is None:
+        return EQGATConfig(*values)
+    if not isinstance(config, EQGATConfig):
+        raise UserError(f"give the options by name, or one EQGATConfig; got {config!r}")
+    untouched = [getattr(EQGATConfig, field.name, 0) for field in fields(EQGATConfig)]
+    if list(values) != untouched[: len(values)]:
+        raise UserError("give the options by name, or one EQGATConfig, not both; dataclasses.replace changes a config")
+    return config

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from eqgat.checks import check_graph, check_lengths
-from eqgat.config import Aggregation, Attention, CrossProduct, EQGATConfig, Norm, Readout
+from eqgat.config import Aggregation, Attention, CrossProduct, EQGATConfig, Norm, Readout, one_config
 from eqgat.graph import edge_geometry
 from eqgat.layers import Edges, EQGATLayer, EquivariantNorm, InvariantReadout, LayerTrace, mean_over_graph
 from eqgat.radial import BesselBasis
@@ -55,7 +55,7 @@ class EQGAT(SavedModel):
     ) -> None:
         super().__init__()
         sizes = (num_elements, out_channels, scalar_channels, vector_channels, num_layers, num_radial, cutoff)
-        self.config = c = config or EQGATConfig(*sizes, attention, cross_product, vector_aggregation, norm, readout)
+        self.config = c = one_config(config, *sizes, attention, cross_product, vector_aggregation, norm, readout)
         self.embedding = nn.Embedding(c.num_elements, c.scalar_channels)
         self.basis = BesselBasis(c.num_radial, c.cutoff)
         self.layers = nn.ModuleList(EQGATLayer(c, first=number == 0) for number in range(c.num_layers))

@@ -151,3 +151,7 @@ def test_sizes_that_nobody_gave_are_asked_for():
 def test_a_model_takes_its_configuration_or_its_fields():
     config = EQGATConfig(num_elements=4, out_channels=2, num_layers=2, norm="equivariant", cutoff=5)
     assert EQGAT(config).config == EQGAT(**vars(config)).config == config
+    with pytest.raises(UserError, match="not both"):
+        EQGAT(config, num_layers=3)
+    with pytest.raises(UserError, match="give the options by name"):
+        EQGAT(9)

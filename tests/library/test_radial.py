@@ -83,6 +83,13 @@ def test_envelope_and_two_derivatives_vanish_at_the_cutoff():
     assert polynomial_envelope(torch.tensor([0.0, C, 5.0, 100.0]), C).tolist() == [1, 0, 0, 0]
 
 
+def test_the_module_multiplies_envelope_and_basis():
+    d = torch.tensor([0.5, 2.0, 4.4], dtype=torch.float64)
+    expected = polynomial_envelope(d, C, 4)[:, None] * bessel_basis(d, C, 8)
+    assert torch.equal(BesselBasis(8, C, exponent=4)(d), expected)
+    assert BesselBasis(8, C)(torch.tensor([C, 5.0])).abs().max() == 0
+
+
 def test_bad_options_are_refused():
     for options in [(0, C), (8, 0.0), (8, -1.0), (8, float("nan")), (8, float("inf"))]:
         with pytest.raises(ValueError, match="num_radial >= 1, cutoff > 0"):
