@@ -282,10 +282,7 @@ class Molecule:
             )
 
         def column(key: str) -> list[Any]:
-            stand_in = ATOM_COLUMNS[key]
-            if key not in atoms:
-                return [stand_in] * len(atoms)
-            return (atoms[key].fillna(stand_in) if isinstance(stand_in, str) else atoms[key]).tolist()
+            return atoms[key].tolist() if key in atoms else [ATOM_COLUMNS[key]] * len(atoms)
 
         columns: dict[str, Any] = {ours: column(theirs) for ours, theirs in _TABLE_NAMES.items()}
         models = list(dict.fromkeys(columns["model"]))
@@ -312,8 +309,7 @@ class Molecule:
     @cached_property
     def atomic_number(self) -> np.ndarray:
         """Atomic numbers, [N], uint8; deuterium has 1, X has 0."""
-        symbols, place = np.unique(self.symbol, return_inverse=True)
-        return np.array([_NUMBERS[symbol] for symbol in symbols.tolist()], np.uint8)[place]
+        return np.array([_NUMBERS[symbol] for symbol in self.symbol.tolist()], np.uint8)
 
     @property
     def elements(self) -> np.ndarray:
@@ -559,9 +555,13 @@ class AtomRows:
         }
         for key in ("chain_name", "insertion_code", "altloc", "segment"):
             self.columns[key] = _stripped(columns[key], " ")
-        self.places = list(map(tuple, columns["positions"]))
+        self.positions = np.array(columns["positions"], dtype=np.float64).reshape(-1, 3)
         self.left = np.ones(len(self.rows), dtype=bool)
         self.dropped: dict[str, int] = {}
+
+    @cached_property
+    def places(self) -> list[tuple[float, ...]]:
+        return list(map(tuple, self.positions.tolist()))
 
     def error(self, problem: str, index: int) -> StructureError:
         return StructureError(problem, *self.where(self.rows[index]))
@@ -592,30 +592,30 @@ class AtomRows:
                 _check_chains(columns["chain_name"], wanted)
             except ValueError as error:
                 raise self.error(str(error), -1) from None
-            self.drop(~np.isin(columns["chain_name"], wanted), "chain", f"chains={wanted!r}")
+            self.drop(np.array([c not in wanted for c in columns["chain_name"]]), "chain", f"chains={wanted!r}")
         if not choices.waters:
-            self.drop(columns["hetero"] == "W", "water", "waters=False")
+            self.drop(np.array([kind == "W" for kind in columns["hetero"]]), "water", "waters=False")
         if not choices.hetero:
-            self.drop(~np.isin(columns["hetero"], [" ", "W"]), "hetero", "hetero=False")
+            self.drop(np.array([kind not in (" ", "W") for kind in columns["hetero"]]), "hetero", "hetero=False")
         self._find_elements()
         if not choices.hydrogens:
-            self.drop(np.isin(columns["symbol"], ["H", "D"]), "hydrogen", "hydrogens=False")
+            self.drop(np.array([e in ("H", "D") for e in columns["symbol"]]), "hydrogen", "hydrogens=False")
         if choices.altloc != "all":
             self._merge_repeats()
             self._choose_locations()
-        for index in np.flatnonzero(self.left).tolist():
-            if not all(abs(value) <= MAX_COORDINATE for value in self.places[index]):
-                raise self.error(
-                    f"{self.describe(index)} has NaN, infinite or far coordinates (beyond {MAX_COORDINATE:.0f} Å); "
-                    "repair or remove it",
-                    index,
-                )
+        near = (np.abs(self.positions) <= MAX_COORDINATE).all(axis=1)  # False for NaN
+        for index in np.flatnonzero(self.left & ~near)[:1].tolist():
+            raise self.error(
+                f"{self.describe(index)} has NaN, infinite or far coordinates (beyond {MAX_COORDINATE:.0f} Å); "
+                "repair or remove it",
+                index,
+            )
         kept = np.flatnonzero(self.left)
         kept = kept[np.argsort(self.residue[kept], kind="stable")]
-        arrays = {key: np.array([columns[key][index] for index in kept.tolist()]) for key in _TABLE_NAMES}
+        arrays = {key: _as_array(columns[key])[kept] for key in _TABLE_NAMES}
         arrays["occupancy"] = np.nan_to_num(arrays["occupancy"].astype(np.float64), nan=1.0)
         return Molecule(
-            positions=np.array([self.places[index] for index in kept.tolist()]),
+            positions=self.positions[kept],
             row=np.array(self.rows)[kept],
             residue_index=_numbered(self.residue[kept].tolist()),
             name=name,
@@ -658,8 +658,11 @@ class AtomRows:
                 keys[index] = (*keys[index], seen.index(self.places[index]))
         self.site = [key[:5] + key[6:] for key in keys]
         self.residue = _numbered(keys)
-        first_row = np.unique(self.residue, return_index=True)[1][self.residue]
-        c["hetero"] = np.where(water, "W", np.array(c["hetero"])[first_row])
+        kinds: dict[int, str] = {}  # ATOM or HETATM, as the residue's first row has it
+        c["hetero"] = [
+            "W" if wet else kinds.setdefault(number, kind)
+            for wet, number, kind in zip(water, self.residue.tolist(), c["hetero"], strict=True)
+        ]
 
     def _find_elements(self) -> None:
         """Chemical symbols of the rows that are left, ``Cl`` for ``CL``; inferred where there is none."""
@@ -688,6 +691,8 @@ class AtomRows:
         repeated = np.zeros(len(self.rows), dtype=bool)
         alike: dict[tuple, list[int]] = defaultdict(list)
         for index in np.flatnonzero(self.left).tolist():
+            if not c["atom_name"][index]:  # who has no name is nobody twice
+                continue
             before = alike[residue[index], c["atom_name"][index], c["altloc"][index]]
             if any(self.places[other] == self.places[index] for other in before):
                 repeated[index] = True
@@ -738,8 +743,13 @@ class AtomRows:
 
 
 def _stripped(texts: Iterable[object], stand_in: str) -> list[str]:
-    clean = {text: str(text).strip() or stand_in for text in set(texts)}
+    clean = {text: (str(text).strip() if text is not None and text == text else "") or stand_in for text in set(texts)}
     return [clean[text] for text in texts]
+
+
+def _as_array(values: list[Any]) -> np.ndarray:
+    """Texts stay Python's: they are compared and tabulated more often than computed with."""
+    return np.array(values, dtype=object if isinstance(values[0], str) else None)
 
 
 def _numbered(keys: Iterable[Any]) -> np.ndarray:
