@@ -58,48 +58,29 @@ _VOCABULARY = np.array([ELEMENTS.get(symbol, OTHER_ELEMENT) for symbol in SYMBOL
 _BONDING = ("H", "D", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Se", "Br", "I")
 _BOND_TOLERANCE = 0.4  # Å
 
-_WATERS = frozenset(
-    [
-        "HOH",
-        "DOD",
-        "WAT",
-        "H2O",
-        "D2O",
-        "OH2",
-        "SOL",
-        "SPC",
-        "SPCE",
-        "TIP",
-        "TIP2",
-        "TIP3",
-        "TIP4",
-        "TIP5",
-        "TP3",
-        "TP4",
-        "TP5",
-        "T3P",
-        "T4P",
-        "T5P",
-    ]
-)
+_WATERS = """HOH DOD WAT H2O D2O OH2 SOL SPC SPCE TIP TIP2 TIP3 TIP4 TIP5 TP3 TP4 TP5 T3P T4P T5P""".split()  # noqa: SIM905
 # Names that force fields give to standard residues, by one-letter code; gemmi knows those of the Protein Data Bank.
 _FORCE_FIELD_NAMES = {
     name: letter
-    for letter, names in {
-        "H": "HSD HSE HSP HIE HID HIP HISD HISE HISH HISA HISB HISP",
-        "C": "CYX CYM CYN CYS1 CYS2 CYSH",
-        "D": "ASH ASPP ASPH",
-        "E": "GLH GLUP GLUH",
-        "K": "LYN LSN LYSH LYP",
-        "R": "ARN ARGN",
-        "Y": "TYM",
-        "A": "ADE RA RA3 RA5 DA3 DA5 A3 A5",
-        "G": "GUA RG RG3 RG5 DG3 DG5 G3 G5",
-        "T": "THY DT3 DT5",
-        "U": "URA RU RU3 RU5 U3 U5",
-    }.items()
-    for name in names.split()
-} | dict.fromkeys(["CYT", "RC", "RC3", "RC5", "DC3", "DC5", "C3", "C5"], "C")
+    for letter, *names in map(
+        str.split,
+        """
+        H HSD HSE HSP HIE HID HIP HISD HISE HISH HISA HISB HISP
+        C CYX CYM CYN CYS1 CYS2 CYSH
+        C CYT RC RC3 RC5 DC3 DC5 C3 C5
+        D ASH ASPP ASPH
+        E GLH GLUP GLUH
+        K LYN LSN LYSH LYSN LYP
+        R ARN ARGN
+        Y TYM
+        A ADE RA RA3 RA5 DA3 DA5 A3 A5
+        G GUA RG RG3 RG5 DG3 DG5 G3 G5
+        T THY DT3 DT5
+        U URA RU RU3 RU5 U3 U5
+        """.strip().splitlines(),
+    )
+    for name in names
+}
 _FORCE_FIELD_IONS = {"LIT": "Li", "SOD": "Na", "POT": "K", "CES": "Cs", "CAL": "Ca", "CLA": "Cl"}
 
 # ATOM3D's columns, which ``Molecule.atoms`` has too: what stands in for one that a table lacks.
@@ -124,22 +105,6 @@ ATOM_COLUMNS: dict[str, object] = {
     "name": "",
     "fullname": "",
     "serial_number": 0,
-}
-# Arrays of a molecule and the columns that they are.
-_TABLE_NAMES = {
-    "symbol": "element",
-    "atom_name": "name",
-    "residue_name": "resname",
-    "residue_number": "residue",
-    "insertion_code": "insertion_code",
-    "chain_name": "chain",
-    "segment": "segid",
-    "hetero": "hetero",
-    "altloc": "altloc",
-    "occupancy": "occupancy",
-    "bfactor": "bfactor",
-    "model": "model",
-    "serial": "serial_number",
 }
 MAX_COORDINATE = 1e5  # Å; what is farther away is no coordinate
 
@@ -190,9 +155,9 @@ def atom_graph(
     )
 
 
-def _per_atom(stand_in: object) -> Any:
-    """An array that may be left out: every atom has the stand-in then."""
-    return field(default=None, metadata={"stand_in": stand_in})
+def _per_atom(column: str = "", stand_in: object = None) -> Any:
+    """An array that may be left out: every atom has the stand-in then, that of the column where it is one."""
+    return field(default=None, metadata={"column": column, "stand_in": ATOM_COLUMNS.get(column, stand_in)})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -216,29 +181,29 @@ class Molecule:
     [[1, 0], [0, 1]]
     """
 
-    symbol: np.ndarray
+    symbol: np.ndarray = field(metadata={"column": "element"})
     positions: np.ndarray
-    atom_name: np.ndarray = _per_atom("")  # noqa: RUF009
-    residue_name: np.ndarray = _per_atom("UNK")  # noqa: RUF009
-    residue_number: np.ndarray = _per_atom(0)  # noqa: RUF009
-    insertion_code: np.ndarray = _per_atom(" ")  # noqa: RUF009
-    chain_name: np.ndarray = _per_atom(" ")  # noqa: RUF009
-    segment: np.ndarray = _per_atom(" ")  # noqa: RUF009
-    hetero: np.ndarray = _per_atom(" ")  # noqa: RUF009
-    altloc: np.ndarray = _per_atom(" ")  # noqa: RUF009
-    occupancy: np.ndarray = _per_atom(1.0)  # noqa: RUF009
-    bfactor: np.ndarray = _per_atom(0.0)  # noqa: RUF009
-    model: np.ndarray = _per_atom(1)  # noqa: RUF009
-    serial: np.ndarray = _per_atom(0)  # noqa: RUF009
-    row: np.ndarray = _per_atom(-1)  # noqa: RUF009
-    residue_index: np.ndarray = _per_atom(0)  # noqa: RUF009
+    atom_name: np.ndarray = _per_atom("name")  # noqa: RUF009
+    residue_name: np.ndarray = _per_atom("resname")  # noqa: RUF009
+    residue_number: np.ndarray = _per_atom("residue")  # noqa: RUF009
+    insertion_code: np.ndarray = _per_atom("insertion_code")  # noqa: RUF009
+    chain_name: np.ndarray = _per_atom("chain")  # noqa: RUF009
+    segment: np.ndarray = _per_atom("segid")  # noqa: RUF009
+    hetero: np.ndarray = _per_atom("hetero")  # noqa: RUF009
+    altloc: np.ndarray = _per_atom("altloc")  # noqa: RUF009
+    occupancy: np.ndarray = _per_atom("occupancy")  # noqa: RUF009
+    bfactor: np.ndarray = _per_atom("bfactor")  # noqa: RUF009
+    model: np.ndarray = _per_atom("model")  # noqa: RUF009
+    serial: np.ndarray = _per_atom("serial_number")  # noqa: RUF009
+    row: np.ndarray = _per_atom(stand_in=-1)  # noqa: RUF009
+    residue_index: np.ndarray = _per_atom(stand_in=0)  # noqa: RUF009
     name: str = ""
     dropped: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         size = len(self.symbol)
         for this in fields(self):
-            if this.name not in ("name", "dropped"):
+            if this.name not in _WHOLE:
                 value = getattr(self, this.name)
                 array = np.full(size, this.metadata["stand_in"]) if value is None else np.asarray(value)
                 object.__setattr__(self, this.name, array.astype(np.float64) if this.name == "positions" else array)
@@ -282,10 +247,7 @@ class Molecule:
             )
 
         def column(key: str) -> list[Any]:
-            stand_in = ATOM_COLUMNS[key]
-            if key not in atoms:
-                return [stand_in] * len(atoms)
-            return (atoms[key].fillna(stand_in) if isinstance(stand_in, str) else atoms[key]).tolist()
+            return atoms[key].tolist() if key in atoms else [ATOM_COLUMNS[key]] * len(atoms)
 
         columns: dict[str, Any] = {ours: column(theirs) for ours, theirs in _TABLE_NAMES.items()}
         models = list(dict.fromkeys(columns["model"]))
@@ -312,13 +274,12 @@ class Molecule:
     @cached_property
     def atomic_number(self) -> np.ndarray:
         """Atomic numbers, [N], uint8; deuterium has 1, X has 0."""
-        symbols, place = np.unique(self.symbol, return_inverse=True)
-        return np.array([_NUMBERS[symbol] for symbol in symbols.tolist()], np.uint8)[place]
+        return np.array([_NUMBERS[symbol] for symbol in self.symbol.tolist()], np.uint8)
 
     @property
     def elements(self) -> np.ndarray:
         """Vocabulary indices 0 to 8 of the atoms' elements, [N], int64; see ``element_index``."""
-        return _VOCABULARY[self.atomic_number]
+        return np.asarray(_VOCABULARY[self.atomic_number])
 
     @cached_property
     def atoms(self) -> pd.DataFrame:
@@ -383,9 +344,9 @@ class Molecule:
         rows = np.flatnonzero(which) if which.dtype == bool else which
         if not len(rows):
             raise ValueError(f"no atom of {self.name or 'the molecule'} is selected")
-        arrays = {this.name: getattr(self, this.name)[rows] for this in fields(self) if this.metadata}
+        arrays = {this.name: getattr(self, this.name)[rows] for this in fields(self) if this.name not in _WHOLE}
         arrays["residue_index"] = _numbered(arrays["residue_index"].tolist())
-        return replace(self, symbol=self.symbol[rows], positions=self.positions[rows], **arrays)
+        return replace(self, **arrays)
 
     def chain(self, *chains: str) -> Molecule:
         """The atoms of these chains, as a new molecule. ``ValueError`` for a chain that is not there."""
@@ -518,6 +479,10 @@ class Molecule:
         return "\n".join([*lines, "TER", "END", ""])
 
 
+_WHOLE = ("name", "dropped")  # what a molecule has once, not for each atom
+_TABLE_NAMES = {this.name: this.metadata["column"] for this in fields(Molecule) if this.metadata.get("column")}
+
+
 @dataclass(frozen=True)
 class Choices:
     """Which rows become atoms: the arguments of ``read_structure``."""
@@ -559,9 +524,13 @@ class AtomRows:
         }
         for key in ("chain_name", "insertion_code", "altloc", "segment"):
             self.columns[key] = _stripped(columns[key], " ")
-        self.places = list(map(tuple, columns["positions"]))
+        self.positions = np.array(columns["positions"], dtype=np.float64).reshape(-1, 3)
         self.left = np.ones(len(self.rows), dtype=bool)
         self.dropped: dict[str, int] = {}
+
+    @cached_property
+    def places(self) -> list[tuple[float, ...]]:
+        return list(map(tuple, self.positions.tolist()))
 
     def error(self, problem: str, index: int) -> StructureError:
         return StructureError(problem, *self.where(self.rows[index]))
@@ -592,30 +561,30 @@ class AtomRows:
                 _check_chains(columns["chain_name"], wanted)
             except ValueError as error:
                 raise self.error(str(error), -1) from None
-            self.drop(~np.isin(columns["chain_name"], wanted), "chain", f"chains={wanted!r}")
+            self.drop(np.array([c not in wanted for c in columns["chain_name"]]), "chain", f"chains={wanted!r}")
         if not choices.waters:
-            self.drop(columns["hetero"] == "W", "water", "waters=False")
+            self.drop(np.array([kind == "W" for kind in columns["hetero"]]), "water", "waters=False")
         if not choices.hetero:
-            self.drop(~np.isin(columns["hetero"], [" ", "W"]), "hetero", "hetero=False")
+            self.drop(np.array([kind not in (" ", "W") for kind in columns["hetero"]]), "hetero", "hetero=False")
         self._find_elements()
         if not choices.hydrogens:
-            self.drop(np.isin(columns["symbol"], ["H", "D"]), "hydrogen", "hydrogens=False")
+            self.drop(np.array([e in ("H", "D") for e in columns["symbol"]]), "hydrogen", "hydrogens=False")
         if choices.altloc != "all":
             self._merge_repeats()
             self._choose_locations()
-        for index in np.flatnonzero(self.left).tolist():
-            if not all(abs(value) <= MAX_COORDINATE for value in self.places[index]):
-                raise self.error(
-                    f"{self.describe(index)} has NaN, infinite or far coordinates (beyond {MAX_COORDINATE:.0f} Å); "
-                    "repair or remove it",
-                    index,
-                )
+        near = (np.abs(self.positions) <= MAX_COORDINATE).all(axis=1)  # False for NaN
+        for index in np.flatnonzero(self.left & ~near)[:1].tolist():
+            raise self.error(
+                f"{self.describe(index)} has NaN or infinite coordinates, or beyond {MAX_COORDINATE:.0f} Å; "
+                "repair or remove it",
+                index,
+            )
         kept = np.flatnonzero(self.left)
         kept = kept[np.argsort(self.residue[kept], kind="stable")]
-        arrays = {key: np.array([columns[key][index] for index in kept.tolist()]) for key in _TABLE_NAMES}
+        arrays = {key: _as_array(columns[key])[kept] for key in _TABLE_NAMES}
         arrays["occupancy"] = np.nan_to_num(arrays["occupancy"].astype(np.float64), nan=1.0)
         return Molecule(
-            positions=np.array([self.places[index] for index in kept.tolist()]),
+            positions=self.positions[kept],
             row=np.array(self.rows)[kept],
             residue_index=_numbered(self.residue[kept].tolist()),
             name=name,
@@ -627,17 +596,17 @@ class AtomRows:
         """Number the residues in the order in which they begin, and tell which of them are water."""
         c = self.columns
         parts = ("source", "model", "chain_name", "residue_number", "insertion_code", "residue_name")
-        keys: list[tuple] = list(zip(*(c[part] for part in parts), strict=True))
+        keys: list[tuple[Any, ...]] = list(zip(*(c[part] for part in parts), strict=True))
         names = list(zip(c["atom_name"], c["altloc"], strict=True))
         if len(set(c["segment"])) > 1:
             # Residues that hold one atom twice are told apart by segment; no name: that of the row before.
-            first: dict[tuple, int] = {}
+            first: dict[tuple[Any, ...], int] = {}
             twice = set()
             for index, key in enumerate(zip(keys, names, strict=True)):
                 other = first.setdefault(key, index)
                 if c["segment"][index] != c["segment"][other] and self.places[index] != self.places[other]:
                     twice.add(key[0])
-            segment: dict[tuple, str] = {}
+            segment: dict[tuple[Any, ...], str] = {}
             for index, key in enumerate(keys):
                 if key in twice:
                     if (here := c["segment"][index]) != " ":
@@ -650,7 +619,7 @@ class AtomRows:
         ]
         if self.choices.waters and self.choices.altloc != "all":
             # Simulations have more waters than numbers: the second oxygen of one number begins another molecule.
-            copies: dict[tuple, list[tuple]] = defaultdict(list)
+            copies: dict[tuple[Any, ...], list[tuple[float, ...]]] = defaultdict(list)
             for index in np.flatnonzero(water).tolist():
                 seen = copies[keys[index], names[index]]
                 if self.places[index] not in seen:
@@ -658,8 +627,11 @@ class AtomRows:
                 keys[index] = (*keys[index], seen.index(self.places[index]))
         self.site = [key[:5] + key[6:] for key in keys]
         self.residue = _numbered(keys)
-        first_row = np.unique(self.residue, return_index=True)[1][self.residue]
-        c["hetero"] = np.where(water, "W", np.array(c["hetero"])[first_row])
+        kinds: dict[int, str] = {}  # ATOM or HETATM, as the residue's first row has it
+        c["hetero"] = [
+            "W" if wet else kinds.setdefault(number, kind)
+            for wet, number, kind in zip(water, self.residue.tolist(), c["hetero"], strict=True)
+        ]
 
     def _find_elements(self) -> None:
         """Chemical symbols of the rows that are left, ``Cl`` for ``CL``; inferred where there is none."""
@@ -686,8 +658,10 @@ class AtomRows:
         """Rows that repeat another are one atom; one atom at two places is an error, but for a ligand's like names."""
         c, residue = self.columns, self.residue.tolist()
         repeated = np.zeros(len(self.rows), dtype=bool)
-        alike: dict[tuple, list[int]] = defaultdict(list)
+        alike: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for index in np.flatnonzero(self.left).tolist():
+            if not c["atom_name"][index]:  # who has no name is nobody twice
+                continue
             before = alike[residue[index], c["atom_name"][index], c["altloc"][index]]
             if any(self.places[other] == self.places[index] for other in before):
                 repeated[index] = True
@@ -710,7 +684,7 @@ class AtomRows:
     def _choose_locations(self) -> None:
         """One alternate location per residue; at a place that two residues share, one of them."""
         c, residue, wanted = self.columns, self.residue.tolist(), self.choices.altloc
-        sites: dict[tuple, list[int]] = defaultdict(list)
+        sites: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for index in np.flatnonzero(self.left).tolist():
             if (residue[index], c["atom_name"][index]) in self.labelled:
                 sites[self.site[index]].append(index)
@@ -738,8 +712,13 @@ class AtomRows:
 
 
 def _stripped(texts: Iterable[object], stand_in: str) -> list[str]:
-    clean = {text: str(text).strip() or stand_in for text in set(texts)}
+    clean = {text: (str(text).strip() if text is not None and text == text else "") or stand_in for text in set(texts)}
     return [clean[text] for text in texts]
+
+
+def _as_array(values: list[Any]) -> np.ndarray:
+    """Texts stay Python's: they are compared and tabulated more often than computed with."""
+    return np.array(values, dtype=object if isinstance(values[0], str) else None)
 
 
 def _numbered(keys: Iterable[Any]) -> np.ndarray:

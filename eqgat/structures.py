@@ -52,7 +52,7 @@ _ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _ATOM_LIKE = re.compile(r" *(?:ATOM|HETATM)\b|.{27,33}(?: *-?\d+\.\d{3}){3}(?!\d)", re.IGNORECASE)
 _NOT_ATOMS = ("REMARK", "SIGATM", "USER")
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\(\d+\))?\s*")
-_SEQUENCE_NUMBER = re.compile(r"([-+]?\d+)([A-Za-z]?)")
+_SEQUENCE_NUMBER = re.compile(r"([-+]?\d{1,9})([A-Za-z]?)")
 
 
 def read_structure(
@@ -174,8 +174,8 @@ def _read_pdb(
         raise StructureError("the file ends within an atom; fetch or copy it again", file, len(lines))
 
     rows = [(label_of[which], *_pdb_row(file, number, lines[number - 1])) for which, number in found]
-    names = ("model", "hetero", "serial", "padded_name", "altloc", "resname", "extra", "chain", "residue_number")
-    names += ("insertion_code", "positions", "occupancy", "bfactor", "segment", "symbol")
+    names = """model hetero serial padded_name altloc resname extra chain residue_number insertion_code positions
+        occupancy bfactor segment symbol""".split()  # noqa: SIM905
     columns: dict[str, list[Any]] = {
         name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)
     }
@@ -254,7 +254,7 @@ def _hybrid36(text: str) -> int | None:
         return int(digits)
     if re.fullmatch(r"[A-Z][A-Z0-9]*|[a-z][a-z0-9]*", digits) and digits == text:
         width = len(digits)
-        return int(digits, 36) + 10**width + (-10 if digits[0].isupper() else 16) * 36 ** (width - 1)
+        return int(digits, 36) + int(10**width + (-10 if digits[0].isupper() else 16) * 36 ** (width - 1))
     return None
 
 
@@ -263,22 +263,24 @@ def _read_mmcif(
 ) -> tuple[dict[str, list[Any]], Callable[[int], int]]:
     """The rows of ``_atom_site`` as columns, and the line of each; of the first model alone where none is asked for."""
     try:
-        document = gemmi.cif.read_string("\n".join(lines))
+        tables = [
+            (block, table)
+            for block in gemmi.cif.read_string("\n".join(lines))
+            if len(table := block.find_mmcif_category("_atom_site."))
+        ]
     except (ValueError, RuntimeError) as error:  # "string:17:0(612): ..." or "string:17 in data_x: ..."
         place = re.match(r"string:(\d+)\S*\s*(.*)", str(error), re.DOTALL)
         line, problem = (int(place[1]), place[2]) if place else (len(lines), str(error))
         raise StructureError(f"cannot be read as mmCIF: {problem}", file, line) from error
-    blocks = [block for block in document if len(block.find_mmcif_category("_atom_site."))]
-    if not blocks:
+    if not tables:
         raise StructureError("the file has no atoms (category _atom_site of mmCIF)", file, len(lines))
-    starts = [_line_of_atoms(block) for block in blocks]
-    if len(blocks) > 1:
-        names = ", ".join(block.name for block in blocks[:5])
-        problem = f"{len(blocks)} data blocks have atoms ({names}); keep one in the file"
-        raise StructureError(problem, file, starts[1])
-    table = blocks[0].find_mmcif_category("_atom_site.")
+    if len(tables) > 1:
+        names = ", ".join(block.name for block, _ in tables[:5])
+        problem = f"{len(tables)} data blocks have atoms ({names}); keep one in the file"
+        raise StructureError(problem, file, _line_of_atoms(tables[1][0]))
+    block, table = tables[0]
     tags = [tag.lower().removeprefix("_atom_site.") for tag in table.tags]
-    width, start = len(tags), starts[0]
+    width, start = len(tags), _line_of_atoms(block)
 
     def line_of(row: int) -> int:
         tokens = (token for token in _TOKEN.finditer("\n".join(lines[start - 1 :])) if token[0][0] != "#")
@@ -286,7 +288,7 @@ def _read_mmcif(
         return start + (token.string.count("\n", 0, token.start()) if token else 0)
 
     raw = {tag: list(table.column(place)) for place, tag in enumerate(tags)}
-    rows = range(len(table))
+    rows = list(range(len(table)))
     first = raw.get("pdbx_pdb_model_num", ["1"] * len(rows))
     if model is None:
         rows = [row for row in rows if first[row] == first[0]]
@@ -321,11 +323,13 @@ def _read_mmcif(
 
     def whole(*tags: str, stand_in: str) -> list[tuple[int, str]]:
         """Whole numbers, each with the letter that may follow it."""
-        values = texts(*tags, stand_in=stand_in)
-        if bad := [place for place, value in enumerate(values) if not _SEQUENCE_NUMBER.fullmatch(value)]:
-            problem = f"{tags[0]} is no whole number: {values[bad[0]]!r}"
-            raise StructureError(problem, file, line_of(rows[bad[0]]))
-        return [(int(number[1]), number[2]) for value in values if (number := _SEQUENCE_NUMBER.fullmatch(value))]
+        found = []
+        for row, value in zip(rows, texts(*tags, stand_in=stand_in), strict=True):
+            match = _SEQUENCE_NUMBER.fullmatch(value)
+            if not match:
+                raise StructureError(f"{tags[0]} is no whole number: {value!r}", file, line_of(row))
+            found.append((int(match[1]), match[2]))
+        return found
 
     resnames = texts("label_comp_id", "auth_comp_id", stand_in="UNK")
     atom_names = texts("label_atom_id", "auth_atom_id")
@@ -334,10 +338,10 @@ def _read_mmcif(
     for place, group in enumerate(groups):
         if group and group.upper() not in ("ATOM", "HETATM"):
             raise StructureError(f"group_PDB is neither ATOM nor HETATM: {group!r}", file, line_of(rows[place]))
-    sequence_numbers = whole("auth_seq_id", "label_seq_id", stand_in="0")
+    numbered = whole("auth_seq_id", "label_seq_id", stand_in="0")
     inserted = texts("pdbx_pdb_ins_code")
     columns: dict[str, list[Any]] = {
-        "model": [number for number, _ in whole("pdbx_pdb_model_num", stand_in="1")],
+        "model": [label for label, _ in whole("pdbx_pdb_model_num", stand_in="1")],
         "hetero": [
             " " if (group.upper() == "ATOM" if group else polymer) else f"H_{resname}"
             for group, polymer, resname in zip(groups, in_sequence, resnames, strict=True)
@@ -348,8 +352,8 @@ def _read_mmcif(
         "altloc": texts("label_alt_id"),
         "residue_name": resnames,
         "chain_name": texts("auth_asym_id", "label_asym_id"),
-        "residue_number": [number for number, _ in sequence_numbers],
-        "insertion_code": [code or letter for code, (_, letter) in zip(inserted, sequence_numbers, strict=True)],
+        "residue_number": [number for number, _ in numbered],
+        "insertion_code": [code or letter for code, (_, letter) in zip(inserted, numbered, strict=True)],
         "positions": list(zip(*(numbers(f"cartn_{axis}") for axis in "xyz"), strict=True)),
         "occupancy": numbers("occupancy", stand_in="1"),
         "bfactor": numbers("b_iso_or_equiv", stand_in="0"),
@@ -366,7 +370,7 @@ _TOKEN = re.compile(r"""^;.*?^;|'(?:[^'\n]|'(?=\S))*'(?=\s|$)|"(?:[^"\n]|"(?=\S)
 def _line_of_atoms(block: gemmi.cif.Block) -> int:
     """The line where the category _atom_site begins."""
     for item in block:
-        tag = item.pair[0] if item.pair else item.loop.tags[0] if item.loop else ""
+        tag = item.loop.tags[0] if item.loop else item.pair[0] if item.pair else ""
         if tag.lower().startswith("_atom_site."):
             return item.line_number
     return 1
