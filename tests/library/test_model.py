@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import make_graph, make_model, randomised
-from literal import literal_encode, literal_forward
 from torch_geometric.data import Batch, Data
 
 import eqgat
 from eqgat import EQGAT, radius_graph
 from eqgat.errors import UserError
 from eqgat.files import write_checked
+from eqgat_course.literal import literal_encode, literal_forward
 
 TRIANGLE = {
     "num_elements": 2,
