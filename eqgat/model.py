@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from eqgat.checks import check_graph
+from eqgat.fast import Chunks, fast_layer, is_plain
 from eqgat.graph import edge_geometry
 from eqgat.layers import Edges, EQGATLayer, EquivariantNorm, InvariantReadout, LayerTrace, mean_over_graph
 from eqgat.radial import BesselBasis
@@ -90,6 +91,8 @@ class EQGAT(nn.Module):
     for several graphs, ``batch`` [N].
     """
 
+    fast = True  # layers run through eqgat.fast, the same function; False: as they stand in eqgat.layers
+
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self.config = c = EQGATConfig(**options)
@@ -158,9 +161,13 @@ class EQGAT(nn.Module):
             self.basis(distance).to(s.dtype),
             torch.bincount(receiver, minlength=len(s)).to(s.dtype),
         )
+        chunks = Chunks(edges) if self.fast and records is None and all(map(is_plain, self.layers)) else None
         for number, layer in enumerate(self.layers):
             if self.norms:
                 s, v = self.norms[number](s, v, batch, num_graphs)
+            if chunks is not None:
+                s, v = fast_layer(layer, s, v, chunks)
+                continue
             record = layer(s, v, edges)
             s, v = record.s, record.v
             if records is not None:
