@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from eqgat.checks import check_graph
-from eqgat.fast import Chunks, fast_layer, is_plain
+from eqgat.fast import Chunks, fast_layer, in_pieces, is_plain
 from eqgat.graph import edge_geometry
 from eqgat.layers import Edges, EQGATLayer, EquivariantNorm, InvariantReadout, LayerTrace, mean_over_graph
 from eqgat.radial import BesselBasis
@@ -91,10 +91,9 @@ class EQGAT(nn.Module):
     for several graphs, ``batch`` [N].
     """
 
-    fast = True  # layers run through eqgat.fast, the same function; False: as they stand in eqgat.layers
-
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, fast: bool = True, **options: Any) -> None:
         super().__init__()
+        self.fast = fast
         self.config = c = EQGATConfig(**options)
         self.embedding = nn.Embedding(c.num_elements, c.scalar_channels)
         self.basis = BesselBasis(c.num_radial, c.cutoff)
@@ -148,19 +147,17 @@ class EQGAT(nn.Module):
     def _run(self, data: Data, records: list[LayerTrace] | None = None) -> tuple[Tensor, Tensor]:
         check_graph(data, self.config.num_elements)
         batch, num_graphs = graph_numbers(data)
-        source, receiver = data.edge_index
         s = self.embedding(data.z)
         v = s.new_zeros(len(s), 3, self.config.vector_channels)
-        # Geometry is taken in the precision of the coordinates, then cast to that of the weights.
-        distance, direction = edge_geometry(data.pos, data.edge_index)
-        edges = Edges(
-            source,
-            receiver,
-            distance,
-            direction.to(s.dtype),
-            self.basis(distance).to(s.dtype),
-            torch.bincount(receiver, minlength=len(s)).to(s.dtype),
-        )
+
+        def geometry(edge_index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            # Taken in the precision of the coordinates, then cast to that of the weights.
+            distance, direction = edge_geometry(data.pos, edge_index)
+            return distance, direction.to(s.dtype), self.basis(distance).to(s.dtype)
+
+        source, receiver = data.edge_index
+        num_neighbours = torch.bincount(receiver, minlength=len(s)).to(s.dtype)
+        edges = Edges(source, receiver, *in_pieces(geometry, data.edge_index), num_neighbours)
         chunks = Chunks(edges) if self.fast and records is None and all(map(is_plain, self.layers)) else None
         for number, layer in enumerate(self.layers):
             if self.norms:
