@@ -11,15 +11,13 @@ Conventions, used everywhere in this package:
 
 from __future__ import annotations
 
-from itertools import pairwise
+import math
 
-import numpy as np
 import torch
-from scipy.sparse import csr_array
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from eqgat.checks import check_positions
+from eqgat.neighbours import by_candidates, by_trees
 
 __all__ = ["edge_geometry", "radius_graph"]
 
@@ -40,36 +38,21 @@ def radius_graph(pos: Tensor, cutoff: float, batch: Tensor | None = None) -> Ten
         ``edge_index`` [2, E], int64, on the device of ``pos``: sources j, receivers i, sorted by (i, j).
 
     Raises:
-        ValueError: wrong shapes, NaN or infinite coordinates, a cutoff that is not positive, an unsorted batch.
+        ValueError: wrong shapes, NaN or infinite coordinates, a cutoff that is not positive, an unsorted batch, more
+            than 50 million edges (``eqgat.neighbours.MAX_EDGES``), as where many atoms coincide.
     """
     check_positions(pos)
-    if not (cutoff > 0 and np.isfinite(cutoff)):
+    if not (cutoff > 0 and math.isfinite(cutoff)):
         raise ValueError(f"cutoff must be a positive length in Å; got {cutoff}")
-    points = pos.detach().to("cpu", torch.float64).numpy()
-    starts = [0, len(points)]
-    if batch is not None:
-        if batch.shape != pos.shape[:1]:
-            raise ValueError(f"batch must have shape [N] = [{len(pos)}]; got {list(batch.shape)}")
-        if len(batch) and not bool((batch[1:] >= batch[:-1]).all()):
-            raise ValueError("batch must be ascending: the atoms of one graph stand together")
-        starts = [0, *(np.flatnonzero(np.diff(batch.cpu().numpy())) + 1), len(points)]
-    first, second = np.concatenate([_close_pairs(points[a:b], cutoff) + a for a, b in pairwise(starts)]).T
-    # A sparse matrix sorts the edges by (receiver, source) several times faster than a comparison sort.
-    receiver, source = np.concatenate([first, second]), np.concatenate([second, first])
-    matrix = csr_array((np.ones(len(source), dtype=bool), (receiver, source)), shape=(len(points), len(points)))
-    matrix.sort_indices()
-    receiver = np.repeat(np.arange(len(points)), np.diff(matrix.indptr))
-    return torch.from_numpy(np.stack([matrix.indices.astype(np.int64), receiver])).to(pos.device)
-
-
-def _close_pairs(points: np.ndarray, cutoff: float) -> np.ndarray:
-    """Pairs of rows of ``points`` [n, 3] with distance < ``cutoff``, each pair once: [P, 2], int64."""
-    if len(points) < 2:
-        return np.empty((0, 2), dtype=np.int64)
-    pairs = cKDTree(points, balanced_tree=False).query_pairs(cutoff, output_type="ndarray").astype(np.int64, copy=False)
-    # The tree also returns pairs exactly at the cutoff.
-    relative = points.take(pairs[:, 0], axis=0) - points.take(pairs[:, 1], axis=0)
-    return pairs[np.sqrt(np.einsum("ij,ij->i", relative, relative)) < cutoff]
+    graph = torch.zeros(len(pos), dtype=torch.int64, device=pos.device) if batch is None else batch
+    if graph.shape != pos.shape[:1]:
+        raise ValueError(f"batch must have shape [N] = [{len(pos)}]; got {list(graph.shape)}")
+    if len(graph) and not bool((graph[1:] >= graph[:-1]).all()):
+        raise ValueError("batch must be ascending: the atoms of one graph stand together")
+    points = pos.detach().double()
+    if pos.device.type == "cpu":
+        return torch.from_numpy(by_trees(points.numpy(), graph.numpy(), cutoff))
+    return by_candidates(points, graph, cutoff)
 
 
 def edge_geometry(pos: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:

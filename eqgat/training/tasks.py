@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch_geometric.data import Batch, Data
 
+from eqgat import radius_graph
 from eqgat.datasets.cache import cache_folder
 from eqgat.training.settings import Settings, build_model
 
@@ -104,9 +105,7 @@ class TriangleTask(Task):
 
     def prepare(self, batch: Batch) -> Batch:
         """Edges on the device."""
-        from eqgat.datasets.triangle import dense_radius_graph
-
-        batch.edge_index = dense_radius_graph(batch.pos, len(batch.ptr) - 1, self.settings.model_options["cutoff"])
+        batch.edge_index = radius_graph(batch.pos, self.settings.model_options["cutoff"], batch.batch)
         return batch
 
     def metrics(self, prediction: Tensor, target: Tensor, data: Any) -> dict[str, float]:
