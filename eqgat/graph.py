@@ -11,18 +11,16 @@ Conventions, used everywhere in this package:
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
 import torch
-from scipy.sparse import csr_array
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from eqgat.checks import check_batch, check_positions
 from eqgat.errors import UserError
+from eqgat.neighbours import by_candidates, by_trees
 
 __all__ = ["edge_geometry", "radius_graph"]
-
-MOST_EDGES = 2 * 10**8  # beyond, the edges alone would take gigabytes of memory
 
 
 def radius_graph(pos: Tensor, cutoff: float, batch: Tensor | None = None) -> Tensor:
@@ -41,35 +39,23 @@ def radius_graph(pos: Tensor, cutoff: float, batch: Tensor | None = None) -> Ten
         ``edge_index`` [2, E], int64, on the device of ``pos``: sources j, receivers i, sorted by (i, j).
 
     Raises:
-        UserError: wrong shapes, NaN, infinite or too distant coordinates, a cutoff that is not positive, a bad batch.
+        UserError: wrong shapes, NaN, infinite or too distant coordinates, a cutoff that is not positive, a bad batch, more
+            than 50 million edges (``eqgat.neighbours.MAX_EDGES``), as where many atoms coincide.
 
     >>> radius_graph(torch.tensor([[0.0, 0, 0], [0, 0, 1], [0, 0, 9]]), cutoff=4.5)
     tensor([[1, 0],
             [0, 1]])
     """
     check_positions(pos)
-    if not 0 < cutoff < np.inf:
+    if not 0 < cutoff < math.inf:
         raise UserError(f"cutoff must be a positive length in Å; got {cutoff}")
-    points, num_nodes = pos.detach().to("cpu", torch.float64).numpy(), len(pos)
-    separated = points
-    if batch is not None:  # a fourth axis sets the graphs apart, so that one search finds the pairs of all
-        check_batch(batch, num_nodes)
-        separated = np.column_stack([points, 2 * cutoff * batch.cpu().numpy()])
-    tree = cKDTree(separated, balanced_tree=False)
-    if num_nodes**2 > MOST_EDGES:  # a tenth of the atoms tells about how many edges there will be
-        count = 10 * cKDTree(separated[::10]).count_neighbors(tree, cutoff)
-        if count > MOST_EDGES:
-            raise UserError(f"some {count} edges within {cutoff} Å: atoms coincide, or the cutoff is far too large")
-    first, second = tree.query_pairs(cutoff, output_type="ndarray").T
-    relative = points.take(first, axis=0) - points.take(second, axis=0)
-    near = np.sqrt(np.einsum("ij,ij->i", relative, relative)) < cutoff  # the tree also finds pairs exactly at it
-    first, second = first[near], second[near]
-    # A sparse matrix sorts the edges by (receiver, source) several times faster than a comparison sort.
-    receiver, source = np.concatenate([first, second]), np.concatenate([second, first])
-    matrix = csr_array((np.ones(len(source), dtype=bool), (receiver, source)), shape=(num_nodes, num_nodes))
-    matrix.sort_indices()
-    receiver = np.repeat(np.arange(num_nodes), np.diff(matrix.indptr))
-    return torch.from_numpy(np.stack([matrix.indices.astype(np.int64), receiver])).to(pos.device)
+    if batch is not None:
+        check_batch(batch, len(pos))
+    graph = torch.zeros(len(pos), dtype=torch.int64, device=pos.device) if batch is None else batch
+    points = pos.detach().double()
+    if pos.device.type == "cpu":
+        return torch.from_numpy(by_trees(points.numpy(), graph.numpy(), cutoff))
+    return by_candidates(points, graph, cutoff)
 
 
 def edge_geometry(pos: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from eqgat.checks import check_graph, check_lengths
 from eqgat.config import Aggregation, Attention, CrossProduct, EQGATConfig, Norm, Readout, one_config
+from eqgat.fast import Chunks, fast_layer, in_pieces, is_plain
 from eqgat.graph import edge_geometry
 from eqgat.layers import Edges, EQGATLayer, EquivariantNorm, InvariantReadout, LayerTrace, mean_over_graph
 from eqgat.radial import BesselBasis
@@ -52,8 +53,10 @@ class EQGAT(SavedModel):
         vector_aggregation: Aggregation = EQGATConfig.vector_aggregation,
         norm: Norm = EQGATConfig.norm,
         readout: Readout = EQGATConfig.readout,
+        fast: bool = True,
     ) -> None:
         super().__init__()
+        self.fast = fast
         sizes = (num_elements, out_channels, scalar_channels, vector_channels, num_layers, num_radial, cutoff)
         self.config = c = one_config(config, *sizes, attention, cross_product, vector_aggregation, norm, readout)
         self.embedding = nn.Embedding(c.num_elements, c.scalar_channels)
@@ -104,17 +107,25 @@ class EQGAT(SavedModel):
     def _run(self, data: Data, records: list[LayerTrace] | None = None) -> tuple[Tensor, Tensor]:
         check_graph(data, self.config.num_elements)
         batch, num_graphs = graph_numbers(data)
-        source, receiver = data.edge_index
         s = self.embedding(data.z)
         v = s.new_zeros(len(s), 3, self.config.vector_channels)
-        # Geometry is taken in the precision of the coordinates, then cast to that of the weights.
-        distance, direction = edge_geometry(data.pos, data.edge_index)
-        check_lengths(distance, self.config.cutoff)
-        radial, num_neighbours = self.basis(distance), torch.bincount(receiver, minlength=len(s))
-        edges = Edges(source, receiver, distance, direction.to(s.dtype), radial.to(s.dtype), num_neighbours.to(s.dtype))
+
+        def geometry(edge_index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            # Taken in the precision of the coordinates, then cast to that of the weights.
+            distance, direction = edge_geometry(data.pos, edge_index)
+            return distance, direction.to(s.dtype), self.basis(distance).to(s.dtype)
+
+        source, receiver = data.edge_index
+        num_neighbours = torch.bincount(receiver, minlength=len(s)).to(s.dtype)
+        edges = Edges(source, receiver, *in_pieces(geometry, data.edge_index), num_neighbours)
+        check_lengths(edges.distance, self.config.cutoff)
+        chunks = Chunks(edges) if self.fast and records is None and all(map(is_plain, self.layers)) else None
         for number, layer in enumerate(self.layers):
             if self.norms:
                 s, v = self.norms[number](s, v, batch, num_graphs)
+            if chunks is not None:
+                s, v = fast_layer(layer, s, v, chunks)
+                continue
             record = layer(s, v, edges)
             s, v = record.s, record.v
             if records is not None:

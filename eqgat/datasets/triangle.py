@@ -28,8 +28,9 @@ from eqgat.datasets.cache import cache_folder
 from eqgat.datasets.task import TaskSpec
 from eqgat.errors import UserError
 from eqgat.files import write_files
+from eqgat.graph import radius_graph
 
-__all__ = ["SPEC", "TARGET_ORDERS", "TriangleData", "TriangleOptions", "dense_radius_graph", "make_triangles"]
+__all__ = ["SPEC", "TARGET_ORDERS", "TriangleData", "TriangleOptions", "make_triangles"]
 
 TARGET_ORDERS = {"paper": ("distance", "perimeter", "area"), "released": ("distance", "area", "perimeter")}
 _FORMAT = 1  # of cached files
@@ -67,8 +68,8 @@ class TriangleOptions:
 class TriangleData(torch.utils.data.Dataset):
     """Clouds with their targets; ``data[i]`` is a graph without edges: z [P] (1 = special), pos [P, 3], y [1, 3].
 
-    Edges are not stored, because making them from a batch of equally large clouds (``dense_radius_graph``, on the
-    device of the batch) takes less time than moving them: about 4,500 a cloud at the paper's settings.
+    Edges are not stored, because making them for a batch (``radius_graph``, on its device) takes less time than
+    moving them: about 4,500 a cloud at the paper's settings.
 
     Attributes:
         pos [n, P, 3] in Å, special [n, 3] (rows of the three special points), y [n, 3], options.
@@ -171,31 +172,6 @@ def make_triangles(
     return TriangleData(torch.from_numpy(pos), torch.from_numpy(special), options)
 
 
-def dense_radius_graph(pos: Tensor, num_graphs: int, cutoff: float) -> Tensor:
-    """``radius_graph`` for a batch of equally large clouds, without a loop and on any device.
-
-    Args:
-        pos: [num_graphs * P, 3] in Å, cloud after cloud.
-        num_graphs: number of clouds in ``pos``.
-        cutoff: c in Å.
-
-    Returns:
-        ``edge_index`` [2, E] with the same edges in the same order as ``radius_graph``: strict d < c, sorted by (i, j).
-
-    Raises:
-        UserError: positions that do not divide into ``num_graphs`` clouds.
-    """
-    if num_graphs < 1 or len(pos) % num_graphs:
-        raise UserError(f"{len(pos)} points cannot be {num_graphs} clouds of the same size")
-    # float64, as in radius_graph, so that both agree on pairs within rounding of the cutoff.
-    clouds = pos.detach().double().view(num_graphs, -1, 3)
-    size = clouds.shape[1]
-    near = (clouds.unsqueeze(2) - clouds.unsqueeze(1)).square().sum(dim=3).sqrt() < cutoff
-    near &= ~torch.eye(size, dtype=torch.bool, device=pos.device)
-    graph, receiver, source = near.nonzero(as_tuple=True)
-    return torch.stack([graph * size + source, graph * size + receiver])
-
-
 def _generate(n: int, options: TriangleOptions, progress: bool) -> tuple[np.ndarray, np.ndarray]:
     from tqdm import tqdm
 
@@ -294,7 +270,7 @@ def load(folder: str | None, **options: Any) -> dict[str, TriangleData]:
 
 def add_edges(batch: Batch, model_options: Mapping[str, Any]) -> Batch:
     """The edges of a batch, on its device."""
-    batch.edge_index = dense_radius_graph(batch.pos, len(batch.ptr) - 1, model_options["cutoff"])
+    batch.edge_index = radius_graph(batch.pos, model_options["cutoff"], batch.batch)
     return batch
 
 

@@ -157,7 +157,7 @@ def test_trace_terms_add_up_to_the_message(options):
 
 
 def test_trace_is_the_forward_pass():
-    graph, model = make_graph(), make_model()
+    graph, model = make_graph(), make_model(fast=False)
     s, v = model.encode(graph)
     trace = model.trace(graph)
     assert len(trace) == 3
