@@ -36,9 +36,9 @@ _OUT_OF_PROCESSOR_TIME = (128 + 24, 128 + 9)  # SIGXCPU, and SIGKILL once it was
 class RemoteSession:
     """A running session. Every method raises ``Ended`` when the session dies, or has to."""
 
-    def __init__(self, limits: Limits, until: float) -> None:
-        """Start one; ``until``, of ``time.monotonic``, the submission must be done."""
-        self.limits, self.until = limits, until
+    def __init__(self, limits: Limits, until: float, isolated: bool) -> None:
+        """Start one, inside bubblewrap or not; ``until``, of ``time.monotonic``, the submission must be done."""
+        self.limits, self.until, self.isolated = limits, until, isolated
         self.keep_changes, self.changed = True, False  # of arguments that a function overwrote
         self.overwritten: list[tuple[Tensor, Tensor]] = []
         self.callbacks: dict[str, Callable[..., Any]] = {}
@@ -48,7 +48,7 @@ class RemoteSession:
         course_without_checks(course)
         home.mkdir()
         arguments = ["-m", "eqgat_course.grading.session", json.dumps(asdict(limits))]
-        self.process = launch(course, home, limits, arguments)
+        self.process = launch(course, home, limits, arguments, isolated)
         self.watch = Watch(self.process.pid, limits.memory * 2**20, time.monotonic() + _START_SECONDS)
         try:
             self._receive()  # that it is ready
@@ -118,7 +118,7 @@ class RemoteSession:
     def counted(self, function: str, args: tuple[Any, ...]) -> tuple[Any, Cost]:
         """What a function returns, and its cost: its operations are repeated in a session without the student."""
         if self.clean is None:
-            self.clean = RemoteSession(self.limits, self.until)
+            self.clean = RemoteSession(self.limits, self.until, self.isolated)
         arguments = self._pickled((args, {}))
         done = self._ask({"do": "trace", "function": function, "arguments": arguments})
         if done.get("error"):

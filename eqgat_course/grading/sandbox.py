@@ -57,7 +57,7 @@ def weakness() -> str:
     if shutil.which("bwrap") is None:
         return "bubblewrap, which isolates answers, is not installed (Debian, Ubuntu, Fedora: package bubblewrap)"
     with tempfile.TemporaryDirectory() as folder:
-        command = [*_bwrap(Path(folder), Limits()), _python(), "-c", "import torch"]
+        command = [*_bwrap(Path(folder), Limits()), _python(), "-c", "import numpy"]
         tried = subprocess.run(command, capture_output=True, text=True, env=_environment(Path(folder), _HOME))
     if tried.returncode == 0:
         return ""
@@ -71,12 +71,18 @@ def course_without_checks(folder: Path) -> None:
     shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns(*_HIDDEN, "__pycache__"))
 
 
-def launch(course: Path, scratch: Path, limits: Limits, arguments: Iterable[str]) -> subprocess.Popen[bytes]:
+def launch(
+    course: Path, scratch: Path, limits: Limits, arguments: Iterable[str], isolated: bool
+) -> subprocess.Popen[bytes]:
     """Start ``python ARGUMENTS`` with the packages of ``course``; its standard input and output are pipes.
 
-    ``scratch`` is its home where there is no bubblewrap.
+    Args:
+        course: folder of ``course_without_checks``.
+        scratch: its home, if it is not isolated.
+        limits: of memory, for the files of an isolated one.
+        arguments: for Python.
+        isolated: inside bubblewrap?
     """
-    isolated = not weakness()
     return subprocess.Popen(
         [*(_bwrap(course, limits) if isolated else []), _python(), *arguments],
         stdin=subprocess.PIPE,
