@@ -120,7 +120,10 @@ def _find(number: str) -> Exercise:
 
 
 def seeded(seed: int) -> int:
-    """The seed that a check should use for ``seed``: itself in a notebook, another in a hidden test (see ``check``)."""
+    """The seed that a check should use for ``seed``: itself in a notebook, another in a hidden test (see ``check``).
+
+    It may be any number up to 10^12: what is no seed, as a cutoff, takes a remainder of it.
+    """
     return seed + 1000 * _DRAW.get()
 
 
