@@ -32,7 +32,7 @@ import eqgat_course
 __all__ = ["MOST_PROCESSES", "Limits", "Watch", "course_without_checks", "kill", "launch", "set_limits", "weakness"]
 
 MOST_PROCESSES = 64
-_PERIOD = 0.1
+_PERIOD = 0.2
 _HOME = "/tmp"
 # Of the grading itself a session needs its own side alone.
 _HIDDEN = ("checks.py", "release", "projects", "grade.py", "judge.py", "plan.py", "remote.py", "report.py")
@@ -66,9 +66,14 @@ def weakness() -> str:
 
 
 def course_without_checks(folder: Path) -> None:
-    """Write what a session may see of ``eqgat_course`` into ``folder``: all but checks, solutions and grading."""
+    """Write what a session may see of ``eqgat_course`` into ``folder``: all but checks, solutions and grading.
+
+    And matplotlib's list of fonts, which would else be made anew for each session.
+    """
     source = Path(eqgat_course.__file__).parent
     shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns(*_HIDDEN, "__pycache__"))
+    for fonts in Path(os.environ.get("MPLCONFIGDIR") or Path.home() / ".cache/matplotlib").glob("fontlist-*.json"):
+        shutil.copy(fonts, folder)
 
 
 def launch(
@@ -116,13 +121,14 @@ def _packages() -> list[Path]:
 
 def _environment(course: Path, home: str) -> dict[str, str]:
     """The variables of a session: few of the teacher's, every folder for writing in its home, one thread."""
-    folders = ("HOME", "TMPDIR", "TEMP", "MPLCONFIGDIR", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "XDG_CACHE_HOME")
+    folders = ("HOME", "TMPDIR", "TEMP", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "XDG_CACHE_HOME")
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return {
         **{name: os.environ[name] for name in _PASSED if name in os.environ},
         **dict.fromkeys(folders, home),
         **dict.fromkeys(threads, "1"),
         "PYTHONPATH": os.pathsep.join(map(str, [course, Path(eqgat.__file__).parents[1], *_packages()])),
+        "MPLCONFIGDIR": home if home == _HOME else str(course),
         "PYTHONUSERBASE": site.getuserbase(),
         "PYTHONDONTWRITEBYTECODE": "1",
         "MPLBACKEND": "agg",
@@ -131,47 +137,73 @@ def _environment(course: Path, home: str) -> dict[str, str]:
 
 
 def _bwrap(course: Path, limits: Limits) -> list[str]:
-    """The command that goes before another to isolate it. Every folder keeps its place."""
+    """The command that goes before another to isolate it. Every folder keeps its place.
+
+    What root starts is root for the kernel, which then counts no processes: so root lays out the files, becomes nobody,
+    and only nobody's program enters the user name space.
+    """
     known = subprocess.run(["bwrap", "--help"], capture_output=True, text=True).stdout
-    base = Path(sys.base_prefix)
-    seen = dict.fromkeys(
-        [
-            *map(Path, ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/alternatives")),
-            *(base / "lib", base.resolve() / "lib", Path(sysconfig.get_path("stdlib")), Path(_python())),
-            Path(sysconfig.get_path("purelib", vars={"base": sys.base_prefix})),
-            *(Path(part) for part in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if part),
-            *_packages(),
+    alone = ["bwrap", "--unshare-user", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    alone += ["--uid", "65534", "--gid", "65534", "--hostname", "grading"]
+    alone += ["--disable-userns"] if "--disable-userns" in known else []
+    if os.geteuid() == 0:
+        tools = [
+            part for tool in ("bwrap", "setpriv") if (path := shutil.which(tool)) for part in ("--ro-bind", path, path)
         ]
-    )
-    command = ["bwrap", "--unshare-user", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-    command += ["--uid", "65534", "--gid", "65534", "--hostname", "grading"]
-    command += ["--disable-userns"] if "--disable-userns" in known else []
-    for name in ("/lib", "/lib64"):
-        command += ["--symlink", os.readlink(name), name] if os.path.islink(name) else ["--ro-bind-try", name, name]
-    for path in seen:
-        command += ["--ro-bind-try", str(path), str(path)]
-    for path in seen:
-        if (path / "eqgat_course").is_dir():  # an installed course has its checks
-            command += ["--tmpfs", str(path / "eqgat_course"), "--remount-ro", str(path / "eqgat_course")]
-    package = str(Path(eqgat.__file__).parent)
-    command += ["--ro-bind", package, package]
+        command = [
+            "bwrap",
+            "--die-with-parent",
+            *_files(course),
+            *tools,
+            "--dev-bind",
+            "/dev",
+            "/dev",
+            "--bind",
+            "/proc",
+        ]
+        command += ["/proc", "--cap-add", "ALL", "--", "setpriv", "--reuid", "65534", "--regid", "65534"]
+        command += ["--clear-groups", "--inh-caps=-all", "--bounding-set=-all", *alone, "--ro-bind", "/", "/"]
+    else:
+        command = [*alone, *_files(course)]
     command += ["--size", str(limits.memory * 2**20)] if "--size" in known else []
     command += ["--tmpfs", _HOME, "--ro-bind", str(course), str(course)]
-    for fonts in _fonts():
+    for fonts in course.glob("fontlist-*.json"):
         command += ["--ro-bind", str(fonts), f"{_HOME}/{fonts.name}"]
     command += ["--dev", "/dev", "--proc", "/proc"]
-    for path in ("/dev", "/proc", "/"):  # for root too, who else could write into /proc/sys
-        command += ["--remount-ro", path]
+    for place in ("/dev", "/proc", "/"):
+        command += ["--remount-ro", place]
     return [*command, "--chdir", _HOME, "--"]
 
 
-def _fonts() -> list[Path]:
-    """matplotlib's list of fonts, which would else be made anew for each session."""
-    return list(Path(os.environ.get("MPLCONFIGDIR") or Path.home() / ".cache/matplotlib").glob("fontlist-*.json"))
+def _files(course: Path) -> list[str]:
+    """Options of bubblewrap: the files that a session reads. None of them is in /usr/src, /home or /work as a whole."""
+    base = Path(sys.base_prefix)
+    seen = [
+        *map(Path, ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/alternatives")),
+        *(base / "lib", base.resolve() / "lib", Path(sysconfig.get_path("stdlib")), Path(_python())),
+        Path(sysconfig.get_path("purelib", vars={"base": sys.base_prefix})),
+        *(Path(part) for part in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if part),
+        *_packages(),
+    ]
+    package = Path(eqgat.__file__).parent
+    options: list[str] = []
+    for folder in dict.fromkeys(parent for path in (*seen, package, course) for parent in reversed(path.parents)):
+        options += ["--perms", "0755", "--dir", str(folder)] if folder != Path("/") else []
+    for name in ("/lib", "/lib64"):
+        options += ["--symlink", os.readlink(name), name] if os.path.islink(name) else ["--ro-bind-try", name, name]
+    for path in dict.fromkeys(seen):
+        options += ["--ro-bind-try", str(path), str(path)]
+    for path in dict.fromkeys(seen):
+        if (path / "eqgat_course").is_dir():  # an installed course has its checks
+            options += ["--tmpfs", str(path / "eqgat_course"), "--remount-ro", str(path / "eqgat_course")]
+    return [*options, "--ro-bind", str(package), str(package), "--ro-bind", str(course), str(course)]
 
 
-def set_limits(limits: Limits) -> None:
-    """Set the limits of this process for good (call when the libraries are loaded). Nothing happens on Windows."""
+def set_limits(limits: Limits, isolated: bool) -> None:
+    """Set the limits of this process for good (call when the libraries are loaded). Nothing happens on Windows.
+
+    ``isolated``: the user name space counts what the session starts; elsewhere all processes of the account count.
+    """
     with suppress(ImportError):
         import resource
 
@@ -185,6 +217,7 @@ def set_limits(limits: Limits) -> None:
         limit(resource.RLIMIT_CORE, 0)
         if sys.platform.startswith("linux"):
             pages = int(Path("/proc/self/statm").read_text().split()[0])
+            limit(resource.RLIMIT_NPROC, MOST_PROCESSES) if isolated else None
             limit(resource.RLIMIT_AS, pages * resource.getpagesize() + limits.memory * 2**20)
 
 

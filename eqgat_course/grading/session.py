@@ -181,13 +181,15 @@ def _describe(error: BaseException) -> dict[str, Any]:
 
 
 def main() -> None:
-    """``python -m eqgat_course.grading.session LIMITS``, started by the judge."""
+    """``python -m eqgat_course.grading.session LIMITS isolated|free``, started by the judge."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1):  # what an answer prints is no message
         os.dup2(nothing, stream)
     session = Session(requests, answers)
-    set_limits(Limits(**json.loads(sys.argv[1])))  # now, so that the memory limit counts what the submission adds
+    set_limits(
+        Limits(**json.loads(sys.argv[1])), sys.argv[2] == "isolated"
+    )  # now, so that the memory limit counts what the submission adds
     send(answers, {"ready": True})
     session.serve()
     os._exit(0)

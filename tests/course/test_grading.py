@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
@@ -284,11 +285,10 @@ for file in kept:
 time.sleep(600)"""
 
 
-def processes_here() -> set[int]:
-    """What runs under this account, threads of libraries aside."""
-    return {
-        process.pid for process in psutil.process_iter() if "eqgat_course.grading.session" in " ".join(cmdline(process))
-    }
+def sessions(limits: Limits) -> set[int]:
+    """Sessions with these limits that still run; what they forked has their command line."""
+    words = json.dumps(asdict(limits))
+    return {process.pid for process in psutil.process_iter() if words in cmdline(process)}
 
 
 def cmdline(process: psutil.Process) -> list[str]:
@@ -302,14 +302,14 @@ def cmdline(process: psutil.Process) -> list[str]:
 def test_many_processes_or_files_share_one_limit(tmp_path):
     """The system's limits are for each process and each file; the judge watches the sum."""
     answers = {"05.3": FILLS_MEMORY_TOGETHER, "09.2": FORKS_EXPONENTIALLY, "08.1": FILLS_NAMELESS_FILES}
-    order = Order(Limits(cell=60.0, total=240.0, memory=300), SEED, isolated=True)
+    order = Order(Limits(cell=60.0, total=241.0, memory=300), SEED, isolated=True)
     rows = graded(tmp_path, answers, (*answers, "04.4"), order)
     assert [number for number in (*answers, "04.4") if rows[number]["points"]] == ["04.4"]
     assert {rows[number]["status"] for number in answers} == {"memory limit"}
     assert "more than 300 MB of memory in all its processes" in rows["05.3"]["hint"]
     assert f"started more than {MOST_PROCESSES} processes" in rows["09.2"]["hint"]
     assert "more than 300 MB of memory" in rows["08.1"]["hint"]
-    assert not processes_here()
+    assert not sessions(order.limits)
 
 
 @needs_bubblewrap
@@ -321,7 +321,8 @@ def test_what_ends_or_blocks_the_session_costs_its_own_exercise_only(tmp_path):
         "08.1": FORGES,
         "05.1": "def cross_term(v, b_, source, receiver):\n    ...",
     }
-    rows = graded(tmp_path, answers, (*answers, "04.4"))
+    limits = Limits(cell=15.0, total=242.0, memory=1024)
+    rows = graded(tmp_path, answers, (*answers, "04.4"), Order(limits, SEED, isolated=True))
     assert [number for number in (*answers, "04.4") if rows[number]["points"]] == ["04.4"]
     assert rows["05.3"]["status"] == "process ended"
     assert "exit status 0" in rows["05.3"]["hint"]
@@ -330,7 +331,7 @@ def test_what_ends_or_blocks_the_session_costs_its_own_exercise_only(tmp_path):
     assert rows["08.1"]["status"] == "process ended"
     assert rows["06.4"]["status"] == "error"
     assert "returned nothing" in rows["05.1"]["hint"]
-    assert not processes_here(), "what forked and exited has outlived its session"
+    assert not sessions(limits), "what forked and exited has outlived its session"
 
 
 def test_without_bubblewrap_grading_goes_on_and_says_so(tmp_path, monkeypatch, capsys):

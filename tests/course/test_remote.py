@@ -199,7 +199,7 @@ CANNOT = {
     "reads the teacher's home": "os.listdir(os.path.join(TEACHER, '.cache'))",
     "reads accounts": "open('/etc/passwd').read()",
     "reads another process": "open('/proc/JUDGE/environ').read()",
-    "traces another process": "1 // (1 + trace(1))",
+    "traces another process": "1 // (1 + trace(JUDGE))",
     "signals the judge": "os.kill(JUDGE, 0)",
     "writes outside": "open(os.path.join(FOLDER, 'x'), 'w')",
     "writes into the packages": "open(os.path.join(os.path.dirname(torch.__file__), 'x'), 'w')",
