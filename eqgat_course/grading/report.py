@@ -76,7 +76,7 @@ _STUDENT = """{% extends "frame" %}
 <span class="{{ 'right' if row.status == 'right' else 'other' }}">{{ row.status }},
 {{ number(row.points) }} of {{ number(row.max) }}</span></h3>
 {% if row.hint %}<p class="hint plain">{{ row.hint }}</p>{% endif %}
-{% if row.text %}<details><summary>The exercise</summary>{{ row.text }}</details>{% endif %}
+{% if row.text %}<details{{ "" if row.status == "right" else " open" }}><summary>The exercise</summary>{{ row.text }}</details>{% endif %}
 </article>
 {% endfor %}
 {% endfor %}
@@ -143,7 +143,7 @@ def write_reports(
     """
     (out / "reports").mkdir(parents=True, exist_ok=True)
     results = sorted(results, key=lambda result: (result["student"], result["notebook"]))
-    titles = {number: exercise.title for number, exercise in load_exercises().items()}
+    titles = {number: exercise.title[:1].upper() + exercise.title[1:] for number, exercise in load_exercises().items()}
     pages = Environment(
         loader=DictLoader({"frame": _FRAME, "student": _STUDENT, "class": _CLASS}), autoescape=True, trim_blocks=True
     )
@@ -197,7 +197,9 @@ def _exercises(results: list[dict[str, Any]], titles: Mapping[str, str]) -> Iter
     for number, group in groupby(rows, key=lambda row: row["exercise"]):
         answers = list(group)
         solved = sum(row["status"] == "right" for row in answers)
-        hints = Counter(_short(row["hint"] or row["status"]) for row in answers if row["status"] != "right")
+        failed = [row for row in answers if row["status"] != "right"]
+        mistakes = [row for row in failed if row["status"] not in ("blank", "missing")] or failed
+        hints = Counter(_short(row["hint"] or row["status"]) for row in mistakes)
         mistake, times = hints.most_common(1)[0] if hints else ("", 0)
         yield {
             "exercise": number,
