@@ -181,7 +181,7 @@ def blind_rotation(answer: Any) -> None:
 
 @exercise("01.6", "turn a molecule by degrees", "implement", points=2)
 def turn_by_degrees(function: Any) -> None:
-    pos, degrees = _cloud(9, 4.0, 6), 50.0 + seeded(0) / 100
+    pos, degrees = _cloud(9, 4.0, 6), 50.0 + seeded(0) % 11_000 / 100
     radians = math.radians(degrees)
 
     def turned(angle: float, axis: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> Tensor:

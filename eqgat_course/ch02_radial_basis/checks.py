@@ -18,7 +18,7 @@ def _grid(start: float, stop: float, number: int = 9) -> Tensor:
 
 @exercise("02.1", "the Bessel basis and its limit", "implement", points=2)
 def bessel(function: Any) -> None:
-    cutoff, number = 3.7 + seeded(0) / 5000, 5 + seeded(0) // 1000
+    cutoff, number = 3.7 + seeded(0) % 7000 / 5000, 5 + seeded(0) % 7000 // 1000
     d = _grid(0.3, 3.5)
     right, k = bessel_basis(d, cutoff, number), torch.arange(1, number + 1, dtype=torch.float64)
     column = d.unsqueeze(1)
@@ -69,7 +69,7 @@ def bessel(function: Any) -> None:
 
 @exercise("02.2", "the envelope for any exponent", "implement", points=2)
 def envelope(function: Any) -> None:
-    cutoff = 5.0 + seeded(0) / 5000
+    cutoff = 5.0 + seeded(0) % 7000 / 5000
     for p in (6, 3):
         d = _grid(0.1, 4.9)
         x, right = d / cutoff, polynomial_envelope(d, cutoff, p)
@@ -125,7 +125,7 @@ def at_the_cutoff(answer: Any) -> None:
 
 @exercise("02.4", "an envelope that fails the third condition", "break it", points=2)
 def third_condition(function: Any) -> None:
-    cutoff = 4.0 + seeded(0) / 5000
+    cutoff = 4.0 + seeded(0) % 7000 / 5000
     d = torch.tensor([0.0, cutoff / 2, cutoff - 1e-7, cutoff], dtype=torch.float64, requires_grad=True)
     value = call(function, d, cutoff)
     expect(isinstance(value, Tensor) and value.shape == d.shape, "return a tensor of the shape of d")
