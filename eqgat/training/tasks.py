@@ -200,8 +200,9 @@ class PairModel(nn.Module):
 
     def __init__(self, network: nn.Module, wide: bool = False) -> None:
         super().__init__()
-        first = next((module for module in network.head.modules() if isinstance(module, nn.Linear)), None)
-        width = network.node_out.out.dim if first is None else first.in_features  # SEGNN has no head
+        linear = (module for module in network.get_submodule("head").modules() if isinstance(module, nn.Linear))
+        # SEGNN has no head, and says how many numbers an atom has.
+        width: int = first.in_features if (first := next(linear, None)) else getattr(network, "num_features")  # noqa: B009
         network.head = nn.Identity()
         self.network = network
         hidden = 4 * width if wide else width
@@ -233,8 +234,8 @@ def make_task(settings: Settings) -> Task:
 
 def left_out(data: Any) -> str:
     """How much of a split was left out, and why most of it; "" if nothing was."""
-    skipped = getattr(data, "skipped", ())
-    if not len(skipped):
+    skipped = getattr(data, "skipped", None)
+    if skipped is None or skipped.empty:
         return ""
     broken = int((skipped["name"] == "").sum())
     return (
