@@ -62,6 +62,8 @@ class Task:
         self.monitor = settings.monitor or self.spec.metrics[0]
         self.mode = direction(self.monitor)
         self.loss = LOSSES[settings.loss or self.spec.losses[0]]
+        # Those that the model does not take, too: edges have a cutoff whether or not the model knows it.
+        self.all_options = {**self.spec.profiles[settings.profile]["model_options"], **settings.model_options}
 
     def data_options(self) -> dict[str, Any]:
         """Options of the data: the user's, and what follows from the model.
@@ -70,7 +72,7 @@ class Task:
         """
         own: dict[str, Any] = {}
         if self.spec.reader is not None:
-            own["cutoff"] = self.settings.model_options.get("cutoff", 4.5)
+            own["cutoff"] = self.all_options["cutoff"]
             if self.spec.reader.num_marks and self.settings.model_options.get("readout") == "node":
                 own["hops"] = getattr(build_model(self.settings), "hops", None)
         return {**own, **self.settings.data_options}
@@ -117,7 +119,7 @@ class Task:
 
     def prepare(self, batch: Batch) -> Batch:
         """Last touch on the device, for example the edges."""
-        return self.spec.finish(batch, self.settings.model_options)
+        return self.spec.finish(batch, self.all_options)
 
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
         """Predictions [rows, out_channels], raw."""
