@@ -54,9 +54,9 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         Its exit status; 2 for anything that the user can mend, said in one line; 130 after Ctrl-C.
     """
-    name, *arguments = [*(sys.argv[1:] if argv is None else argv), *([""] if not (argv or sys.argv[1:]) else [])]
+    name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
     commands = all_commands()
-    if name in ("", "-h", "--help"):
+    if name in ("-h", "--help"):
         print(_usage(commands))
         return 0
     try:

@@ -25,7 +25,6 @@ def bad_lines(folder: Path) -> list[list[str]]:
     lines: list[list[str]] = [
         [word] for word in ("traim", "Train", "--version", "-x", "", "\x1b[31m", "ü\udc80", "a\nb")
     ]
-    lines.remove([""])
     for command in COMMANDS:
         lines += [[command, "--nope"], [command, "nope", "a", "b", "c"], [command, "--out"]]
     for command in ("train", "trivial", "download", "prepare", "toy"):
