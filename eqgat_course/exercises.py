@@ -29,6 +29,8 @@ __all__ = [
     "CheckFailed",
     "Cost",
     "Exercise",
+    "Unanswered",
+    "be_patient",
     "call",
     "check",
     "close",
@@ -45,6 +47,7 @@ __all__ = [
 Kind = Literal["predict", "implement", "break it"]
 
 _DRAW: ContextVar[int] = ContextVar("draw", default=0)
+_patient = False  # not a ContextVar: each cell of a notebook runs in a context of its own
 
 
 class CheckFailed(AssertionError):
@@ -52,6 +55,10 @@ class CheckFailed(AssertionError):
 
     def _render_traceback_(self) -> list[str]:  # IPython's hook: a learner needs the hint, not our call stack
         return [f"✗ {self}"]
+
+
+class Unanswered(CheckFailed):
+    """The answer is still blank."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,15 @@ def seeded(seed: int) -> int:
     return seed + 1000 * _DRAW.get()
 
 
+def be_patient() -> None:
+    """From now on a blank answer is no error in this process: its check says that it waits, and the notebook goes on.
+
+    The first cell of a student's notebook calls it. Graders do not: there a blank answer stays a failed check.
+    """
+    global _patient
+    _patient = True
+
+
 def check(number: str, answer: Any, draw: int = 0) -> None:
     """Check the answer to an exercise; print that it is right, or raise ``CheckFailed`` with a hint.
 
@@ -134,16 +150,19 @@ def check(number: str, answer: Any, draw: int = 0) -> None:
 
     Raises:
         KeyError: there is no exercise of this number.
-        CheckFailed: the answer is missing or wrong.
+        CheckFailed: the answer is wrong, or it is missing (then ``Unanswered``; see ``be_patient``).
     """
     asked = _find(number)
-    if answer is None or answer is ...:
-        raise CheckFailed(f"{number}: not answered yet. Replace the placeholder in the cell above and run it first.")
     before = _DRAW.set(draw)
     try:
+        if answer is None or answer is ...:
+            raise Unanswered("not answered yet. Replace the placeholder in the cell above and run it first.")
         asked.check(answer)
     except CheckFailed as failed:
-        raise CheckFailed(f"{number}: {failed}") from None
+        if isinstance(failed, Unanswered) and _patient:
+            print(f"… {number} waits: {failed}")
+            return
+        raise type(failed)(f"{number}: {failed}") from None
     finally:
         _DRAW.reset(before)
     if not draw:
@@ -171,14 +190,14 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         result = function(*args, **kwargs)
     except NotImplementedError:
-        raise CheckFailed(f"{name} is not written yet. Fill in its body and run its cell.") from None
+        raise Unanswered(f"{name} is not written yet. Fill in its body and run its cell.") from None
     except AnswerError as error:
         raise CheckFailed(f"{name} stopped with {error.kind} at line {error.line} of its cell: {error}") from None
     except Exception as error:
         line = traceback.extract_tb(error.__traceback__)[-1].lineno
         raise CheckFailed(f"{name} stopped with {type(error).__name__} at line {line} of its cell: {error}") from None
     if result is None or result is ...:
-        raise CheckFailed(f"{name} returned nothing. Is its body still empty, or is the return missing?")
+        raise Unanswered(f"{name} returned nothing. Is its body still empty, or is the return missing?")
     return result
 
 
