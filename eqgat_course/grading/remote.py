@@ -253,7 +253,7 @@ class RemoteFunction:
 
     def __init__(self, session: RemoteSession, token: str, name: str) -> None:
         self.session, self.token, self.__name__ = session, token, name
-        self.cost = Cost(0, 0)
+        self.cost = Cost()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._call(args, kwargs, count=False)
@@ -276,8 +276,8 @@ class RemoteFunction:
         return unpack(first["tree"], list(leaves), lambda token: RemoteFunction(self.session, token, self.__name__))
 
     def _count(self, reply: dict[str, Any]) -> None:
-        if isinstance(reply.get("cost"), list) and len(reply["cost"]) == 2:
-            self.cost = Cost(int(reply["cost"][0]), int(reply["cost"][1]))
+        if isinstance(reply.get("cost"), list) and len(reply["cost"]) == len(Cost._fields):
+            self.cost = Cost(*map(int, reply["cost"]))
 
 
 class _Remote(torch.autograd.Function):

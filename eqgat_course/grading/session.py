@@ -90,7 +90,7 @@ class Session:
             value = function(*args, **kwargs)
             return pack(value, self._name)[1]
 
-        with counting() if request["count"] else nullcontext([]) as costs:
+        with counting(*args) if request["count"] else nullcontext([]) as costs:
             outputs = _derivative(first, inputs, request["sizes"])
         answer = self._packed(outputs if request["sizes"] else value)
         changed = [
@@ -99,7 +99,7 @@ class Session:
             if old.shape == args[place].shape and not torch.equal(old, args[place])
         ]
         answer["changed"] = [[place, tensor_to(args[place])] for place in changed]
-        answer["cost"] = [costs[0].flops, costs[0].largest_cross] if costs else None
+        answer["cost"] = list(costs[0]) if costs else None
         return answer
 
     def _packed(self, value: Any) -> dict[str, Any]:
