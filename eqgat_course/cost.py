@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 __all__ = ["Cost", "counting"]
@@ -22,15 +22,16 @@ _FACTORS = {
     **dict.fromkeys(["mul", "div", "mm", "bmm", "mv", "dot", "vdot", "linalg_cross", "cross"], (0, 1)),
     **dict.fromkeys(["addmm", "baddbmm", "addbmm", "addmv", "addr", "addcmul", "addcdiv"], (1, 2)),
 }
-_SUMS = {"mv": 0, "dot": 0, "vdot": 0, "addmv": 1, "addbmm": 1}  # products that add up, unknown to PyTorch's counter
+# Operations that add up, unknown to PyTorch's counter -> the place of what is added, and how much work a number is.
+_SUMS = {"mv": (0, 2), "dot": (0, 2), "vdot": (0, 2), "addmv": (1, 2), "addbmm": (1, 2), "sum": (0, 1), "mean": (0, 1)}
 _EXITS = {"numpy", "__array__", "tolist", "__dlpack__", "data_ptr", "untyped_storage", "storage"}
 
 
 class Cost(NamedTuple):
     """What a call took. Numbers only, so that it can be sent from process to process.
 
-    flops: floating-point operations: 2 for each product in a matrix product, 1 for each number that any other
-        operation writes.
+    flops: floating-point operations: 2 for each product in a matrix product, 1 for each number that goes into a sum,
+        1 for each that any other operation writes.
     products: multiplications of two factors that both depend on the same argument of floating-point numbers: 0 for a
         linear function, and 6 for a cross product of two vectors of one argument.
     operations: how many operations ran; it grows with a Python loop, not with the sizes of tensors.
@@ -68,21 +69,23 @@ class _Operations(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs, packet = kwargs or {}, func.overloadpacket
-        if packet not in flop_registry:  # in inference mode PyTorch leaves it to us to take composed operations apart
+        if (
+            torch.is_inference_mode_enabled() and packet not in flop_registry
+        ):  # PyTorch leaves composed operations whole there
             with self:
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
         result = func(*args, **kwargs)
         name = packet.__name__.rstrip("_")
-        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        given, made = _tensors((*args, *kwargs.values())), _tensors((result,))
         before = {_storage(tensor) for tensor in given}
         written = sum(out.numel() for out in made if func._schema.is_mutable or _storage(out) not in before)
         if packet in flop_registry:
             flops = flop_registry[packet](*args, **kwargs, out_val=result)
         else:
-            flops = 2 * args[_SUMS[name]].numel() if name in _SUMS else written
+            place, work = _SUMS.get(name, (0, 0))
+            flops = work * args[place].numel() if work else written
         self.count["operations"] += 1
         self.count["flops"] += flops
         if name == "_local_scalar_dense":
@@ -90,7 +93,7 @@ class _Operations(TorchDispatchMode):
         if name in ("linalg_cross", "cross"):
             self.count["crossed"] += written
         if name in _FACTORS:
-            first, second = (self._origins([args[place]]) for place in _FACTORS[name] if place < len(args))
+            first, second = (self._origins(_tensors([args[place]])) for place in _FACTORS[name])
             if first & second:
                 by_number = 1 if name in ("mul", "div", "addr", "addcmul", "addcdiv") else 2
                 sums = packet in flop_registry or name in _SUMS
@@ -102,9 +105,19 @@ class _Operations(TorchDispatchMode):
             self.alive.append(out)
         return result
 
-    def _origins(self, values: list[Any]) -> frozenset[int]:
-        found = [self.origins.get(_storage(value), frozenset()) for value in values if isinstance(value, Tensor)]
-        return frozenset().union(*found)
+    def _origins(self, tensors: list[Tensor]) -> frozenset[int]:
+        return frozenset().union(*(self.origins.get(_storage(tensor), frozenset()) for tensor in tensors))
+
+
+def _tensors(values: Iterable[Any]) -> list[Tensor]:
+    """The tensors among values and in lists of them."""
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found += _tensors(value)
+    return found
 
 
 def _storage(tensor: Tensor) -> int:
