@@ -24,7 +24,7 @@ _FACTORS = {
 }
 # Operations that add up, unknown to PyTorch's counter -> the place of what is added, and how much work a number is.
 _SUMS = {"mv": (0, 2), "dot": (0, 2), "vdot": (0, 2), "addmv": (1, 2), "addbmm": (1, 2), "sum": (0, 1), "mean": (0, 1)}
-_EXITS = {"numpy", "__array__", "tolist", "__dlpack__", "data_ptr", "untyped_storage", "storage"}
+_EXITS = {"numpy", "__array__", "tolist", "__dlpack__"}
 
 
 class Cost(NamedTuple):
