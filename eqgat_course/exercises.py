@@ -43,11 +43,11 @@ __all__ = [
     "expect_choice",
     "expect_close",
     "expect_letters",
+    "gaussian",
     "generator",
     "gradient",
     "load_exercises",
     "measured",
-    "normal",
     "read",
     "seeded",
     "some_edges",
@@ -139,7 +139,7 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seeded(seed))
 
 
-def normal(seed: int, *shapes: tuple[int, ...]) -> list[Tensor]:
+def gaussian(seed: int, *shapes: tuple[int, ...]) -> list[Tensor]:
     """For each shape a tensor of normally distributed numbers, float64; see ``seeded``."""
     source = generator(seed)
     return [torch.randn(*shape, generator=source, dtype=torch.float64) for shape in shapes]
@@ -273,7 +273,7 @@ def gradient(function: Any, args: Sequence[Any], place: int, result: int | None 
         value = made if result is None else made[result]
         if not isinstance(value, Tensor) or not value.requires_grad:
             return None
-        (weight,) = normal(99, tuple(value.shape))
+        (weight,) = gaussian(99, tuple(value.shape))
         return torch.autograd.grad((value * weight).sum(), leaf, allow_unused=True)[0]
 
 
@@ -341,7 +341,7 @@ def close(actual: Any, expected: Any, rtol: float = 1e-5, atol: float = 0.0) -> 
     >>> close([1.0, 1e-6], [1.0, 0.0]), close([1.0, 1e-4], [1.0, 0.0]), close(torch.ones(1), 1)
     (True, False, True)
     """
-    found, right = tensor(actual), tensor(expected)
+    found, right = tensor(actual), tensor(expected).to(torch.float64)
     if right.dim() == 0 and found.numel() == 1:
         found = found.reshape(())
     return found.shape == right.shape and _error(found, right) <= max(rtol, _rounding(found)) + atol / _scale(right)
@@ -360,7 +360,7 @@ def _error(found: Tensor, right: Tensor) -> float:
     """Largest difference, as a share of the largest expected number; infinity where there is NaN."""
     if not right.numel():
         return 0.0
-    error = float((found.to(torch.float64) - right.to(torch.float64)).abs().max()) / _scale(right)
+    error = float((found.to(torch.float64) - right).abs().max()) / _scale(right)
     return error if error == error else float("inf")
 
 
@@ -382,7 +382,7 @@ def expect_close(
         rtol: tolerance, as a share of the largest expected number; see ``close``.
         atol: tolerance to be added, in the unit of the numbers.
     """
-    found, right = read(actual), tensor(expected)
+    found, right = read(actual), tensor(expected).to(torch.float64)
     if close(found, right, rtol, atol):
         return
     for mistake, value in (mistakes or {}).items():

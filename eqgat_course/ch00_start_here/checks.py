@@ -16,7 +16,7 @@ from eqgat_course.exercises import (
     expect,
     expect_choice,
     expect_close,
-    normal,
+    gaussian,
     read,
     seeded,
 )
@@ -25,7 +25,7 @@ from eqgat_course.exercises import (
 def _cloud(seed: int) -> Tensor:
     """Atoms in a cloud of three widths, away from the origin, [N, 3]."""
     widths, centre = torch.tensor([2.0, 3.0, 5.0]), torch.tensor([20.0, -15.0, 8.0])
-    return normal(seed, (int(between(seed, 20, 50)), 3))[0] * widths + centre
+    return gaussian(seed, (int(between(seed, 20, 50)), 3))[0] * widths + centre
 
 
 @exercise("00.1", "what a translation does", "predict", points=1)
@@ -82,7 +82,7 @@ def not_rotation_invariant(answer: Any) -> None:
     expect(value.isfinite().all(), "the number is NaN or infinite")
     expect(close(call(answer, pos), value), "it gives another number when it is called again with the same positions")
     expect(
-        all(close(call(answer, pos + 10 * shift), value, atol=1e-6) for shift in normal(7, (3,), (3,), (3,))),
+        all(close(call(answer, pos + 10 * shift), value, atol=1e-6) for shift in gaussian(7, (3,), (3,), (3,))),
         "a translation changes it already. Subtract the mean position first, so that only the rotation matters.",
     )
     turns = [random_rotation(seeded(seed)) for seed in range(3)]

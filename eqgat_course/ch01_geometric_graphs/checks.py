@@ -21,8 +21,8 @@ from eqgat_course.exercises import (
     expect,
     expect_close,
     expect_letters,
+    gaussian,
     generator,
-    normal,
     read,
 )
 
@@ -100,7 +100,7 @@ def radius_graph_exercise(function: Any) -> None:
 def message_passing(function: Any) -> None:
     atoms, channels = int(between(3, 10, 16)), int(between(4, 4, 8))
     pos = _cloud(atoms, 4.0, 3)
-    (s,) = normal(4, (atoms, channels))
+    (s,) = gaussian(4, (atoms, channels))
     # A list in which some edges have no way back, so that sources and receivers cannot be confused unnoticed.
     edge_index = radius_graph(pos, 2.5)[:, ::3]
     source, receiver = edge_index

@@ -16,8 +16,8 @@ from eqgat_course.exercises import (
     expect,
     expect_choice,
     expect_close,
+    gaussian,
     measured,
-    normal,
     read,
     some_edges,
 )
@@ -37,7 +37,7 @@ def edge_filter(answer: Any) -> None:
     receiver, source = torch.cartesian_prod(torch.arange(nodes), torch.arange(nodes)).T
     edge_index = torch.stack([source, receiver])[:, source != receiver]
     source, receiver = edge_index
-    s, radial, weight, bias, out_weight, out_bias = normal(
+    s, radial, weight, bias, out_weight, out_bias = gaussian(
         31,
         (nodes, scalars),
         (len(source), radials),
@@ -109,7 +109,7 @@ def edge_filter(answer: Any) -> None:
 def softmax(answer: Any) -> None:
     num_nodes = int(between(37, 5, 9))
     receiver = some_edges(32, num_nodes)[1]
-    (logits,) = normal(32, (len(receiver), int(between(38, 3, 6))))
+    (logits,) = gaussian(32, (len(receiver), int(between(38, 3, 6))))
     weight = logits.exp()
     bases = {
         "the weights of one edge sum to 1 over the channels: the softmax runs over the wrong axis. It runs over "
@@ -171,7 +171,7 @@ def scalar_message(answer: Any) -> None:
     nodes, channels = int(between(43, 5, 9)), int(between(44, 3, 6))
     edges = some_edges(33, nodes)
     source, receiver = edges
-    logits, s, weight = normal(33, (len(source), channels), (nodes, channels), (channels, channels))
+    logits, s, weight = gaussian(33, (len(source), channels), (nodes, channels), (channels, channels))
     attention = neighbour_softmax(logits, receiver, nodes)
 
     def message(alpha: Tensor, values: Tensor, group: Tensor) -> Tensor:
@@ -231,7 +231,7 @@ def same_message(answer: Any) -> None:
         isinstance(answer, (tuple, list)) and len(answer) == 2,
         "give two lists of neighbours: (first, second), each a list of (element, distance in Å).",
     )
-    embedding, logit_weight, weight = normal(35, (3, 4), (4, 5), (4, 4))
+    embedding, logit_weight, weight = gaussian(35, (3, 4), (4, 5), (4, 4))
     parts = [_neighbours(part) for part in answer]
     messages = []
     for part in parts:

@@ -18,8 +18,8 @@ from eqgat_course.exercises import (
     exercise,
     expect,
     expect_close,
+    gaussian,
     gradient,
-    normal,
     read,
     seeded,
     some_edges,
@@ -30,7 +30,7 @@ from eqgat_course.exercises import (
 def direction_term(answer: Any) -> None:
     atoms = int(between(41, 5, 9))
     edges = some_edges(41, atoms)
-    pos, b = normal(41, (atoms, 3), (edges.shape[1], int(between(46, 4, 7))))
+    pos, b = gaussian(41, (atoms, 3), (edges.shape[1], int(between(46, 4, 7))))
     _, direction = edge_geometry(pos, edges)
     relative = pos[edges[1]] - pos[edges[0]]
     right = direction.unsqueeze(2) * b.unsqueeze(1)
@@ -89,7 +89,7 @@ def mixing_term(answer: Any) -> None:
 def _expect_mixed(answer: Any, channels: int) -> None:
     atoms = int(between(48, 5, 9))
     source, receiver = some_edges(42, atoms)
-    v, weight, b = normal(42, (atoms, 3, channels), (channels, channels), (len(source), channels))
+    v, weight, b = gaussian(42, (atoms, 3, channels), (channels, channels), (len(source), channels))
     right = b.unsqueeze(1) * (v @ weight)[source]
     mistakes = {
         "W_v is transposed: the paper writes v W_v, so v @ weight (torch.nn.Linear stores the transpose).": b.unsqueeze(
@@ -122,7 +122,7 @@ def _expect_mixed(answer: Any, channels: int) -> None:
 def vector_message(answer: Any) -> None:
     num_nodes = int(between(43, 5, 9))
     receiver = some_edges(43, num_nodes)[1]
-    (terms,) = normal(43, (len(receiver), 3, int(between(49, 4, 7))))
+    (terms,) = gaussian(43, (len(receiver), 3, int(between(49, 4, 7))))
     total = sum_over_neighbours(terms, receiver, num_nodes)
     count = torch.bincount(receiver, minlength=num_nodes).double().view(-1, 1, 1)
     right = total / count.clamp(min=1)
@@ -171,7 +171,7 @@ def two_neighbours(answer: Any) -> None:
 @exercise("04.5", "A broken function that quarter turns do not catch", "break it", points=2)
 def escapes_quarter_turns(answer: Any) -> None:
     size = int(between(45, 16, 30))
-    (v,) = normal(45, (size, 3))
+    (v,) = gaussian(45, (size, 3))
 
     def image(vectors: Tensor) -> Tensor:
         return read(call(answer, vectors)).to(torch.float64)

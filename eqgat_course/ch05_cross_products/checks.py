@@ -17,8 +17,8 @@ from eqgat_course.exercises import (
     expect,
     expect_choice,
     expect_close,
+    gaussian,
     measured,
-    normal,
     read,
     seeded,
     some_edges,
@@ -34,7 +34,7 @@ def cross_term(answer: Any) -> None:
     costs, numbers = [], []
     for nodes, channels in ((int(between(51, 5, 7)), 4), (int(between(52, 9, 12)), 3)):
         source, receiver = some_edges(channels, nodes)
-        v, b = normal(channels, (nodes, 3, channels), (len(source), channels))
+        v, b = gaussian(channels, (nodes, 3, channels), (len(source), channels))
         result, cost = measured(answer, v, b, source, receiver)
         costs.append(cost)
         numbers.append(len(source))
@@ -88,7 +88,7 @@ def factored_mean(answer: Any) -> None:
     # Each atom hears all others, but for the last, which hears none: many more edges than atoms.
     receiver, source = torch.cartesian_prod(torch.arange(nodes - 1), torch.arange(nodes)).T
     receiver, source = receiver[source != receiver], source[source != receiver]
-    v, b, weight = normal(11, (nodes, 3, channels), (len(source), channels), (channels, channels))
+    v, b, weight = gaussian(11, (nodes, 3, channels), (len(source), channels), (channels, channels))
     result, cost = measured(answer, v, weight, b, source, receiver)
     count = torch.bincount(receiver, minlength=len(v)).clamp(min=1).view(-1, 1, 1)
 
@@ -150,7 +150,7 @@ def mirror_layers(answer: Any) -> None:
 @exercise("05.4", "a product that fools a test", "break it", points=2)
 def fooling_product(answer: Any) -> None:
     size = int(between(55, 6, 12))
-    a, b, other = normal(5, (size, 3), (size, 3), (size, 3))
+    a, b, other = gaussian(5, (size, 3), (size, 3), (size, 3))
 
     def product(first: Tensor, second: Tensor) -> Tensor:
         return read(call(answer, first, second)).to(torch.float64)

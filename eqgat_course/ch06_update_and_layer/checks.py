@@ -18,8 +18,8 @@ from eqgat_course.exercises import (
     exercise,
     expect,
     expect_close,
+    gaussian,
     gradient,
-    normal,
     read,
     seeded,
 )
@@ -29,8 +29,8 @@ from eqgat_course.exercises import (
 def residual_step(answer: Any) -> None:
     scalars, vectors = int(between(61, 5, 9)), int(between(62, 2, 5))
     num_neighbours = torch.tensor([3.0, 1.0, 0.0, 12.0, 2.0], dtype=torch.float64)  # the third atom is alone
-    s, scalar_message = normal(61, (5, scalars), (5, scalars))
-    v, vector_sum = normal(63, (5, 3, vectors), (5, 3, vectors))
+    s, scalar_message = gaussian(61, (5, scalars), (5, scalars))
+    v, vector_sum = gaussian(63, (5, 3, vectors), (5, 3, vectors))
     scalar_message[2], vector_sum[2] = 0.0, 0.0
     result = call(answer, s, v, scalar_message, vector_sum, num_neighbours)
     expect(isinstance(result, tuple | list) and len(result) == 2, "Return both states: s and v.")
@@ -186,7 +186,7 @@ def released_norm_rotations(answer: Any) -> None:
 
 def _norm_error(matrix: Tensor) -> float:
     """Largest relative error of ReleasedNorm(Q v) against Q ReleasedNorm(v), for vectors that are long along x."""
-    (v,) = normal(64, (20, 3, 4))
+    (v,) = gaussian(64, (20, 3, 4))
     v[:, 0] *= 3
     s, batch, norm = v.new_zeros(20, 2), torch.zeros(20, dtype=torch.int64), ReleasedNorm(2).double()
     with torch.no_grad():

@@ -20,7 +20,7 @@ from eqgat_course.exercises import (
     expect,
     expect_close,
     expect_letters,
-    normal,
+    gaussian,
     read,
     seeded,
     some_edges,
@@ -30,7 +30,7 @@ ROUNDING = 1e-8
 
 
 def _cloud(seed: int) -> Tensor:
-    return 2 * normal(seed, (int(between(seed, 5, 10)), 3))[0]
+    return 2 * gaussian(seed, (int(between(seed, 5, 10)), 3))[0]
 
 
 def _axial(pos: Tensor) -> Tensor:
@@ -175,7 +175,7 @@ def equivariance_test(answer: Any) -> None:
 
 @exercise("07.2", "What a translation must do", "implement", points=2)
 def translation_test(answer: Any) -> None:
-    pos, (shift,) = _cloud(73), normal(74, (3,))
+    pos, (shift,) = _cloud(73), gaussian(74, (3,))
     shift = (shift.abs() + 1) * torch.tensor([3.0, -3.0, 3.0])
     features: Callable[[Tensor], Tensor] = lambda x: x - x.mean(dim=0)  # noqa: E731
     positions: Callable[[Tensor], Tensor] = lambda x: x + 0.1 * (x - x.mean(dim=0))  # noqa: E731
@@ -225,7 +225,7 @@ def coordinate_step(answer: Any) -> None:
     pos = _cloud(74)
     edge_index = some_edges(75, len(pos))
     receiver = edge_index[1]
-    weight = normal(76, (len(receiver),))[0] + 0.2
+    weight = gaussian(76, (len(receiver),))[0] + 0.2
     distance, direction = edge_geometry(pos, edge_index)
     right = coordinate_update(pos, edge_index, weight)
     count = torch.bincount(receiver, minlength=len(pos)).clamp(min=1).unsqueeze(1)
@@ -253,7 +253,7 @@ def coordinate_step(answer: Any) -> None:
             "the sum is there, but p_i itself is missing.": right - pos,
         },
     )
-    turn, shift = random_rotation(seeded(77)), 10 * normal(78, (3,))[0]
+    turn, shift = random_rotation(seeded(77)), 10 * gaussian(78, (3,))[0]
     expect_close(
         call(answer, pos @ turn.T + shift, edge_index, weight),
         right @ turn.T + shift,

@@ -12,14 +12,24 @@ from torch import Tensor
 from eqgat.datasets.samples.superposition import rmsd
 from eqgat.symmetry import random_rotation
 from eqgat.training.metrics import ranking_metrics
-from eqgat_course.exercises import call, exercise, expect, expect_choice, expect_close, seeded
+from eqgat_course.exercises import (
+    between,
+    call,
+    exercise,
+    expect,
+    expect_choice,
+    expect_close,
+    gaussian,
+    read,
+    seeded,
+)
 
 
 @exercise("11.1", "The best superposition", "implement", points=2)
 def best_rmsd(answer: Any) -> None:
-    generator = torch.Generator().manual_seed(seeded(111))
-    fixed = 6.0 * torch.randn(30, 3, generator=generator, dtype=torch.float64) + 20.0
-    noise = torch.randn(30, 3, generator=generator, dtype=torch.float64)
+    length = int(between(112, 25, 40))
+    fixed, noise, shift = gaussian(111, (length, 3), (length, 3), (3,))
+    fixed = 6.0 * fixed + 20.0 * shift
     mobile = (fixed + noise) @ random_rotation(seeded(111)).T - 7.0
 
     def turned(x: Tensor, y: Tensor, centre: bool = True, turn: bool = True, back: bool = False) -> Tensor:
@@ -33,7 +43,7 @@ def best_rmsd(answer: Any) -> None:
 
     right = rmsd(mobile.numpy(), fixed.numpy())
     expect_close(
-        call(answer, mobile.clone(), fixed.clone()),
+        call(answer, mobile, fixed),
         right,
         "centre both, rotate, then take the root of the mean over the residues of the squared distances.",
         {
@@ -54,7 +64,7 @@ def best_rmsd(answer: Any) -> None:
     )
     mirror = fixed * torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64)
     expect_close(
-        call(answer, mirror, fixed.clone()),
+        call(answer, mirror, fixed),
         rmsd(mirror.numpy(), fixed.numpy()),
         "right for a rotated copy, wrong for a mirror image. What does the sign of the determinant do?",
         {
@@ -62,7 +72,6 @@ def best_rmsd(answer: Any) -> None:
                 turned(mirror, fixed)
             )
         },
-        atol=1e-6,
     )
 
 
@@ -85,7 +94,7 @@ def _decoys(seed: int, extra: bool = True) -> tuple[np.ndarray, np.ndarray, np.n
     rows = []
     for place, (name, size) in enumerate(sizes.items()):
         true = 0.2 + 0.15 * place + 0.1 * random.random(size)
-        predicted = 3.0 - place + (true - true.mean()) * 5 + random.normal(0, 0.2, size)
+        predicted = 3.0 - place + (true - true.mean()) * 5 + random.gaussian(0, 0.2, size)
         true = np.full(size, 0.5) if name == "T7" else true
         predicted = np.full(size, 1.0) if name in ("T4", "T6") else predicted
         rows += zip(predicted, true, [name] * size, strict=True)
@@ -104,14 +113,14 @@ def mean_spearman(answer: Any) -> None:
     ]
     known = np.array([value for value in own if not math.isnan(value)])
     sizes = [(target == name).sum() for name, value in zip(sorted(set(target)), own, strict=True) if value == value]
-    result = call(answer, predicted.copy(), true.copy(), target.copy())
+    result = call(answer, predicted, true, target)
     expect(
         isinstance(result, (tuple, list)) and len(result) == 3,
         "return three numbers: the mean, the number of small targets, the number of undefined ones.",
     )
-    mean, small, undefined = result
+    mean, small, undefined = (float(read(part, "each of the three is a number")) for part in result)
     expect(
-        not math.isnan(float(mean)),
+        not math.isnan(mean),
         "the mean is not a number: one undefined target is enough for that. Leave those out.",
     )
     expect_close(
@@ -125,20 +134,21 @@ def mean_spearman(answer: Any) -> None:
             "targets are weighted by their size here; each should count the same.": np.average(known, weights=sizes),
         },
     )
-    expect(int(small) == 2, f"two targets have fewer than three rows; you count {small}.")
+    expect(small == 2, f"two targets have fewer than three rows; you count {small:g}.")
     expect(
-        int(undefined) == 3,
-        f"of the targets with three rows or more, three have constant labels or predictions; you count {undefined}.",
+        undefined == 3,
+        f"of the targets with three rows or more, three have constant labels or predictions; you count {undefined:g}.",
     )
     nothing = call(answer, np.ones(6), np.arange(6.0), np.array(["A"] * 3 + ["B"] * 3))
-    expect(math.isnan(float(nothing[0])), "where no target has a correlation the mean is nan, not 0.")
+    expect(math.isnan(float(read(nothing[0]))), "where no target has a correlation the mean is nan, not 0.")
 
 
 @exercise("11.4", "Right everywhere, wrong as a whole", "break it", points=2)
 def saboteur(answer: Any) -> None:
     _, true, target = _decoys(114, extra=False)
-    predicted = np.asarray(call(answer, true.copy(), target.copy()), dtype=float)
+    predicted = read(call(answer, true, target)).numpy()
     expect(predicted.shape == true.shape, "return one prediction for each decoy: [n].")
+    expect(bool(np.isfinite(predicted).all()), "some predictions are NaN or infinite.")
     found = ranking_metrics(predicted, true, target)
     expect(found["num_targets"] == 3, "within a target the predictions must differ, or it has no correlation.")
     expect(
