@@ -62,6 +62,8 @@ def tensor(value: Any) -> Tensor:
         return value.detach().cpu().to_dense()
     if isinstance(value, str):
         return tensor(_read(value))
+    if isinstance(value, bool):
+        return torch.tensor(value)
     if isinstance(value, int | float | Fraction | Decimal):
         return torch.tensor(float(value), dtype=torch.float64)
     if isinstance(value, list | tuple) and value:

@@ -15,6 +15,7 @@ from eqgat.training.metrics import ranking_metrics
 from eqgat_course.exercises import (
     between,
     call,
+    close,
     exercise,
     expect,
     expect_choice,
@@ -94,7 +95,7 @@ def _decoys(seed: int, extra: bool = True) -> tuple[np.ndarray, np.ndarray, np.n
     rows = []
     for place, (name, size) in enumerate(sizes.items()):
         true = 0.2 + 0.15 * place + 0.1 * random.random(size)
-        predicted = 3.0 - place + (true - true.mean()) * 5 + random.gaussian(0, 0.2, size)
+        predicted = 3.0 - place + (true - true.mean()) * 5 + random.normal(0, 0.2, size)
         true = np.full(size, 0.5) if name == "T7" else true
         predicted = np.full(size, 1.0) if name in ("T4", "T6") else predicted
         rows += zip(predicted, true, [name] * size, strict=True)
@@ -105,42 +106,51 @@ def _decoys(seed: int, extra: bool = True) -> tuple[np.ndarray, np.ndarray, np.n
 
 @exercise("11.3", "Mean R_S with its counts", "implement", points=2)
 def mean_spearman(answer: Any) -> None:
-    predicted, true, target = _decoys(113)
-    right = ranking_metrics(predicted, true, target)
-    own = [
-        ranking_metrics(predicted[target == n], true[target == n], target[target == n])["mean_spearman"]
-        for n in sorted(set(target))
-    ]
-    known = np.array([value for value in own if not math.isnan(value)])
-    sizes = [(target == name).sum() for name, value in zip(sorted(set(target)), own, strict=True) if value == value]
+    for extra, small, undefined in ((True, 2, 3), (False, 0, 0)):
+        _expect_mean(answer, *_decoys(113, extra), small, undefined)
+    nothing = call(answer, np.ones(6), np.arange(6.0), np.array(["A"] * 3 + ["B"] * 3))
+    expect(math.isnan(float(read(nothing[0]))), "where no target has a correlation the mean is nan, not 0.")
+
+
+def _expect_mean(
+    answer: Any, predicted: np.ndarray, true: np.ndarray, target: np.ndarray, small: int, undefined: int
+) -> None:
+    """The mean of these decoys, with its two counts."""
     result = call(answer, predicted, true, target)
     expect(
         isinstance(result, (tuple, list)) and len(result) == 3,
         "return three numbers: the mean, the number of small targets, the number of undefined ones.",
     )
-    mean, small, undefined = (float(read(part, "each of the three is a number")) for part in result)
+    mean, few, constant = (float(read(part, "each of the three is a number")) for part in result)
     expect(
         not math.isnan(mean),
         "the mean is not a number: one undefined target is enough for that. Leave those out.",
     )
-    expect_close(
-        mean,
-        right["mean_spearman"],
-        "the correlation within each target that has one, then their plain mean.",
-        {
-            "that is the correlation over all rows: the global one.": right["global_spearman"],
-            "undefined or small targets count as 0 here; they should be left out.": known.sum() / len(own),
-            "that is Pearson's correlation, of the values. Spearman's is of their ranks.": right["mean_pearson"],
-            "targets are weighted by their size here; each should count the same.": np.average(known, weights=sizes),
-        },
-    )
-    expect(small == 2, f"two targets have fewer than three rows; you count {small:g}.")
+    right = ranking_metrics(predicted, true, target)
+    if not close(mean, right["mean_spearman"]):
+        names = sorted(set(target))
+        rows = [target == name for name in names]
+        own = [ranking_metrics(predicted[row], true[row], target[row])["mean_spearman"] for row in rows]
+        known = [value for value in own if not math.isnan(value)]
+        sizes = [row.sum() for row, value in zip(rows, own, strict=True) if not math.isnan(value)]
+        expect_close(
+            mean,
+            right["mean_spearman"],
+            "the correlation within each target that has one, then their plain mean.",
+            {
+                "that is the correlation over all rows: the global one.": right["global_spearman"],
+                "undefined or small targets count as 0 here; they should be left out.": sum(known) / len(own),
+                "that is Pearson's correlation, of the values. Spearman's is of their ranks.": right["mean_pearson"],
+                "targets are weighted by their size here; each should count the same.": np.average(
+                    known, weights=sizes
+                ),
+            },
+        )
+    expect(few == small, f"{small} targets have fewer than three rows; you count {few:g}.")
     expect(
-        undefined == 3,
-        f"of the targets with three rows or more, three have constant labels or predictions; you count {undefined:g}.",
+        constant == undefined,
+        f"of the targets with three rows or more, {undefined} have constant labels or predictions; you count {constant:g}.",
     )
-    nothing = call(answer, np.ones(6), np.arange(6.0), np.array(["A"] * 3 + ["B"] * 3))
-    expect(math.isnan(float(read(nothing[0]))), "where no target has a correlation the mean is nan, not 0.")
 
 
 @exercise("11.4", "Right everywhere, wrong as a whole", "break it", points=2)
