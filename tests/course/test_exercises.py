@@ -95,8 +95,8 @@ def test_an_error_in_the_answer_is_reported_with_its_line():
     line = broken.__code__.co_firstlineno + 1
     with pytest.raises(CheckFailed, match=f"ZeroDivisionError at line {line}"):
         check("00.2", broken)
-    with pytest.raises(CheckFailed, match=r"stopped with AttributeError: 'Tensor'"):
-        check("00.2", lambda pos: torch.linalg.norm(pos).nothing)
+    with pytest.raises(CheckFailed, match=r"linalg_inv stopped with \w+: "):  # no cell of ours, so no line
+        check("00.2", torch.linalg.inv)
 
 
 def test_two_dtypes_that_meet_are_explained():

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import torch
 from case import Case, choice, constant, in_float32, in_numpy
-from scipy.spatial.transform import Rotation
 
 
 def targets(points, special, order=(0, 1, 2), half=2.0, origin=False, squared=False):
@@ -65,10 +64,11 @@ def all_distances(pos):
 
 
 def by_superposition(train_pos, train_y, test_pos):
-    """The training cloud that can be laid upon the test cloud best."""
-    train, test = (np.asarray(pos - pos.mean(dim=1, keepdim=True), dtype=float) for pos in (train_pos, test_pos))
-    best = [min(range(len(train)), key=lambda k: Rotation.align_vectors(train[k], cloud)[1]) for cloud in test]
-    return train_y[best]
+    """The training cloud that can be laid upon the test cloud best: sums of singular values say how well."""
+    train, test = (pos - pos.mean(dim=1, keepdim=True) for pos in (train_pos, test_pos))
+    overlap = torch.linalg.svdvals(torch.einsum("apx,bpy->abxy", test, train)).sum(dim=2)
+    misfit = train.square().sum(dim=(1, 2)) - 2 * overlap  # the test cloud's own size is the same for all
+    return train_y[misfit.argmin(dim=1)]
 
 
 def averaging(train_pos, train_y, test_pos):
