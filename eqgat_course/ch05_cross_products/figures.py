@@ -15,6 +15,7 @@ from eqgat.viz.style import COLOURS, DIVERGING, TERM_COLOURS
 from eqgat_course.figures import figure
 from eqgat_course.handedness import (
     RING,
+    HandTest,
     chiral_centres,
     flat_ring,
     learn_handedness,
@@ -194,7 +195,7 @@ def _rotation(angle: float, axis: str) -> np.ndarray:
     "output for the mirror image against output for the residue; without cross product on the diagonal, with "
     "it in the corner of right answers.",
 )
-def learning_handedness(results: dict[str, tuple] | None = None) -> Figure:
+def learning_handedness(results: dict[str, HandTest] | None = None) -> Figure:
     """``results``: what ``learn_handedness`` returned, by label; trained here if not given (about 10 s)."""
     if results is None:
         graphs = chiral_centres(running_example().structure)
@@ -204,16 +205,16 @@ def learning_handedness(results: dict[str, tuple] | None = None) -> Figure:
         }
     fig, (left, right) = subplots(1, 2, figsize=(6.4, 4.0))
     styles = {"with cross product": (TERM_COLOURS["v_cross"], "-", "o"), "without": (COLOURS["black"], "--", "s")}
-    for name, (history, logits) in results.items():
+    for name, result in results.items():
         colour, line, marker = styles[name]
-        left.plot(history, line, color=colour, label=name)
-        as_found, mirrored = logits.T.numpy()
+        left.plot(result.history, line, color=colour, label=name)
+        as_found, mirrored = result.logits.T.numpy()
         right.plot(as_found, mirrored, marker, color=colour, mfc="none", label=name)
     left.axhline(math.log(2), color=COLOURS["grey"], lw=1, ls=":")
     left.annotate("ln 2: a guess", (0, math.log(2)), xytext=(0, -18), textcoords="offset points")
     left.set(xlabel="training step", ylabel="loss (nats)")
     fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncol=2)
-    reach = 1.1 * max(float(logits.abs().max()) for _, logits in results.values())
+    reach = 1.1 * max(float(result.logits.abs().max()) for result in results.values())
     right.plot([-reach, reach], [-reach, reach], color=COLOURS["grey"], lw=1)
     right.annotate(
         "same answer\nfor both", (0.5 * reach, 0.5 * reach), rotation=45, ha="center", va="center", fontsize=11

@@ -132,7 +132,7 @@ class RemoteSession:
             reply = self.clean._ask({"do": "repeat", "trace": done.get("trace"), "arguments": arguments})
         if reply.get("error"):
             raise CheckFailed(f"what your function did in PyTorch could not be repeated: {_error(reply['error'])}")
-        return self.clean.value(reply)[0], Cost(**reply["cost"])
+        return self.clean.value(reply)[0], Cost(*map(int, reply["cost"]))
 
     @contextmanager
     def changes(self, keep: bool) -> Iterator[None]:
@@ -253,7 +253,7 @@ class RemoteFunction:
 
     def __init__(self, session: RemoteSession, token: str, name: str) -> None:
         self.session, self.token, self.__name__ = session, token, name
-        self.cost = None
+        self.cost = Cost()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         args = tuple(arg.detach() if isinstance(arg, Tensor) and not _differentiable(arg) else arg for arg in args)

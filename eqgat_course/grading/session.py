@@ -14,7 +14,6 @@ import pickle
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any, BinaryIO
 
 import torch
@@ -22,7 +21,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from torch import Tensor
 from traitlets.config import Config
 
-from eqgat_course.exercises import counting
+from eqgat_course.cost import counting
 from eqgat_course.grading.sandbox import Limits, set_limits
 from eqgat_course.grading.trace import Trace, repeat
 from eqgat_course.grading.wire import pack, receive, send, tensor_from, tensor_to, unpack
@@ -111,9 +110,9 @@ class Session:
     def do_repeat(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what was done in another session; the value and the cost."""
         args, _ = self._unpickled(request["arguments"])
-        with counting() as costs:
+        with counting(*args) as costs:
             value = repeat(request["trace"], pack(args, self._name)[1])
-        return {**self._packed(value), "cost": asdict(costs[0])}
+        return {**self._packed(value), "cost": list(costs[0])}
 
     def _packed(self, value: Any) -> dict[str, Any]:
         tree, leaves = pack(value, self._name)

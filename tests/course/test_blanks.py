@@ -10,6 +10,7 @@ import nbformat
 import pytest
 import torch
 
+from eqgat_course.cells import visible_part
 from eqgat_course.exercises import CheckFailed, load_exercises
 from eqgat_course.exercises import check as exercises_check
 
@@ -62,6 +63,16 @@ def test_a_blank_runs_and_its_check_says_what_is_missing(imports, path, number, 
     exec(compile(blank, f"blank of {number}", "exec"), names)
     with pytest.raises(CheckFailed, match=rf"{re.escape(number)}: .*(not answered yet|returned nothing)"):
         exec(compile(check, f"check of {number}", "exec"), names)
+
+
+@pytest.mark.parametrize(("path", "number", "blank", "check"), EXERCISES)
+def test_in_a_students_notebook_a_blank_stops_nothing(imports, monkeypatch, capsys, path, number, blank, check):
+    monkeypatch.setattr("eqgat_course.exercises._patient", True)
+    names: dict[str, object] = {"check": exercises_check}
+    exec(compile(imports[path], f"{path.stem}, imports", "exec"), names)
+    exec(compile(blank, f"blank of {number}", "exec"), names)
+    exec(compile(visible_part(check), f"check of {number}", "exec"), names)
+    assert f"… {number} waits: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem[:2])
