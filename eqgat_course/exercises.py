@@ -159,7 +159,7 @@ def check(number: str, answer: Any, draw: int = 0) -> None:
             raise Unanswered("not answered yet. Replace the placeholder in the cell above and run it first.")
         asked.check(answer)
     except CheckFailed as failed:
-        if isinstance(failed, Unanswered) and _patient:
+        if isinstance(failed, Unanswered) and _patient and not draw:
             print(f"… {number} waits: {failed}")
             return
         raise type(failed)(f"{number}: {failed}") from None
