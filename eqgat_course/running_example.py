@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from eqgat import EQGAT
+from eqgat.datasets import RUNNING_EXAMPLE, embedded_structure
 from eqgat.layers import LayerTrace
 from eqgat.structures import Structure
 
@@ -91,6 +93,33 @@ class RunningExample:
         ]
         own = [f"{number:02}  {what:27}{_numbers(value):>21}" for number, what, value in sums if number <= notebook]
         return "\n".join(lines + (["", "the atom itself", *own] if own else []))
+
+
+def running_example(cutoff: float = 4.5) -> RunningExample:
+    """The running example. Model: F_s = 8, F_v = 4, K = 8, two layers, seed 0.
+
+    Args:
+        cutoff: c in Å, for the graph and the model.
+    """
+    structure = embedded_structure(RUNNING_EXAMPLE.structure)
+    graph = structure.graph(cutoff=cutoff, dtype=torch.float64)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = (
+            EQGAT(
+                num_elements=9,
+                out_channels=1,
+                scalar_channels=8,
+                vector_channels=4,
+                num_layers=2,
+                num_radial=8,
+                cutoff=cutoff,
+            )
+            .double()
+            .eval()
+        )
+    centre = structure.find_atom(RUNNING_EXAMPLE.chain, RUNNING_EXAMPLE.residue, RUNNING_EXAMPLE.name)
+    return RunningExample(structure, graph, centre, model)
 
 
 def _numbers(value: Tensor) -> str:

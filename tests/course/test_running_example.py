@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -19,7 +20,7 @@ def numbers(what: str) -> list[float]:
 
 def test_each_notebook_adds_lines():
     cards = [running_example().state_card(notebook) for notebook in range(1, 7)]
-    for before, after in zip(cards, cards[1:], strict=False):
+    for before, after in pairwise(cards):
         assert set(before.splitlines()) < set(after.splitlines())
 
 
