@@ -163,11 +163,11 @@ def layers_of(weights: dict[str, Tensor]) -> list[dict[str, Tensor]]:
     while any(name.startswith(f"layers.{len(layers)}.") for name in weights):
         start = f"layers.{len(layers)}."
         layers.append({name.removeprefix(start): value for name, value in weights.items() if name.startswith(start)})
-    if layers:
-        first = layers[0]
-        vector_channels = first["update.vector_out.weight"].shape[0]
-        for name in ("filter.out.weight", "filter.out.bias"):
-            value = first[name]
-            first[name] = torch.cat([value, value.new_zeros(2 * vector_channels, *value.shape[1:])])
-        first["vector_weight.weight"] = value.new_zeros(vector_channels, vector_channels)
+    for layer in layers:
+        if "vector_weight.weight" not in layer:
+            vector_channels = len(layer["update.vector_out.weight"])
+            for name in ("filter.out.weight", "filter.out.bias"):
+                value = layer[name]
+                layer[name] = torch.cat([value, value.new_zeros(2 * vector_channels, *value.shape[1:])])
+            layer["vector_weight.weight"] = value.new_zeros(vector_channels, vector_channels)
     return layers
