@@ -132,8 +132,8 @@ def out_of_plane() -> Figure:
     "cross product of the rotated vectors are the same arrow. Right: a mirror; the two are opposite.",
 )
 def polar_and_axial() -> Figure:
-    a, b = np.array([0.9, 0.35, 0.0]), np.array([0.25, 0.95, 0.0])
-    tilt = _rotation(np.pi, "z") @ _rotation(0.5, "y")
+    a, b = np.array([-0.25, 0.95, 0.0]), np.array([-0.9, 0.35, 0.0])
+    tilt = _rotation(-0.5, "y")
     a, b = tilt @ a, tilt @ b
     fig, axes = subplots(1, 2, figsize=(6.4, 3.9), subplot_kw={"projection": "3d", "computed_zorder": False})
     maps = [
@@ -150,7 +150,7 @@ def polar_and_axial() -> Figure:
             ):
                 ax.quiver(*start, *vector, color=colour, lw=2.5, arrow_length_ratio=0.16)
                 tip = np.add(start, 1.2 * vector)
-                if name == "b'" and np.linalg.det(q) < 0:
+                if name == "a'" and np.linalg.det(q) < 0:
                     tip[2] += 0.17  # it points away from the reader: above its arrow's head
                 if "×" in name:  # axial: hollow and with a ring, as in every other picture
                     ax.quiver(*start, *(0.84 * vector), color="white", lw=1.0, arrow_length_ratio=0, zorder=3)
