@@ -44,7 +44,7 @@ __all__ = [
     "seeded",
 ]
 
-Kind = Literal["predict", "implement", "break it"]
+Kind = Literal["predict", "implement", "break it", "prove"]
 
 _DRAW: ContextVar[int] = ContextVar("draw", default=0)
 _patient = False  # not a ContextVar: each cell of a notebook runs in a context of its own

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -84,7 +83,7 @@ def test_exercises_are_checked_and_of_all_kinds(path):
     assert dict(headings) == {number: item.kind for number, item in known.items()}
     if path.name < "08":  # the notebooks that derive the model
         assert len(known) >= 3
-        assert set(Counter(item.kind for item in known.values())) == {"predict", "implement", "break it"}
+        assert {item.kind for item in known.values()} >= {"predict", "implement", "break it"}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem[:2])

@@ -145,4 +145,42 @@ CASES = {
             (torch.eye(2), "has the shape [2, 2]"),
         ],
     },
+    "07.6": {
+        "solution": "cfdaeb",
+        "wrong": [
+            ("abcdef", "line f shows"),
+            ("fcdaeb", "line c makes"),
+            ("cfadeb", "the gate stays"),
+            ("cfdeab", "line a gives"),
+            ("cfdabe", "behind R"),
+            ("cfda", "exactly once"),
+            ("cfdaez", "letters a to f"),
+            (123, "a string of letters"),
+        ],
+    },
+    "07.7": {
+        "solution": "126543",
+        "wrong": [
+            ("226543", "line 1 does not use fact 2"),
+            ("116543", "line 2 does not use fact 1"),
+            ("121543", "line 3 does not use fact 1"),
+            ("126453", "line 4 does not use fact 4"),
+            ("126553", "line 5 does not use fact 5"),
+            ("126544", "line 6 does not use fact 4"),
+            ("1265", "you named 4"),
+            ("126549", "numbers 1 to 6"),
+        ],
+    },
+    "07.8": {
+        "solution": (4, torch.diag(torch.tensor([1.0, 1.0, -1.0]))),
+        "wrong": [
+            ((2, -torch.eye(3)), "line 2 is true"),
+            ((6, -torch.eye(3)), "line 6 is true"),
+            ((4, torch.eye(3)), "leaves two possibilities"),
+            ((4, -2 * torch.eye(3)), "not orthogonal"),
+            ((4, -torch.eye(2)), "has the shape [2, 2]"),
+            ((7, -torch.eye(3)), "numbers 1 to 6"),
+            (4, "two things"),
+        ],
+    },
 }
