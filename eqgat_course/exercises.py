@@ -53,7 +53,7 @@ __all__ = [
     "some_edges",
 ]
 
-Kind = Literal["predict", "implement", "break it"]
+Kind = Literal["predict", "implement", "break it", "prove"]
 
 # PyTorch's ways to say that the dtypes of two tensors differ; not those about whole numbers wanted as an index.
 _TWO_DTYPES = re.compile(r"same dtype|same scalar type|equal to src\.dtype|dtypes match|scalar type \w+ but found")
@@ -191,7 +191,7 @@ def check(number: str, answer: Any, draw: int = 0) -> None:
             raise Unanswered("not answered yet. Replace the placeholder in the cell above and run it first.")
         asked.check(answer)
     except CheckFailed as failed:
-        if isinstance(failed, Unanswered) and _patient:
+        if isinstance(failed, Unanswered) and _patient and not draw:
             print(f"… {number} waits: {failed}")
             return
         raise type(failed)(f"{number}: {failed}") from None

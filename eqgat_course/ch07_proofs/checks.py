@@ -297,3 +297,74 @@ def lucky_rotation(answer: Any) -> None:
         "the biased layer still fails for this rotation. The bias adds the same "
         "number to x, y and z: which direction is that? It must not move.",
     )
+
+
+ORDER = "cfdaeb"  # of the lines of the proof in exercise 07.6
+NEEDS = {  # line -> the line that must stand before it, and why
+    "f": ("c", "line f speaks of u, which line c makes."),
+    "d": ("f", "line d needs that the lengths stay, which line f shows."),
+    "a": ("d", "line a needs that the gate stays, which line d shows."),
+    "e": ("a", "line e is about R (g ⊙ w), which line a gives."),
+    "b": ("e", "line b adds what line e has moved behind R."),
+}
+
+
+@exercise("07.6", "Put a proof in order", "prove", points=2)
+def proof_in_order(answer: Any) -> None:
+    letters = _marks(answer, "letters", 'such as "abcdef"')
+    expect(set(letters) <= set(ORDER), f"the lines have the letters a to f; you wrote {answer!r}.")
+    expect(sorted(letters) == sorted(ORDER), "each of the six lines stands in the proof exactly once.")
+    for line, (earlier, why) in NEEDS.items():
+        expect(letters.index(earlier) < letters.index(line), why)
+
+
+FACTS = "126543"  # that the lines of the proof in exercise 07.7 use
+WHY = (
+    "a length is an inner product of a vector with itself.",
+    "the MLP is a function of numbers that stay.",
+    "two vectors are multiplied to a vector: which fact is about that product?",
+    "the invariant c multiplies whole channels.",
+    "W stands on the right and mixes channels.",
+    "R is taken out of a sum over the neighbours.",
+)
+
+
+@exercise("07.7", "Name the facts", "prove", points=2)
+def facts_of_a_proof(answer: Any) -> None:
+    digits = _marks(answer, "digits", 'one for each line, such as "111111"')
+    expect(len(digits) == len(FACTS), f"the proof has six lines, and each uses one fact; you named {len(digits)}.")
+    expect(set(digits) <= set(FACTS), f"the facts have the numbers 1 to 6; you wrote {answer!r}.")
+    for number, (given, right, why) in enumerate(zip(digits, FACTS, WHY, strict=True), start=1):
+        expect(given == right, f"line {number} does not use fact {given}: {why}")
+
+
+TRUE_LINES = {
+    1: "a difference of positions turns with Q, and its length stays, so the direction turns too.",
+    2: "that is the invariance of inner products, which needs QᵀQ = I alone.",
+    3: "the filter is a function of numbers that stay.",
+    5: "a sum commutes with every matrix.",
+    6: "each line before would carry over to all layers, by induction. One of them is false.",
+}
+
+
+@exercise("07.8", "The false line", "break it", points=2)
+def false_line(answer: Any) -> None:
+    expect(isinstance(answer, tuple | list) and len(answer) == 2, "Hand in two things: (number of the line, matrix).")
+    line, matrix = int(answer[0]), torch.as_tensor(answer[1]).detach().to(torch.float64)
+    expect(1 <= line <= 6, "the lines have the numbers 1 to 6.")
+    expect(line == 4, f"line {line} is true: {TRUE_LINES.get(line)}")
+    expect(matrix.shape == (3, 3), f"a 3x3 matrix is expected; yours has the shape {list(matrix.shape)}.")
+    expect(
+        close(matrix @ matrix.T, torch.eye(3)), "the matrix is not orthogonal, so that the proof does not speak of it."
+    )
+    expect(
+        torch.linalg.det(matrix) < 0,
+        "line 4 is the false one, but for your matrix it is true: |det Q| = 1 leaves two possibilities; take the other.",
+    )
+
+
+def _marks(answer: Any, what: str, example: str) -> str:
+    """Letters or digits in a string or a list, without what stands between them."""
+    text = "".join(str(part) for part in answer) if isinstance(answer, list | tuple) else answer
+    expect(isinstance(text, str), f"a string of {what} is expected, {example}.")
+    return "".join(mark for mark in text.lower() if mark.isalnum())

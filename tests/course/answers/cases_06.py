@@ -5,9 +5,10 @@ from fractions import Fraction
 import numpy as np
 import torch
 from case import Case, detached, in_float32, in_numpy
-from torch.nn.functional import silu
+from torch.nn.functional import binary_cross_entropy_with_logits, silu
 
 from eqgat.symmetry import random_reflection, rotation_about
+from eqgat_course.ch06_update_and_layer.own import PARTS, layers_of
 
 
 def residual(s, v, scalar_message, vector_sum, num_neighbours):
@@ -72,6 +73,95 @@ def bare_root(s, v, vector_in, vector_out, hidden, out):
     length = u.square().sum(dim=1).sqrt()
     gate, change = out(silu(hidden(torch.cat([s, length], dim=1)))).split([v.shape[2], s.shape[1]], dim=1)
     return s + change, v + vector_out(gate.unsqueeze(1) * w)
+
+
+def part(name):
+    return PARTS[name].suite
+
+
+def layer(
+    w,
+    s,
+    v,
+    pos,
+    edge_index,
+    radial,
+    bias=1.0,
+    to_all=False,
+    old=1.0,
+    transpose=True,
+    mean=True,
+    updated=True,
+    cross=1.0,
+):
+    source, receiver = edge_index
+    count = torch.bincount(receiver, minlength=len(s)).unsqueeze(1)
+    first = (w["filter.hidden.weight"], w["filter.hidden.bias"])
+    second = (w["filter.out.weight"], w["filter.out.bias"])
+    a, b_0, b_1, b_2 = part("edge_filter")(s, radial, edge_index, *first, *second, v.shape[2])
+    attention = part("my_softmax")(a, receiver, len(s))
+    m_s = part("scalar_message")(attention, s, w["scalar_weight.weight"], edge_index)
+    m_s = m_s + bias * w["scalar_weight.bias"] * (torch.ones_like(count) if to_all else count > 0)
+    W_v = w["vector_weight.weight"].T if transpose else w["vector_weight.weight"]
+    terms = part("my_direction_term")(pos, edge_index, b_0) + part("my_mixing_term")(v, W_v, b_1, edge_index)
+    terms = terms + cross * part("cross_term")(v, b_2, source, receiver)
+    m_v = part("my_vector_message")(terms, receiver, len(s)) * (1 if mean else count.unsqueeze(2))
+    if not updated:
+        return s + m_s, v + m_v
+    maps = [linear(w, f"update.{name}") for name in ("vector_in", "vector_out", "hidden", "out")]
+    return update(old * s + m_s, old * v + m_v, *maps)
+
+
+def linear(w, name):
+    return lambda x: x @ w[f"{name}.weight"].T + w.get(f"{name}.bias", 0.0)
+
+
+def different(function, **options):
+    return lambda *args: function(*args, **options)
+
+
+def model(
+    w, z, pos, edge_index, batch, mean="molecule", mixed=True, act=silu, head_first=False, envelope=True, layers=2
+):
+    source, receiver = edge_index
+    distance = (pos[receiver] - pos[source]).norm(dim=1)
+    radial = part("my_bessel_basis")(distance, 4.5, 8)
+    if envelope:
+        radial = radial * part("my_envelope")(distance, 4.5, 6).unsqueeze(1)
+    s = w["embedding.weight"][z]
+    v = s.new_zeros(len(z), 3, len(w["readout.vector.weight"]))
+    for each in layers_of(w)[:layers]:
+        s, v = layer(each, s, v, pos, edge_index, radial)
+    length = ((linear(w, "readout.vector")(v) if mixed else v).square().sum(dim=1) + 1e-6).sqrt()
+    h = linear(w, "readout.out")(torch.cat([s, length], dim=1))
+    count = torch.bincount(batch).unsqueeze(1)
+
+    def head(x):
+        return linear(w, "head.2")(act(linear(w, "head.0")(x)))
+
+    def total(x):
+        return x.new_zeros(len(count), x.shape[1]).index_add(0, batch, x)
+
+    if head_first:
+        return total(head(h)) / count
+    if mean == "all":
+        return head(h.mean(dim=0).expand(len(count), -1))
+    return head(total(h) / (count if mean == "molecule" else 1))
+
+
+def training(model, batch, label, steps, rate=5e-3, clip=0.3, forget=True, learn=True, late=False):
+    optimiser = torch.optim.Adam(model.parameters(), lr=rate)
+    losses = []
+    for _ in range(steps):
+        if forget:
+            optimiser.zero_grad()
+        loss = binary_cross_entropy_with_logits(model(batch).squeeze(1), label)
+        if learn:
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+            optimiser.step()
+        losses.append(loss.item())
+    return losses
 
 
 X, Z = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
@@ -145,6 +235,42 @@ CASES = {
             ("8,000", "and the first layer has no cross product"),
             (12345, "Count what vanishes"),
             ("many", "a number or tensor is expected"),
+        ],
+    ),
+    "06.5": Case(
+        right=[layer, lambda *args: list(layer(*args)), different(layer, transpose=True)],
+        wrong=[
+            (different(layer, bias=0.0), "bias of W_s is missing"),
+            (different(layer, to_all=True), "without neighbours hears nothing"),
+            (different(layer, old=0.0), "residual step is missing"),
+            (different(layer, updated=False), "gated update is missing"),
+            (different(layer, mean=False), "not the sum"),
+            (different(layer, transpose=False), "hand over its .T"),
+            (different(layer, cross=-1.0), "one after the other"),
+            (lambda *args: layer(*args)[0], "both states"),
+        ],
+    ),
+    "06.6": Case(
+        right=[model, lambda *args: model(*args).double(), different(model, mean="molecule")],
+        wrong=[
+            (different(model, mean="sum"), "takes their mean"),
+            (different(model, mean="all"), "which atom is whose"),
+            (different(model, mixed=False), "before it takes lengths"),
+            (different(model, act=lambda x: x), "SiLU is missing"),
+            (different(model, head_first=True), "after the mean"),
+            (different(model, envelope=False), "the envelope"),
+            (lambda *args: model(*args)[:1], "shape should be [2, 2]"),
+        ],
+    ),
+    "06.7": Case(
+        right=[training, lambda *args: torch.tensor(training(*args)), lambda *args: tuple(training(*args))],
+        wrong=[
+            (different(training, forget=False), "zero_grad"),
+            (different(training, clip=1e9), "not clipped"),
+            (different(training, rate=1e-3), "default is 0.001"),
+            (different(training, learn=False), "does not change"),
+            (different(training, rate=0.1), "not those of the recipe"),
+            (lambda *args: training(*args)[:3], "as many as there are steps"),
         ],
     ),
 }

@@ -268,4 +268,42 @@ CASES = {
             ("about the diagonal", "a 3x3 matrix is expected"),
         ],
     ),
+    "07.6": Case(
+        right=["cfdaeb", "c, f, d, a, e, b", list("CFDAEB")],
+        wrong=[
+            ("abcdef", "line f shows"),
+            ("fcdaeb", "line c makes"),
+            ("cfadeb", "the gate stays"),
+            ("cfdeab", "line a gives"),
+            ("cfdabe", "behind R"),
+            ("cfda", "exactly once"),
+            ("cfdaez", "letters a to f"),
+            (123, "a string of letters"),
+        ],
+    ),
+    "07.7": Case(
+        right=["126543", "1 2 6 5 4 3", [1, 2, 6, 5, 4, 3]],
+        wrong=[
+            ("226543", "line 1 does not use fact 2"),
+            ("116543", "line 2 does not use fact 1"),
+            ("121543", "line 3 does not use fact 1"),
+            ("126453", "line 4 does not use fact 4"),
+            ("126553", "line 5 does not use fact 5"),
+            ("126544", "line 6 does not use fact 4"),
+            ("1265", "you named 4"),
+            ("126549", "numbers 1 to 6"),
+        ],
+    ),
+    "07.8": Case(
+        right=[(4, torch.diag(torch.tensor([1.0, 1.0, -1.0]))), [4, np.diag([-1.0, 1.0, 1.0])], ("4", -torch.eye(3))],
+        wrong=[
+            ((2, -torch.eye(3)), "line 2 is true"),
+            ((6, -torch.eye(3)), "line 6 is true"),
+            ((4, torch.eye(3)), "leaves two possibilities"),
+            ((4, -2 * torch.eye(3)), "not orthogonal"),
+            ((4, -torch.eye(2)), "has the shape [2, 2]"),
+            ((7, -torch.eye(3)), "numbers 1 to 6"),
+            (4, "two things"),
+        ],
+    ),
 }
