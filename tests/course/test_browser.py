@@ -112,7 +112,7 @@ def page(path: Path) -> str:
 def page_of_view(view, folder: Path) -> str:
     """Address of a page that holds nothing but a view."""
     path = folder / "view.html"
-    path.write_text(f"<!doctype html><meta charset='utf-8'>{view._repr_html_()}", encoding="utf-8")
+    path.write_text(view.to_html(), encoding="utf-8")
     return path.as_uri()
 
 
@@ -128,7 +128,7 @@ def state(browser) -> str:
     """What a log has to say about a page that did not do as it should."""
     lines = [f"{entry['level']}: {entry['message'][:300]}" for entry in browser.get_log("browser")[-20:]]
     text = browser.execute_script("return document.body ? document.body.innerText : ''")
-    views = "return [...document.querySelectorAll(\"[id^='note_eqgat']\")].map((n) => n.style.display + n.textContent)"
+    views = "return [...document.querySelectorAll('.eqgat-note')].map((n) => n.style.display + n.textContent)"
     return (
         f"Address: {browser.current_url}\nConsole:\n"
         + ("\n".join(lines) or "(empty)")
@@ -140,8 +140,8 @@ def canvas(browser):
     """The canvas of the drawn view, scrolled to: waits until the view's sentence has gone."""
 
     def drawn(_):
-        notes = browser.find_elements(By.CSS_SELECTOR, "[id^='note_eqgat']")
-        canvases = browser.find_elements(By.CSS_SELECTOR, "[id^='3dmolviewer_eqgat'] canvas")
+        notes = browser.find_elements(By.CSS_SELECTOR, ".eqgat-note")
+        canvases = browser.find_elements(By.CSS_SELECTOR, ".eqgat-box canvas")
         return canvases[-1] if canvases and notes and not notes[-1].is_displayed() else None
 
     element = wait(browser, "a view has been drawn", drawn)
@@ -184,7 +184,7 @@ def test_exported_page_draws_and_turns_without_network(browser, executed):
     )
     browser.get(page(path))
     assert_draws_and_turns(browser)
-    assert len(browser.find_elements(By.CSS_SELECTOR, "[id^='3dmolviewer_eqgat'] canvas")) == 2
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".eqgat-box canvas")) == 2
 
 
 @needs_script
@@ -193,6 +193,44 @@ def test_view_without_setup_carries_its_own_script(browser, tmp_path):
     exec(SCENE, names)
     browser.get(page_of_view(names["scene"].view(320, 240), tmp_path))
     assert_draws_and_turns(browser)
+
+
+def molecule(count: int) -> str:
+    """Cells of a notebook that shows a row of atoms: so many, and so many colours of pixels."""
+    return (
+        "from eqgat.viz import Scene, setup, show\n"
+        f"scene = Scene([(2.0 * k, 0, 0) for k in range({count})], ['N'] * {count})\n"
+    )
+
+
+def outputs(*cells: str) -> list[str]:
+    """HTML outputs of some cells in a kernel of their own."""
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    NotebookClient(book, timeout=PATIENCE, kernel_name="python3").execute()
+    found = [output["data"] for cell in book.cells for output in cell.outputs if output.output_type == "display_data"]
+    return [data["text/html"] for data in found if "text/html" in data]
+
+
+DRAWN = """return [...document.querySelectorAll('.eqgat-view')].map((view) => {
+  const viewer = view.querySelector('.eqgat-box').viewer;
+  return viewer ? viewer.selectedAtoms({}).length : -1;
+});"""
+
+
+@needs_script
+def test_two_kernels_and_one_output_twice_each_draw_their_own_molecule(browser, tmp_path):
+    """Also a kernel that was started anew, in which only a later cell has run: nobody called setup() there."""
+    first = outputs(molecule(2) + "setup()\nshow(scene, 200, 150)")
+    second = outputs(molecule(5) + "setup()\nshow(scene, 200, 150)")
+    again = outputs(molecule(7) + "show(scene, 200, 150)")
+    path = tmp_path / "page.html"
+    html = "\n".join([*first, *second, first[-1], *again])
+    path.write_text(f"<!doctype html><meta charset='utf-8'><title>Pages</title>{html}", encoding="utf-8")
+    browser.get(path.as_uri())
+    wait(browser, "all four molecules, each in its own box", lambda b: b.execute_script(DRAWN) == [2, 5, 2, 7])
+    assert not [note for note in browser.find_elements(By.CSS_SELECTOR, ".eqgat-note") if note.is_displayed()]
+    for box in browser.find_elements(By.CSS_SELECTOR, ".eqgat-box"):
+        wait(browser, "a picture", lambda _, box=box: coloured(pixels(box)) > 0.005)
 
 
 @needs_script
@@ -210,7 +248,9 @@ def test_many_edges_leave_the_arrows_their_colour(browser, tmp_path):
     view = scene.view(320, 240)
     browser.get(page_of_view(view, tmp_path))
     element = canvas(browser)
-    assert browser.execute_script(f"return viewer_{view.uniqueid}.shapes.length") > 1, "one mesh held all: add edges"
+    assert browser.execute_script("return document.querySelector('.eqgat-box').viewer.shapes.length") > 1, (
+        "one mesh held all: add edges"
+    )
 
     def vermilion(_):
         red, green, blue = np.moveaxis(pixels(element), 2, 0)
@@ -221,9 +261,9 @@ def test_many_edges_leave_the_arrows_their_colour(browser, tmp_path):
 
 def test_page_without_the_script_says_so_and_shows_the_still(browser, executed):
     browser.get(page(executed["without"]))
-    note = wait(browser, "a view", lambda b: b.find_element(By.CSS_SELECTOR, "[id^='note_eqgat']"))
+    note = wait(browser, "a view", lambda b: b.find_element(By.CSS_SELECTOR, ".eqgat-note"))
     wait(browser, "the view says what is missing", lambda b: "is not stored in this page" in note.text)
-    assert not browser.find_elements(By.CSS_SELECTOR, "[id^='3dmolviewer_eqgat'] canvas")
+    assert not browser.find_elements(By.CSS_SELECTOR, ".eqgat-box canvas")
     assert coloured(pixels(browser.find_elements(By.CSS_SELECTOR, "img")[-1])) > 0.01
 
 
@@ -264,7 +304,7 @@ def lab(tmp_path):
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        server.wait(timeout=PATIENCE)
 
 
 @needs_script
@@ -273,7 +313,7 @@ def test_live_lab_shows_the_still_until_trusted_then_draws(browser, executed, la
     browser.get(f"{lab}/lab/tree/tiny.ipynb")
     sentence = "//*[contains(text(), 'runs no scripts')]"
     wait(browser, "the sentence of a view", lambda b: b.find_element(By.XPATH, sentence).is_displayed())
-    assert not browser.find_elements(By.CSS_SELECTOR, "[id^='3dmolviewer_eqgat'] canvas")
+    assert not browser.find_elements(By.CSS_SELECTOR, ".eqgat-box canvas")
     wait(browser, "the still", lambda b: b.find_element(By.CSS_SELECTOR, ".jp-RenderedImage img").is_displayed())
     ready = "return Boolean(document.querySelector('.jp-Notebook') && window.jupyterapp)"
     wait(browser, "the notebook's commands", lambda b: b.execute_script(ready))
@@ -281,3 +321,31 @@ def test_live_lab_shows_the_still_until_trusted_then_draws(browser, executed, la
         "const done = arguments[0]; jupyterapp.commands.execute('notebook:run-all-cells').then(() => done())"
     )
     assert_draws_and_turns(browser)
+
+
+@needs_script
+def test_two_notebooks_in_one_lab_and_an_output_shown_twice(browser, lab, tmp_path):
+    for name, count in (("one", 3), ("two", 6)):
+        cells = [nbformat.v4.new_code_cell(molecule(count) + "setup()\nshow(scene, 200, 150)")]
+        book = nbformat.v4.new_notebook(cells=cells)
+        book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(book, tmp_path / f"{name}.ipynb")
+    browser.get(f"{lab}/lab")
+    command = (
+        "const [name, options, done] = arguments;"
+        "jupyterapp.commands.execute(name, options).then(() => done(''), (error) => done(String(error)))"
+    )
+
+    def run(name: str, options: dict | None = None) -> None:
+        assert browser.execute_async_script(command, name, options or {}) == ""
+
+    ready = "return Boolean(window.jupyterapp && jupyterapp.commands.hasCommand('docmanager:open'))"
+    wait(browser, "the lab", lambda b: b.execute_script(ready))
+    books = "return document.querySelectorAll('.jp-Notebook').length"
+    for number, name in enumerate(("one", "two"), start=1):
+        run("docmanager:open", {"path": f"{name}.ipynb"})
+        wait(browser, f"notebook {name}", lambda b, number=number: b.execute_script(books) == number)
+        run("notebook:run-all-cells")
+    wait(browser, "each notebook its molecule", lambda b: sorted(b.execute_script(DRAWN)) == [3, 6])
+    run("notebook:create-output-view")
+    wait(browser, "the output of the second twice", lambda b: sorted(b.execute_script(DRAWN)) == [3, 6, 6])
