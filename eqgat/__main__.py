@@ -9,6 +9,7 @@ from importlib import import_module
 COMMANDS = {
     "notebooks": ("eqgat_course.run", "execute the notebooks"),
     "figures": ("eqgat_course.figures", "rebuild every figure"),
+    "explore": ("eqgat.viz.explorer", "see what a model attends to on a structure: one page that needs no network"),
     "samples": ("eqgat.datasets.samples", "write small data in the form of the ATOM3D archives, without a download"),
     "train": ("eqgat.training.cli", "train a model on a task"),
     "download": ("eqgat.datasets.atom3d.download", "fetch an ATOM3D data set"),

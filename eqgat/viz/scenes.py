@@ -20,7 +20,7 @@ from eqgat.layers import LayerTrace
 from eqgat.structures import Structure
 from eqgat.viz.parts import Camera, Edges, Scalars, Vectors
 from eqgat.viz.scene import Scene, round_unit
-from eqgat.viz.style import DIVERGING, TERM_COLOURS
+from eqgat.viz.style import DIVERGING, SEQUENTIAL, TERM_COLOURS
 
 __all__ = [
     "attention_scene",
@@ -30,6 +30,7 @@ __all__ = [
     "residue_scene",
     "term_vectors",
     "terms_scene",
+    "vector_kind",
 ]
 
 TERMS = {"v_direction": "directions, Eq. 3", "v_mix": "mixing, Eq. 4", "v_cross": "cross products, Eq. 5"}
@@ -81,7 +82,9 @@ def neighbourhood_scene(
         for term, name in TERMS.items():
             mean = getattr(record, term)[incoming, :, vector_channel].mean(dim=0)
             vectors.append(
-                Vectors(mean[None], name, kind=_kind(term, 1), atoms=[0], colour=TERM_COLOURS[term], same_length=True)
+                Vectors(
+                    mean[None], name, kind=vector_kind(term, 1), atoms=[0], colour=TERM_COLOURS[term], same_length=True
+                )
             )
     atoms = local.atoms
     # One label a residue, at its outermost atom: more would lie on top of each other.
@@ -181,7 +184,7 @@ def term_vectors(
             (
                 "sum of the three, Eq. 6" if term == "sum" else TERMS[term],
                 vectors[:, :, channel],
-                _kind(term, layer - 1),
+                vector_kind(term, layer - 1),
             )
         )
     return made
@@ -296,6 +299,7 @@ def residue_scene(
     camera: Camera | None = None,
     limits: tuple[float, float] | None = None,
     title: str = "",
+    cmap: str = SEQUENTIAL,
 ) -> Scene:
     """A protein as a cartoon, each residue coloured by the mean of ``values`` [N] over its atoms.
 
@@ -311,7 +315,7 @@ def residue_scene(
         labels=labels,
         title=title,
         camera=camera or Camera.facing(structure.positions),
-        atom_scalars=Scalars(means[structure.residue_index], f"{label}, mean of a residue", unit, limits=limits),
+        atom_scalars=Scalars(means[structure.residue_index], f"{label}, mean of a residue", unit, cmap, limits),
     )
 
 
@@ -333,13 +337,14 @@ def _check(structure: Structure, record: LayerTrace) -> None:
         )
 
 
-def _kind(term: str, before: int) -> str:
-    """Handedness of a term in a layer with ``before`` layers before it.
+def vector_kind(term: str, before: int, cross_product: bool = True) -> str:
+    """Handedness of a term in a layer with ``before`` layers before it: "polar", "axial" or "mixed".
 
     Vectors are polar after the first layer. The second adds axial ones to them and mixes both kinds, and its update
-    puts pseudoscalars into s, so that from the third on even the coefficients differ in a mirror.
+    puts pseudoscalars into s, so that from the third on even the coefficients differ in a mirror. Without cross
+    products everything stays polar.
     """
-    if before == 0:
+    if before == 0 or not cross_product:
         return "polar"
     if before == 1:
         return {"v_direction": "polar", "v_mix": "polar", "v_cross": "axial"}.get(term, "mixed")

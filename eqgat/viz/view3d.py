@@ -130,9 +130,7 @@ def inlined() -> str:
     text = scripts.source(scripts.THREEDMOL)
     if text is None:
         return ""
-    return (
-        f"<script>if (!window.$3Dmol) (function (exports, module, define) {{\n{text}\n}}).call(window);</script>\n"
-    )
+    return f"<script>if (!window.$3Dmol) (function (exports, module, define) {{\n{text}\n}}).call(window);</script>\n"
 
 
 def _data(scene: Scene, width: int = 640, height: int = 440) -> dict[str, Any]:
