@@ -12,12 +12,14 @@
   };
   const sum = (list) => list.reduce((total, x) => total + x, 0);
   const number = (x, digits = 3) => Number.isFinite(x) ? String(Number(x.toPrecision(digits))).replace("-", "−") : "none";
-  const fixed = (x) => x === undefined ? "–" : Number.isFinite(x) ? x.toFixed(2).replace("-", "−") : "none";
+  const fixed = (x) => Number.isFinite(x) ? x.toFixed(2).replace(/^-(?!0\.00$)/, "−").replace("-", "") : "none";
 
   // -- arrays: a compressed piece of text, found again by place, kind and step ---------------------------------------
-  const packed = Uint8Array.from(atob(data.bytes), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  const unpack = (text) => {
+    const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip")));
+  };
+  const bytes = new Uint8Array(await unpack(data.bytes).arrayBuffer());
   const read = (place) => {
     if (place.values) return place.values;
     const size = place.kind === "i2" ? 2 : 4, joined = new Uint8Array(size * place.count);
@@ -33,6 +35,7 @@
   const structures = data.structures.map((stored, index) => {
     const one = {
       index, name: stored.name, residues: stored.residues, atom: stored.atom, element: stored.element, models: stored.models,
+      turn: stored.turn, reach: stored.reach, half: stored.half,
       positions: read(stored.positions), residue: read(stored.residue), source: read(stored.edges.source),
       degree: read(stored.edges.degree), equal: read(stored.edges.equal), bonds: read(stored.bonds),
     };
@@ -45,8 +48,8 @@
     return one;
   });
   const chains = new Set(structures.flatMap((one) => one.residues.map((r) => r.chain))).size > 1;
-  const capital = (name) => name.length > 2 ? name[0] + name.slice(1).toLowerCase() : name;
-  const residueName = (one, r) => `${capital(one.residues[r].name)} ${one.residues[r].number}${chains ? " " + one.residues[r].chain : ""}`;
+  const shortName = ({ name, letter }) => letter && name.length > 2 ? name[0] + name.slice(1).toLowerCase() : name;
+  const residueName = (one, r) => `${shortName(one.residues[r])} ${one.residues[r].number}${chains ? " " + one.residues[r].chain : ""}`;
   const atomName = (one, i) => `${one.atom[i]} of ${residueName(one, one.residue[i])}`;
 
   // -- what is chosen, and the numbers that follow from it -----------------------------------------------------------
@@ -122,7 +125,7 @@
     }))));
     scale.arrow = Math.max(4, 0.12 * extent); // Å of the longest arrow
     scale.unit = roundUnit(most, scale.arrow);
-    scale.near = roundUnit(Math.max(...nearVectors().map(([, , v]) => size(v)), 0), 2.5);
+    scale.near = roundUnit(Math.max(...nearVectors().map(([, , v]) => size(v)), 0), 4);
   };
 
   // -- 3D ------------------------------------------------------------------------------------------------------------
@@ -135,6 +138,14 @@
   };
   const plus = (a, v, s = 1) => a.map((x, k) => x + s * v[k]);
   const isCartoon = (one, r) => one.residues[r].polymer && one.cartoon.has(one.residues[r].chain);
+  const home = ({ one, viewer, model, box }) => { // all of it, from where it is widest
+    viewer.zoomTo({ model }); // now half the height of the box is the reach of the molecule
+    viewer.zoom(0.9 * Math.min(one.reach / one.half[1], one.reach / one.half[0] * box.clientWidth / box.clientHeight));
+    const look = viewer.getView();
+    one.turn.forEach((q, k) => { look[4 + k] = q; });
+    viewer.setView(look);
+    viewer.render();
+  };
   const begin = (one) => {
     // A chain of alpha carbons or phosphorus atoms is a cartoon, everything else balls and sticks.
     const count = {};
@@ -168,7 +179,7 @@
     const view = { one, box, viewer, model, near: null, shapes: [], figure };
     views.push(view);
     paint(view);
-    viewer.zoomTo({ model });
+    home(view);
     listen(view);
     return view;
   };
@@ -207,7 +218,7 @@
     const mesh = eqgatMesh();
     view.arrows = arrowsOf(view);
     view.edges = [];
-    for (const { term, start, end, near } of view.arrows) mesh.arrow(start, end, near ? look(term, 0.08, 0.5) : look(term, 0.02 * scale.arrow, 0.3 * scale.arrow));
+    for (const { term, start, end, near } of view.arrows) mesh.arrow(start, end, near ? look(term, 0.1, 0.6) : look(term, 0.02 * scale.arrow, 0.3 * scale.arrow));
     if (state.at && state.at.one === one.index) {
       const i = state.at.atom, edges = incoming(one, i);
       const rows = [...new Set([i, ...edges.map((e) => one.source[e]), ...one.atoms[one.residue[i]]])];
@@ -215,7 +226,7 @@
       const atoms = rows.map((row, k) => {
         const [x, y, z] = one.place(row);
         return { serial: k, x, y, z, elem: one.element[row], bonds: [], bondOrder: [], color: data.elements[one.element[row]] || data.elements[""],
-          style: { stick: { radius: 0.09 }, sphere: { radius: row === i ? 0.42 : 0.3 } } };
+          style: { stick: { radius: 0.09 }, sphere: { radius: row === i ? 0.36 : 0.27 } } };
       });
       for (let b = 0; b < one.bonds.length; b += 2) {
         const [a, c] = [at.get(one.bonds[b]), at.get(one.bonds[b + 1])];
@@ -229,7 +240,7 @@
       for (const e of edges) {
         const share = shareOf(one, state.model, e), colour = edgeTint(share), j = one.source[e];
         view.edges.push({ source: j, receiver: i, share, colour });
-        mesh.tube(one.place(j), one.place(i), 0.03 + 0.03 * Math.min(4, share), colour, 6);
+        mesh.tube(one.place(j), one.place(i), 0.02 + 0.025 * Math.min(4, share), colour, 6);
       }
       const label = (row, text) => viewer.addLabel(text, { position: { x: one.place(row)[0], y: one.place(row)[1], z: one.place(row)[2] },
         fontSize: 13, fontColor: dark() ? "white" : "black", backgroundColor: background(), backgroundOpacity: 0.7, inFront: true });
@@ -258,7 +269,7 @@
       if (turn) viewer.rotate(...turn);
       else if (event.key === "+" || event.key === "=") viewer.zoom(1.2);
       else if (event.key === "-") viewer.zoom(1 / 1.2);
-      else if (event.key === "Home") viewer.zoomTo({ model: view.model });
+      else if (event.key === "Home") home(view);
       else return;
       event.preventDefault();
       viewer.render();
@@ -475,22 +486,21 @@
     drawWords();
   };
   const choose = (index, atom) => {
-    const one = structures[index], twin = structures.length > 1 ? structures[1 - index] : null;
+    const one = structures[index];
     state.at = { one: index, atom };
     rescale();
     for (const view of views) {
       if (view.ghost !== (view.one === one)) paint(view);
       draw(view);
-      if (view.one === one) viewer_zoom(view);
+      if (view.one === one) view.viewer.zoomTo({ model: view.near });
       view.viewer.render();
     }
     drawWords();
   };
-  const viewer_zoom = (view) => view.viewer.zoomTo({ model: view.near });
   const leave = () => {
     state.at = null;
     update();
-    for (const view of views) { view.viewer.zoomTo({ model: view.model }); view.viewer.render(); }
+    views.forEach(home);
   };
 
   // -- controls ------------------------------------------------------------------------------------------------------
@@ -574,9 +584,15 @@
 
   // -- begin ---------------------------------------------------------------------------------------------------------
   by("facts").textContent = structures.map((one) => `${one.name || data.title}: ${one.size.toLocaleString("en")} atoms, ${one.residues.length.toLocaleString("en")} residues, ${one.source.length.toLocaleString("en")} edges`).join("; ");
-  by("notes").textContent = `Attention is in equal shares: 1 is what uniform weights give. ${data.kept}. Shares are stored to 0.0025, vectors to a thousandth of the longest of their channel. Vectors of residues are those of the alpha carbon.`;
+  by("notes").textContent = `Attention is in equal shares: 1 is what uniform weights give. ${data.kept}. Shares are stored to ±0.0025 (single channels ±0.01), vectors to ±1/8,190 of the largest of their channel. Vectors of residues are those of the alpha carbon.`;
   rescale();
   try {
+    const library = by("library"), tag = make("script");
+    if (library.textContent) tag.textContent = await unpack(library.textContent).text();
+    else tag.src = library.dataset.address;
+    const loaded = new Promise((resolve, reject) => { tag.onload = resolve; tag.onerror = reject; });
+    document.head.append(tag);
+    if (tag.src) await loaded;
     structures.forEach(begin);
     by("missing").hidden = true;
     if (views.length > 1) { views[0].viewer.linkViewer(views[1].viewer); views[1].viewer.linkViewer(views[0].viewer); }

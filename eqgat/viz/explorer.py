@@ -15,9 +15,9 @@ array                  shape      what it is
 
 for every layer, for the trained model and for one with fresh weights. G counts the choices of channels: the mean over
 all, groups of neighbouring channels ("heads", which EQGAT itself does not have), and single channels; C the vector
-channels. A page of a large protein keeps fewer of both, and says which. Numbers are stored in whole steps, at most
-half a step off: shares in steps of 0.005, all others in steps of 1/32,767 of the largest number of their array,
-vectors of 1/2,047.
+channels. A page of a large protein keeps fewer of both, and says which. Numbers are stored in whole steps, so at most
+half a step off: shares in steps of 0.005 (single channels: 0.02), all others in steps of 1/4,095 of the largest of
+their array.
 """
 
 from __future__ import annotations
@@ -52,9 +52,10 @@ from eqgat.layers import LayerTrace
 from eqgat.model import EQGAT
 from eqgat.viz import scripts
 from eqgat.viz.backbone import backbone_rows, secondary_structure
+from eqgat.viz.parts import Camera
 from eqgat.viz.scenes import residue_scene, vector_kind
 from eqgat.viz.style import DIVERGING, ELEMENT_COLOURS, OTHER_ELEMENT_COLOUR, TERM_COLOURS, png_bytes
-from eqgat.viz.view3d import as_json, inlined, source
+from eqgat.viz.view3d import as_json, source
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,12 +63,12 @@ if TYPE_CHECKING:
 __all__ = ["Explorer", "explore", "main"]
 
 NUM_HEADS = 4
-SHARE_STEP = 0.005
-STEPS, VECTOR_STEPS = 32_767, 2_047
+SHARE_STEP, SINGLE_STEP = 0.005, 0.02  # of attention in equal shares: means and heads, single channels
+STEPS, LARGEST = 4_095, 32_767  # the others: steps up to the largest of an array; the largest code
 MOST_ATOMS = 30_000
-PAGE = 700_000  # bytes of a page without data: 3Dmol.js, still picture, the page's own script
-DATA, DATA_OF_ATOM = 1_250_000, 1_000  # bytes of data a page may have: so many, and so many more an atom
-BYTES = 1.0  # that a number of the largest arrays takes in the page, about: compressed, and written as text
+ROOM, ROOM_OF_ATOM = 1_550_000, 1_190  # characters of data a page may have: so many, and so many more an atom
+# How many characters a number takes in the page, about: compressed and written as text.
+SHARE_COST, SINGLE_COST, COST = 0.95, 0.78, 1.8
 Molecule = Any  # has positions, atoms, residues, residue_index, graph, bonds, with_positions
 
 
@@ -80,14 +81,15 @@ class Explorer:
     scene: Any
 
     def to_html(self) -> str:
-        """The page, which needs no network: about 2 MB for 450 atoms. Where 3Dmol.js is not installed, it asks for it."""
-        script = inlined() or f'<script src="{scripts.THREEDMOL.address}"></script>'
+        """The page. It needs no network, unless 3Dmol.js is not installed here: then it asks for it."""
+        library = scripts.source(scripts.THREEDMOL)
         picture = base64.b64encode(png_bytes(self.still())).decode()
         return Template(source("explorer.html")).substitute(
             title=html.escape(self.title),
             alt=html.escape(self.scene.alt_text(), quote=True),
             still=f"data:image/png;base64,{picture}",
-            library=script,
+            library=_compressed(library.encode()) if library else "",
+            address=scripts.THREEDMOL.address,
             data=as_json(self.data),
             script=source("mesh.js") + source("explorer.js"),
         )
@@ -163,19 +165,16 @@ def explore(
         for here in molecules
     ]
     layers, attention = len(traces[0][0]), traces[0][0][0].attention.shape[1]
-    # What fits: the vectors get two fifths of the page, whole channels, those with the longest cross products first.
-    room = (DATA + DATA_OF_ATOM * sum(sizes)) / BYTES
-    fits = int(0.4 * room / (2 * layers * 9 * sum(sizes)))
-    vectors = _strongest_vectors(traces[0][0])[: max(1, fits)]
-    num_edges = sum(trace[0][0].attention.shape[0] for trace in traces)
-    groups = _groups(attention, fits=int(0.6 * room / (2 * layers * num_edges)))
+    num_edges = sum(len(pair[0][0].attention) for pair in traces)
+    groups, vectors = _what_fits(attention, _strongest_vectors(traces[0][0]), layers, sum(sizes), num_edges)
+    camera = Camera.facing(molecule.positions)
     quantities, shown = _quantities(extra or {}, len(molecule))
     data = {
         "title": title or molecule.name or "molecule",
         "cutoff": c.cutoff,
         "layers": layers,
         "groups": [label for label, _ in groups],
-        "kept": f"{len(groups)} of {len(_groups(attention, 10**9))} choices of channels and {len(vectors)} of "
+        "kept": f"{len(groups)} of {len(_groups(attention))} choices of channels and {len(vectors)} of "
         f"{c.vector_channels} vector channels are stored in this page",
         "vectors": vectors,
         "kinds": {
@@ -187,7 +186,7 @@ def explore(
         "quantities": quantities,
         "maps": {name: _hex(cmap) for name, cmap in (("diverging", "coolwarm"), ("sequential", "viridis_r"))},
         "structures": [
-            _molecule(store, one)
+            _molecule(store, one, camera)
             | {"models": [[_layer(store, record, groups, vectors) for record in trace] for trace in pair]}
             | {"edges": _edges(store, pair[0][0])}
             for one, pair in zip(molecules, traces, strict=True)
@@ -210,15 +209,15 @@ class _Store:
         self.parts: list[bytes] = []
         self.size = 0
 
-    def add(self, values: Any, step: float | None = None, steps: int = STEPS) -> dict[str, Any]:
+    def add(self, values: Any, step: float | None = None) -> dict[str, Any]:
         """Numbers in multiples of ``step``, or of the largest divided by ``steps``; NaN has a code of its own."""
         array = np.asarray(values, np.float64)
         if step is None:
-            step = float(np.nanmax(np.abs(array), initial=0)) / steps or 1.0
+            step = float(np.nanmax(np.abs(array), initial=0)) / STEPS or 1.0
         codes = np.rint(array / step)
-        if np.nanmax(np.abs(codes), initial=0) > STEPS:
+        if np.nanmax(np.abs(codes), initial=0) > LARGEST:
             raise ValueError(f"{np.nanmax(array):g} is more than the page can hold in steps of {step:g}")
-        return {"step": step, **self._keep(np.where(np.isnan(array), -STEPS - 1, codes).astype("<i2"), "i2")}
+        return {"step": step, **self._keep(np.where(np.isnan(array), -LARGEST - 1, codes).astype("<i2"), "i2")}
 
     def indices(self, values: Any) -> dict[str, Any]:
         """Whole numbers as they are."""
@@ -236,18 +235,35 @@ class _Store:
         return place
 
     def text(self) -> str:
-        return base64.b64encode(gzip.compress(b"".join(self.parts), 6, mtime=0)).decode()
+        return _compressed(b"".join(self.parts))
 
 
-def _groups(channels: int, fits: int) -> list[tuple[str, list[int] | None]]:
-    """Choices of channels, label and channels: the mean, heads, single ones; as many of these kinds as fit."""
-    groups: list[tuple[str, list[int] | None]] = [(f"mean over all {channels} channels", None)]
+def _groups(channels: int) -> list[tuple[str, list[int] | None]]:
+    """Choices of channels, label and channels: the mean, heads where there are enough channels, and single ones."""
     if channels == 1:
         return [("the only channel", None)]
+    groups: list[tuple[str, list[int] | None]] = [(f"mean over all {channels} channels", None)]
     if channels >= 2 * NUM_HEADS:
         groups += [(f"head: channels {head[0]} to {head[-1]}", head) for head in heads(channels, NUM_HEADS)]
-    singles: list[tuple[str, list[int] | None]] = [(f"channel {channel}", [channel]) for channel in range(channels)]
-    return groups + singles if len(groups) + channels <= fits else groups
+    return groups + [(f"channel {channel}", [channel]) for channel in range(channels)]
+
+
+def _what_fits(
+    channels: int, vectors: list[int], layers: int, num_atoms: int, num_edges: int
+) -> tuple[list[tuple[str, list[int] | None]], list[int]]:
+    """The choices of channels and the vector channels that a page has room for: all; no single channels; fewer vectors."""
+    every = _groups(channels)
+    few = [group for group in every if not group[0].startswith("channel ")]
+    room = ROOM + ROOM_OF_ATOM * num_atoms
+
+    def cost(groups: list[tuple[str, list[int] | None]], count: int) -> float:
+        of_edge = SHARE_COST * len(few) + SINGLE_COST * (len(groups) - len(few))
+        of_atom = COST * (2 * len(groups) + 3 * len(TERM_NAMES) * count)
+        return 2 * layers * (num_edges * of_edge + num_atoms * of_atom)
+
+    if cost(every, len(vectors)) <= room:
+        return every, vectors
+    return few, vectors[: max([1, *(count for count in range(1, len(vectors) + 1) if cost(few, count) <= room)])]
 
 
 def _strongest_vectors(trace: list[LayerTrace]) -> list[int]:
@@ -264,17 +280,18 @@ def _layer(store: _Store, record: LayerTrace, groups: list[tuple[str, Any]], vec
     means = mean_terms(record)
     return {
         "share": [
-            store.add(over_channels(record.attention, channels) * neighbours, SHARE_STEP) for _, channels in groups
+            store.add(
+                over_channels(record.attention, channels) * neighbours,
+                SINGLE_STEP if label.startswith("channel ") else SHARE_STEP,
+            )
+            for label, channels in groups
         ],
         "received": [store.add(attention_received(record, channels)) for _, channels in groups],
         "effective": [
             store.add(effective.mean(dim=1) if channels is None else effective[:, channels].mean(dim=1))
             for _, channels in groups
         ],
-        "terms": {
-            name: [store.add(means[name][:, :, channel], steps=VECTOR_STEPS) for channel in vectors]
-            for name in TERM_NAMES
-        },
+        "terms": {name: [store.add(means[name][:, :, channel]) for channel in vectors] for name in TERM_NAMES},
     }
 
 
@@ -288,16 +305,20 @@ def _edges(store: _Store, record: LayerTrace) -> dict[str, Any]:
     }
 
 
-def _molecule(store: _Store, molecule: Molecule) -> dict[str, Any]:
+def _molecule(store: _Store, molecule: Molecule, camera: Camera) -> dict[str, Any]:
     """Names, places and bonds: all that the page needs of a molecule itself."""
     atoms, residues = molecule.atoms, molecule.residues
     alpha, phosphorus = backbone_rows(molecule, ("CA", "P"))
     first = np.unique(molecule.residue_index, return_index=True)[1]
     polymer = residues["hetero"].astype(str).str.strip().eq("").to_numpy() | (alpha >= 0)
     trace = np.where(alpha >= 0, alpha, np.where(phosphorus >= 0, phosphorus, first))
+    centred = molecule.positions - molecule.positions.mean(axis=0)
     columns = residues[["chain", "residue", "insertion_code", "resname"]].astype(str)
     return {
         "name": molecule.name,
+        "turn": Rotation.from_matrix(camera.rotation()).as_quat().round(5).tolist(),
+        "half": np.abs(centred @ camera.rotation().T).max(axis=0)[:2].round(2).tolist(),
+        "reach": round(max(5.0, float(np.linalg.norm(centred, axis=1).max())), 2),
         "positions": store.floats(molecule.positions),
         "bonds": store.indices(molecule.bonds()),
         "element": atoms["element"].tolist(),
@@ -366,6 +387,10 @@ def _laid_over(other: Molecule, first: Molecule) -> Molecule:
     here, there = (np.array([place[key] for key in common]) for place in places)
     rotation, _ = Rotation.align_vectors(here - here.mean(axis=0), there - there.mean(axis=0))
     return other.with_positions(rotation.apply(other.positions - there.mean(axis=0)) + here.mean(axis=0))
+
+
+def _compressed(content: bytes) -> str:
+    return base64.b64encode(gzip.compress(content, 6, mtime=0)).decode()
 
 
 def _hex(cmap: str, steps: int = 65) -> list[str]:

@@ -185,7 +185,7 @@ class Camera:
     def facing(cls, positions: Any) -> Camera:
         """Look at a cloud of points from where it is widest: its two long axes lie in the page."""
         positions = as_array(positions, "positions", (None, 3))
-        _, _, axes = np.linalg.svd(positions - positions.mean(axis=0), full_matrices=True)
+        _, _, axes = np.linalg.svd(positions - positions.mean(axis=0), full_matrices=len(positions) < 3)
         # An axis has no sign of its own; take the one whose largest component is positive.
         axes = axes * np.sign(axes[np.arange(3), np.abs(axes).argmax(axis=1)])[:, None]
         return cls(direction=tuple(axes[2].tolist()), up=tuple(axes[1].tolist()))
