@@ -35,7 +35,6 @@
   const structures = data.structures.map((stored, index) => {
     const one = {
       index, name: stored.name, residues: stored.residues, atom: stored.atom, element: stored.element, models: stored.models,
-      turn: stored.turn, reach: stored.reach, half: stored.half,
       positions: read(stored.positions), residue: read(stored.residue), source: read(stored.edges.source),
       degree: read(stored.edges.degree), equal: read(stored.edges.equal), bonds: read(stored.bonds),
     };
@@ -85,6 +84,14 @@
     for (let e = one.first[i]; e < one.first[i + 1]; e++) edges.push(e);
     return edges;
   };
+  // The chosen atom in a structure: in the other one that of the same name, so that both can be compared.
+  const chosen = (one) => {
+    if (!state.at) return null;
+    if (state.at.one === one.index) return state.at.atom;
+    const here = structures[state.at.one], there = here.residues[here.residue[state.at.atom]];
+    const r = one.residues.findIndex((residue) => residue.chain === there.chain && residue.number === there.number);
+    return r < 0 ? null : one.atoms[r].find((i) => one.atom[i] === here.atom[state.at.atom]) ?? null;
+  };
   const distance = (one, i, j) => size(one.place(i).map((x, k) => x - one.place(j)[k]));
   const shown = () => structures.filter((one) => structures.length === 1 || state.view === "both" || state.view === ["first", "second"][one.index]);
 
@@ -109,7 +116,7 @@
   };
   const rescale = () => {
     const models = state.same ? [0, 1] : [state.model];
-    const all = structures.flatMap((one) => models.flatMap((model) => residueValues(one, model))).filter(Number.isFinite);
+    const all = models.flatMap((model) => structures.flatMap((one) => residueValues(one, model))).filter(Number.isFinite);
     const most = Math.max(...all.map(Math.abs), 0) || 1;
     scale.map = mapOf(quantity().map);
     if (quantity().map === "diverging") [scale.low, scale.high] = [-most, most];
@@ -123,10 +130,12 @@
       }
       return high - low;
     }))));
-    scale.arrow = Math.max(4, 0.12 * extent); // Å of the longest arrow
-    scale.unit = roundUnit(most, scale.arrow);
-    scale.near = roundUnit(Math.max(...nearVectors().map(([, , v]) => size(v)), 0), 4);
+    // Nine of ten arrows are shorter than `arrow` Å, the longest at most three times as long.
+    const order = all.map(Math.abs).sort((a, b) => a - b);
+    scale.arrow = Math.max(4, 0.12 * extent);
+    scale.unit = roundUnit(Math.max(order[Math.floor(0.9 * order.length)] || 0, most / 3), scale.arrow);
   };
+  const rescaleNear = () => { scale.near = roundUnit(Math.max(...structures.flatMap(nearVectors).map(([, , v]) => size(v)), 0), 4); };
 
   // -- 3D ------------------------------------------------------------------------------------------------------------
   const views = [];
@@ -138,13 +147,10 @@
   };
   const plus = (a, v, s = 1) => a.map((x, k) => x + s * v[k]);
   const isCartoon = (one, r) => one.residues[r].polymer && one.cartoon.has(one.residues[r].chain);
-  const home = ({ one, viewer, model, box }) => { // all of it, from where it is widest
-    viewer.zoomTo({ model }); // now half the height of the box is the reach of the molecule
-    viewer.zoom(0.9 * Math.min(one.reach / one.half[1], one.reach / one.half[0] * box.clientWidth / box.clientHeight));
-    const look = viewer.getView();
-    one.turn.forEach((q, k) => { look[4 + k] = q; });
-    viewer.setView(look);
-    viewer.render();
+  const home = ({ viewer, box }) => { // all of it, from where it is widest; 3Dmol's camera stands at 150 Å and sees 20°
+    const { centre, turn, half } = data.camera;
+    const reach = 1.1 * Math.max(5, half[1], half[0] * box.clientHeight / box.clientWidth);
+    viewer.setView([...centre.map((x) => -x), 150 - reach / Math.tan(Math.PI / 18), ...turn]);
   };
   const begin = (one) => {
     // A chain of alpha carbons or phosphorus atoms is a cartoon, everything else balls and sticks.
@@ -158,7 +164,7 @@
       "aria-label": `3D view of ${one.name || data.title}: arrow keys turn it, plus and minus zoom, Home shows all` });
     figure.append(box, make("figcaption", {}, structures.length > 1 ? one.name : ""));
     by("views").append(figure);
-    const viewer = $3Dmol.createViewer(box, { backgroundColor: background(), antialias: eqgatSmooth(), disableFog: true });
+    const viewer = $3Dmol.createViewer(box, { id: `canvas${one.index}`, backgroundColor: background(), antialias: eqgatSmooth(), disableFog: true });
     if (!viewer || !box.querySelector("canvas")) throw new Error("this browser offers no WebGL");
     const model = viewer.addModel();
     const atoms = Array.from({ length: one.size }, (_, i) => {
@@ -183,27 +189,33 @@
     listen(view);
     return view;
   };
+  const opacityOf = (one) => chosen(one) !== null ? 0.35 : isVector() ? 0.6 : 1; // so that what lies inside is seen
+  const fade = (view) => { // the drawn molecule, without making it anew: a click is answered at once
+    const change = (part) => {
+      if (part.material) Object.assign(part.material, { opacity: opacityOf(view.one), transparent: true });
+      part.children.forEach(change);
+    };
+    if (view.model.renderedMolObj) change(view.model.renderedMolObj);
+  };
   const paint = (view) => { // colours of residues: 3Dmol makes the cartoon anew
     const { one, model } = view, values = residueValues(one, state.model);
-    const ghost = state.at && state.at.one === one.index;
+    const opacity = opacityOf(one);
     view.colours = values.map(tint);
     model.selectedAtoms({}).forEach((atom, i) => {
       const r = one.residue[i];
       atom.color = view.colours[r];
-      atom.style = isCartoon(one, r) ? { cartoon: { thickness: 0.4, arrows: true, opacity: ghost ? 0.35 : 1 } }
-        : { stick: { radius: 0.15, opacity: ghost ? 0.35 : 1 }, sphere: { radius: 0.4, opacity: ghost ? 0.35 : 1 } };
+      atom.style = isCartoon(one, r) ? { cartoon: { thickness: 0.4, arrows: true, opacity } }
+        : { stick: { radius: 0.15, opacity }, sphere: { radius: 0.4, opacity } };
     });
-    view.ghost = ghost;
     model.setStyle({}, {}, true); // nothing changes but that the model is drawn anew
   };
-  const nearVectors = () => { // term, start and vector of the arrows at the chosen atom
-    if (!state.at) return [];
-    const one = structures[state.at.one], i = state.at.atom;
-    return [...TERMS, "sum"].map((term) => [term, one.place(i), vectorAt(one, state.model, term, i)]);
+  const nearVectors = (one) => { // term, start and vector of the arrows at the chosen atom
+    const i = chosen(one);
+    return i === null ? [] : [...TERMS, "sum"].map((term) => [term, one.place(i), vectorAt(one, state.model, term, i)]);
   };
   const arrowsOf = (view) => {
     const { one } = view;
-    if (state.at && state.at.one === one.index) return nearVectors().map(([term, start, v]) => ({ term, start, end: plus(start, v, 1 / scale.near), near: true }));
+    if (chosen(one) !== null) return nearVectors(one).map(([term, start, v]) => ({ term, start, end: plus(start, v, 1 / scale.near), near: true }));
     if (!isVector()) return [];
     return one.residues.map((residue, r) => {
       const start = one.place(residue.trace);
@@ -218,9 +230,10 @@
     const mesh = eqgatMesh();
     view.arrows = arrowsOf(view);
     view.edges = [];
-    for (const { term, start, end, near } of view.arrows) mesh.arrow(start, end, near ? look(term, 0.1, 0.6) : look(term, 0.02 * scale.arrow, 0.3 * scale.arrow));
-    if (state.at && state.at.one === one.index) {
-      const i = state.at.atom, edges = incoming(one, i);
+    for (const { term, start, end, near } of view.arrows) mesh.arrow(start, end, near ? look(term, 0.1, 0.6) : look(term, 0.028 * scale.arrow, 0.25 * scale.arrow));
+    const i = chosen(one);
+    if (i !== null) {
+      const edges = incoming(one, i);
       const rows = [...new Set([i, ...edges.map((e) => one.source[e]), ...one.atoms[one.residue[i]]])];
       const at = new Map(rows.map((row, k) => [row, k]));
       const atoms = rows.map((row, k) => {
@@ -259,8 +272,10 @@
       const found = pick(view, event.clientX, event.clientY, event.pointerType === "touch" ? 24 : 14);
       if (found !== null) choose(view.one.index, found);
     });
+    let last = 0;
     box.addEventListener("pointermove", (event) => {
-      if (event.buttons || event.pointerType === "touch") return;
+      if (event.buttons || event.pointerType === "touch" || event.timeStamp - last < 80) return;
+      last = event.timeStamp;
       const found = pick(view, event.clientX, event.clientY, 14);
       if (found !== null) tell(view.one, view.one.residue[found], found);
     });
@@ -287,7 +302,7 @@
   };
   const pick = (view, x, y, reach) => { // of the drawn atoms near a point: the neighbourhood's first, then the nearest to the eye
     const { one } = view;
-    const near = state.at && state.at.one === one.index ? [...new Set([state.at.atom, ...view.edges.map((edge) => edge.source)])] : [];
+    const near = chosen(one) === null ? [] : [chosen(one), ...view.edges.map((edge) => edge.source)];
     const rest = [];
     for (let i = 0; i < one.size; i++) {
       const r = one.residue[i];
@@ -315,8 +330,9 @@
     const parts = [];
     for (const one of shown()) {
       const name = one.name || data.title;
-      if (state.at && state.at.one === one.index) {
-        const i = state.at.atom, edges = incoming(one, i).sort((a, b) => shareOf(one, state.model, b) - shareOf(one, state.model, a));
+      const i = chosen(one);
+      if (i !== null) {
+        const edges = incoming(one, i).sort((a, b) => shareOf(one, state.model, b) - shareOf(one, state.model, a));
         if (!edges.length) { parts.push(`${name}: ${atomName(one, i)} has no neighbours within ${data.cutoff} Å.`); continue; }
         const e = edges[0];
         parts.push(`${name}, ${WEIGHTS[state.model]} weights, layer ${state.layer + 1}, ${data.groups[state.group]}: ${atomName(one, i)} has ` +
@@ -457,25 +473,32 @@
   const drawStrip = (one) => {
     const values = residueValues(one, state.model);
     strips[one.index].cells.forEach((item, r) => {
-      const colour = tint(values[r]), chosen = Boolean(state.at) && state.at.one === one.index && one.residue[state.at.atom] === r;
+      const colour = tint(values[r]);
       item.style.background = colour;
       item.style.color = ink(colour);
       item.setAttribute("aria-label", `${residueName(one, r)}, ${fixed(values[r])}`);
-      item.setAttribute("aria-selected", chosen);
-      if (chosen) item.scrollIntoView({ block: "nearest" });
     });
     strips[one.index].strip.hidden = !shown().includes(one);
+  };
+  const markStrip = (one) => {
+    const { strip, cells } = strips[one.index];
+    for (const item of strip.querySelectorAll("[aria-selected='true']")) item.setAttribute("aria-selected", "false");
+    if (chosen(one) === null) return;
+    const item = cells[one.residue[chosen(one)]];
+    item.setAttribute("aria-selected", "true");
+    strip.scrollTop = item.offsetTop - 40;
   };
 
   // -- drawing anew --------------------------------------------------------------------------------------------------
   const drawWords = () => {
-    structures.forEach(drawStrip);
+    structures.forEach(markStrip);
     drawKey();
     drawDetails();
     by("sentence").textContent = sentence();
   };
   const update = () => {
     rescale();
+    rescaleNear();
     for (const view of views) {
       view.figure.hidden = !shown().includes(view.one);
       paint(view);
@@ -483,14 +506,15 @@
       view.viewer.render();
     }
     by("views").classList.toggle("two", shown().length > 1);
+    structures.forEach(drawStrip);
     drawWords();
   };
   const choose = (index, atom) => {
     const one = structures[index];
     state.at = { one: index, atom };
-    rescale();
+    rescaleNear();
     for (const view of views) {
-      if (view.ghost !== (view.one === one)) paint(view);
+      fade(view);
       draw(view);
       if (view.one === one) view.viewer.zoomTo({ model: view.near });
       view.viewer.render();
@@ -513,7 +537,7 @@
   for (const [id, key] of [["quantity", "quantity"], ["layer", "layer"], ["channel", "group"], ["vector", "vector"]]) {
     by(id).addEventListener("change", (event) => { state[key] = key === "quantity" ? event.target.value : Number(event.target.value); update(); });
   }
-  const press = (ids, chosen) => ids.forEach((id) => by(id).setAttribute("aria-pressed", id === chosen));
+  const press = (ids, pressed) => ids.forEach((id) => by(id).setAttribute("aria-pressed", id === pressed));
   WEIGHTS.forEach((id, model) => by(id).addEventListener("click", () => { state.model = model; press(WEIGHTS, id); update(); }));
   const WHICH = ["first", "second", "both"];
   by("which").hidden = structures.length === 1;

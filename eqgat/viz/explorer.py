@@ -167,12 +167,18 @@ def explore(
     layers, attention = len(traces[0][0]), traces[0][0][0].attention.shape[1]
     num_edges = sum(len(pair[0][0].attention) for pair in traces)
     groups, vectors = _what_fits(attention, _strongest_vectors(traces[0][0]), layers, sum(sizes), num_edges)
-    camera = Camera.facing(molecule.positions)
+    everything = np.concatenate([one.positions for one in molecules])
+    camera, centre = Camera.facing(molecule.positions), everything.mean(axis=0)
     quantities, shown = _quantities(extra or {}, len(molecule))
     data = {
         "title": title or molecule.name or "molecule",
         "cutoff": c.cutoff,
         "layers": layers,
+        "camera": {
+            "centre": centre.round(2).tolist(),
+            "turn": Rotation.from_matrix(camera.rotation()).as_quat().round(5).tolist(),
+            "half": np.abs((everything - centre) @ camera.rotation().T).max(axis=0)[:2].round(2).tolist(),
+        },
         "groups": [label for label, _ in groups],
         "kept": f"{len(groups)} of {len(_groups(attention))} choices of channels and {len(vectors)} of "
         f"{c.vector_channels} vector channels are stored in this page",
@@ -186,7 +192,7 @@ def explore(
         "quantities": quantities,
         "maps": {name: _hex(cmap) for name, cmap in (("diverging", "coolwarm"), ("sequential", "viridis_r"))},
         "structures": [
-            _molecule(store, one, camera)
+            _molecule(store, one)
             | {"models": [[_layer(store, record, groups, vectors) for record in trace] for trace in pair]}
             | {"edges": _edges(store, pair[0][0])}
             for one, pair in zip(molecules, traces, strict=True)
@@ -305,20 +311,16 @@ def _edges(store: _Store, record: LayerTrace) -> dict[str, Any]:
     }
 
 
-def _molecule(store: _Store, molecule: Molecule, camera: Camera) -> dict[str, Any]:
+def _molecule(store: _Store, molecule: Molecule) -> dict[str, Any]:
     """Names, places and bonds: all that the page needs of a molecule itself."""
     atoms, residues = molecule.atoms, molecule.residues
     alpha, phosphorus = backbone_rows(molecule, ("CA", "P"))
     first = np.unique(molecule.residue_index, return_index=True)[1]
     polymer = residues["hetero"].astype(str).str.strip().eq("").to_numpy() | (alpha >= 0)
     trace = np.where(alpha >= 0, alpha, np.where(phosphorus >= 0, phosphorus, first))
-    centred = molecule.positions - molecule.positions.mean(axis=0)
     columns = residues[["chain", "residue", "insertion_code", "resname"]].astype(str)
     return {
         "name": molecule.name,
-        "turn": Rotation.from_matrix(camera.rotation()).as_quat().round(5).tolist(),
-        "half": np.abs(centred @ camera.rotation().T).max(axis=0)[:2].round(2).tolist(),
-        "reach": round(max(5.0, float(np.linalg.norm(centred, axis=1).max())), 2),
         "positions": store.floats(molecule.positions),
         "bonds": store.indices(molecule.bonds()),
         "element": atoms["element"].tolist(),

@@ -23,10 +23,10 @@ function eqgatMesh() {
   const circles = {};
   const circle = (corners) => circles[corners] = circles[corners] || Array.from({ length: corners }, (_, s) =>
     [Math.cos((2 * Math.PI * s) / corners), Math.sin((2 * Math.PI * s) / corners)]);
-  const corner = (centre, radius, out, tint) => {
+  const corner = (centre, radius, out, tint, normal = out) => {
     const [x, y, z] = add(centre, radius, out);
     mesh.vertexArr.push({ x, y, z });
-    mesh.normalArr.push({ x: out[0], y: out[1], z: out[2] });
+    mesh.normalArr.push({ x: normal[0], y: normal[1], z: normal[2] });
     mesh.color.push(tint);
   };
   // Faces between two circles of `sides` corners that begin at `a` and `b`.
@@ -36,13 +36,21 @@ function eqgatMesh() {
       mesh.faceArr.push(a + s, a + t, b + s, a + t, b + t, b + s);
     }
   };
-  // A surface along `points` with one radius at each, `sides` corners round `axis`.
+  // A surface along `points` with one radius at each, `sides` corners round `axis`; each piece has normals of its own,
+  // so that the flat back of a head is not lit like its side.
   const sweep = (points, radii, axis, tint, sides) => {
-    const [u, v] = frame(axis), first = begin();
-    points.forEach((point, k) => {
-      for (const [c, s] of circle(sides)) corner(point, radii[k], add(add([0, 0, 0], c, u), s, v), tint);
-      if (k > 0) band(first + (k - 1) * sides, first + k * sides, sides);
-    });
+    const [u, v] = frame(axis);
+    for (let k = 1; k < points.length; k++) {
+      const slope = radii[k - 1] - radii[k], first = begin();
+      const rise = length(add(points[k], -1, points[k - 1])), steep = Math.hypot(slope, rise) || 1;
+      for (const end of [k - 1, k]) {
+        for (const [c, s] of circle(sides)) {
+          const out = add(add([0, 0, 0], c, u), s, v);
+          corner(points[end], radii[end], out, tint, add(add([0, 0, 0], rise / steep, out), slope / steep, axis));
+        }
+      }
+      band(first, first + sides, sides);
+    }
   };
   const ring = (centre, axis, radius, thickness, tint) => {
     const [u, v] = frame(axis), around = 14, sides = 4, first = begin();
