@@ -39,6 +39,7 @@ import torch
 from matplotlib.colors import to_hex
 from scipy.spatial.transform import Rotation
 
+from eqgat.attribution import Target, attributions, fresh
 from eqgat.inspection import (
     TERM_NAMES,
     attention_received,
@@ -60,7 +61,7 @@ from eqgat.viz.view3d import as_json, source
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Explorer", "explore", "main"]
+__all__ = ["Explorer", "attributed", "explore", "main"]
 
 NUM_HEADS = 4
 SHARE_STEP, SINGLE_STEP = 0.005, 0.02  # of attention in equal shares: means and heads, single channels
@@ -147,10 +148,7 @@ def explore(
     >>> explorer = explore(embedded_structure("5pti"), pretrained("res"), untrained=untrained("res"))
     >>> path = explorer.save("5pti.html")  # doctest: +SKIP
     """
-    if untrained is None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            untrained = EQGAT(**vars(model.config)).to(next(model.parameters()).dtype)
+    untrained = fresh(model) if untrained is None else untrained
     if untrained.config != model.config:
         raise ValueError("the untrained control must have the same configuration as the model")
     molecules = [molecule] if other is None else [molecule, _laid_over(other, molecule)]
@@ -399,6 +397,33 @@ def _hex(cmap: str, steps: int = 65) -> list[str]:
     return [to_hex(colour) for colour in mpl.colormaps[cmap](np.linspace(0, 1, steps))]
 
 
+def attributed(molecule: Molecule, model: EQGAT, control: EQGAT, what: str) -> dict[str, Any]:
+    """Attributions of a prediction, for ``explore(extra=...)``. Needs captum.
+
+    Args:
+        what: a residue such as "A:22", for a model that reads out atoms: what is explained is its most probable
+            output at the alpha carbon. "graph" for a model that reads out graphs: its first output.
+
+    Raises:
+        ValueError: no such residue, or a model of the other kind.
+    """
+    data = molecule.graph(model.config.cutoff, next(model.parameters()).dtype)
+    if (what == "graph") != (model.config.readout == "graph"):
+        raise ValueError(f"this model reads out {model.config.readout}s, so that {what!r} has no prediction of its own")
+    if what == "graph":
+        target, words = Target(0), "the first output"
+    else:
+        chain, _, residue = what.partition(":")
+        if not residue.lstrip("-").isdigit():
+            raise ValueError(f"{what!r} is no residue; write its chain and number, as A:22")
+        row = molecule.find_atom(chain, int(residue), "CA")
+        with torch.no_grad():
+            output = int(model(data)[row].argmax())
+        target, words = Target(output, row, log_probability=True), f"output {output} at the alpha carbon of {what}"
+    pairs = zip(attributions(model, data, target).items(), attributions(control, data, target).values(), strict=True)
+    return {f"{name}: {words}": (ours.numpy(), theirs.numpy()) for (name, ours), theirs in pairs}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """``eqgat explore FILE``: write the page of a structure; exit status 0, or 2 where the input is at fault."""
     from eqgat.pretrained import pretrained, pretrained_names, untrained
@@ -416,6 +441,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--other", metavar="FILE", help="a second structure to show beside the first")
     parser.add_argument("--chains", metavar="A,B", help="only these chains; all if left out")
+    parser.add_argument(
+        "--explain", metavar="WHAT", help="attributions of a prediction too: of a residue, as A:22, or of the graph"
+    )
     arguments = parser.parse_args(argv)
     out = Path(arguments.out or Path(arguments.file).name.split(".")[0] + ".html")
     chains = arguments.chains.split(",") if arguments.chains else None
@@ -427,12 +455,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         molecules = [
             read_structure(file, chains=chains) for file in (arguments.file, arguments.other) if file is not None
         ]
-        explorer = explore(
-            molecules[0],
-            model,
-            untrained=untrained(arguments.model) if shipped else None,
-            other=molecules[1] if len(molecules) > 1 else None,
-        )
+        control = untrained(arguments.model) if shipped else fresh(model)
+        extra = attributed(molecules[0], model, control, arguments.explain) if arguments.explain else {}
+        explorer = explore(molecules[0], model, untrained=control, other=(*molecules, None)[1], extra=extra)
         path = explorer.save(out)
     except (OSError, ValueError) as error:
         print(f"eqgat explore: {error}", file=sys.stderr)
