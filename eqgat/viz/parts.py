@@ -66,6 +66,12 @@ class Scalars:
         """Label with unit, as written at the colour bar."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
+    @property
+    def beyond(self) -> str:
+        """At which end of the colour bar values are cut off, in matplotlib's words: neither, min, max or both."""
+        low, high = np.nanmin(self.values) < self.limits[0], np.nanmax(self.values) > self.limits[1]
+        return "both" if low and high else "min" if low else "max" if high else "neither"
+
     def colours(self) -> np.ndarray:
         """[n] array of hexadecimal colours, one for each value."""
         steps = 256

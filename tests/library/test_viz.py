@@ -99,6 +99,8 @@ def test_values_outside_the_limits_and_missing_values_are_reported():
     scalars = Scalars([0.0, 1.0, 5.0, np.nan], "charge", "e", limits=(0, 2))
     assert "from 0 to 5 e (1 outside the colour bar" in scalars.describe()
     assert "no value (1)" in scalars.describe()
+    assert scalars.beyond == "max", "the colour bar shows that a value is cut off"
+    assert Scalars([0.0, 1.0], "charge").beyond == "neither"
     assert scalars.colours()[3] == NO_VALUE_COLOUR
 
 
