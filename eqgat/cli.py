@@ -20,6 +20,10 @@ __all__ = ["COMMANDS", "Parser", "all_commands", "main"]
 
 # Subcommand -> (module:function, what it does).
 COMMANDS = {
+    "explore": (
+        "eqgat.viz.explorer:main",
+        "see what a model attends to on a structure: one page that needs no network",
+    ),
     "train": ("eqgat.training.cli:train", "train a model on a task"),
     "trivial": ("eqgat.training.cli:trivial", "score the answers that need no learning on a task"),
     "tables": ("eqgat.training.cli:tables", "write the paper's tables with our results beside them"),

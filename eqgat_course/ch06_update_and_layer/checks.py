@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, silu
 from torch_geometric.data import Batch, Data
 
-from eqgat import EQGAT, radius_graph
+from eqgat import EQGAT, EQGATConfig, radius_graph
 from eqgat.graph import edge_geometry
 from eqgat.layers import (
     Edges,
@@ -37,6 +37,8 @@ from eqgat_course.exercises import (
     read,
     seeded,
 )
+
+SMALL = EQGATConfig(num_elements=9, out_channels=1, scalar_channels=6, vector_channels=4, num_radial=5)
 
 
 @exercise("06.1", "the residual step", "implement", points=2)
@@ -239,7 +241,7 @@ def _layer_and_atoms(first: bool, seed: int) -> tuple[EQGATLayer, Tensor, Tensor
     """A layer with random weights and biases, and seven atoms in random states, of which the last is alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        layer = EQGATLayer(6, 4, 5, first=first).double()
+        layer = EQGATLayer(SMALL, first=first).double()
         for parameter in layer.parameters():
             nn.init.normal_(parameter, std=0.5)
         pos = 2.5 * torch.rand(7, 3, dtype=torch.float64)

@@ -140,14 +140,14 @@ def test_the_start_cell_asks_for_all_that_notebooks_import(monkeypatch):
     """Notebook 12 needs torchmetrics, which is of the extra ``train``."""
 
     def missing(name):
-        if name in ("torchmetrics", "py3Dmol"):
+        if name in ("torchmetrics", "ipywidgets"):
             raise start.PackageNotFoundError
         return "999"
 
     monkeypatch.setattr(start, "version", missing)
     found = "; ".join(start.problems("0.1.0"))
     assert "torchmetrics is missing" in found
-    assert "py3Dmol is missing" in found
+    assert "ipywidgets is missing" in found
 
 
 def test_the_start_cell_helps_where_the_package_is_not_installed(tmp_path):
