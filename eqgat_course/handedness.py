@@ -11,6 +11,7 @@ from torch_geometric.data import Batch, Data
 
 from eqgat import EQGAT, radius_graph
 from eqgat.molecule import Molecule
+from eqgat.training import fit, seeded
 
 __all__ = ["chiral_centres", "flat_ring", "learn_handedness", "mirror_image", "mirror_pairs", "without_cross_product"]
 
@@ -102,26 +103,20 @@ def learn_handedness(
     Returns:
         The cross-entropy of each step (nats), and the logits of the test pairs [n, 2]: as found, and mirrored.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = EQGAT(
-            num_elements=9,
-            out_channels=1,
-            scalar_channels=16,
-            vector_channels=8,
-            num_layers=2,
-            num_radial=8,
-            cross_product=cross_product,
-        ).double()
+    model = seeded(
+        EQGAT,
+        seed,
+        num_elements=9,
+        out_channels=1,
+        scalar_channels=16,
+        vector_channels=8,
+        num_layers=2,
+        num_radial=8,
+        cross_product=cross_product,
+    ).double()
     batch, label = mirror_pairs(train)
-    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
-    history = []
-    for _ in range(steps):
-        optimiser.zero_grad()
-        loss = binary_cross_entropy_with_logits(model(batch).squeeze(1), label)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.3)
-        optimiser.step()
-        history.append(loss.item())
+    history = fit(
+        model, lambda _: binary_cross_entropy_with_logits(model(batch).squeeze(1), label), steps, 3e-3, clip=0.3
+    )
     with torch.no_grad():
         return history, model(mirror_pairs(test)[0]).view(-1, 2)

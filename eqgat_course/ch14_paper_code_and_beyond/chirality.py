@@ -14,6 +14,7 @@ from eqgat import EQGAT, radius_graph
 from eqgat.datasets import embedded_names, embedded_structure
 from eqgat.molecule import Molecule
 from eqgat.symmetry import random_reflection, random_rotation, transform
+from eqgat.training import fit, seeded
 
 __all__ = ["HandTest", "environments", "learn_hand", "pairs", "split_by_protein"]
 
@@ -104,33 +105,31 @@ def learn_hand(
         look: how often the test pairs are looked at; nothing is chosen by what is seen there.
         seed: of the initial weights.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = EQGAT(
-            num_elements=9,
-            out_channels=1,
-            scalar_channels=16,
-            vector_channels=8,
-            num_layers=num_layers,
-            num_radial=8,
-            cross_product=cross_product,
-            norm="equivariant",
-        ).double()
+    model = seeded(
+        EQGAT,
+        seed,
+        num_elements=9,
+        out_channels=1,
+        scalar_channels=16,
+        vector_channels=8,
+        num_layers=num_layers,
+        num_radial=8,
+        cross_product=cross_product,
+        norm="equivariant",
+    ).double()
     (known, label), (unknown, _) = pairs(train), pairs(test)
-    optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
-    history, looked, accuracy = [], [], []
-    logits = torch.empty(0)
-    for step in range(steps + 1):
+    looked, accuracy, logits = [], [], torch.empty(0)
+
+    def look_at(step: int) -> None:
+        nonlocal logits
         if step % look == 0 or step == steps:
             with torch.no_grad():
                 logits = model(unknown).view(-1, 2)
             looked.append(step)
             accuracy.append(float(torch.cat([logits[:, 0] > 0, logits[:, 1] < 0]).double().mean()))
-        if step < steps:
-            optimiser.zero_grad()
-            loss = binary_cross_entropy_with_logits(model(known).squeeze(1), label)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 0.3)
-            optimiser.step()
-            history.append(loss.item())
+
+    def loss(_: int) -> Tensor:
+        return binary_cross_entropy_with_logits(model(known).squeeze(1), label)
+
+    history = fit(model, loss, steps, 5e-3, clip=0.3, before=look_at)
     return HandTest(history, looked, accuracy, logits)
