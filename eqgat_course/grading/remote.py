@@ -47,13 +47,9 @@ class RemoteSession:
         course, home = Path(self.folder.name, "course"), Path(self.folder.name, "home")
         course_without_checks(course)
         home.mkdir()
-        arguments = [
-            "-m",
-            "eqgat_course.grading.session",
-            json.dumps(asdict(limits)),
-            "isolated" if isolated else "free",
-        ]
-        self.process = launch(course, home, limits, arguments, isolated)
+        arguments = [json.dumps(asdict(limits)), "isolated" if isolated else "free"]
+        code = "from eqgat_course.grading.session import main; main()"
+        self.process = launch(course, home, limits, code, arguments, isolated)
         self.watch = Watch(self.process.pid, limits.memory * 2**20, time.monotonic() + _START_SECONDS)
         try:
             self._receive()  # that it is ready

@@ -181,7 +181,7 @@ def _describe(error: BaseException) -> dict[str, Any]:
 
 
 def main() -> None:
-    """``python -m eqgat_course.grading.session LIMITS isolated|free``, started by the judge."""
+    """Serve the judge that has started this process; arguments: limits in JSON, ``isolated`` or ``free``."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1):  # what an answer prints is no message
@@ -193,7 +193,3 @@ def main() -> None:
     send(answers, {"ready": True})
     session.serve()
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()
