@@ -187,7 +187,7 @@ def _files(course: Path) -> list[str]:
         *_packages(),
     ]
     package = Path(eqgat.__file__).parent
-    options: list[str] = []
+    options = ["--perms", "0755", "--dir", _HOME]
     for folder in dict.fromkeys(parent for path in (*seen, package, course) for parent in reversed(path.parents)):
         options += ["--perms", "0755", "--dir", str(folder)] if folder != Path("/") else []
     for name in ("/lib", "/lib64"):

@@ -250,10 +250,7 @@ def test_an_answer_reaches_nothing_outside(session, world, what):
     assert session.run(f"result = attempt(lambda: {action})") is None
     errors = r"\w*Error: .*(Errno|No module|division|not permitted|No space)"
     assert re.match(errors, session.get("result")), session.get("result")
-    assert (
-        session.run("for name in os.listdir('.'):\n    os.remove(name) if name.isdigit() else None")
-        is None
-    )
+    assert session.run("for name in os.listdir('.'):\n    os.remove(name) if name.isdigit() else None") is None
 
 
 @needs_bubblewrap
