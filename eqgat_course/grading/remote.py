@@ -50,6 +50,9 @@ class RemoteSession:
         arguments = [json.dumps(asdict(limits)), "isolated" if isolated else "free"]
         code = "from eqgat_course.grading.session import main; main()"
         self.process = launch(course, home, limits, code, arguments, isolated)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.requests, self.answers = self.process.stdin, self.process.stdout
         self.watch = Watch(self.process.pid, limits.memory * 2**20, time.monotonic() + _START_SECONDS)
         try:
             self._receive()  # that it is ready
@@ -119,7 +122,10 @@ class RemoteSession:
     def counted(self, function: str, args: tuple[Any, ...]) -> tuple[Any, Cost]:
         """What a function returns, and its cost: its operations are repeated in a session without the student."""
         if self.clean is None:
+            start, before = time.monotonic(), self.watch.until
+            self.watch.until = float("inf")  # its start is not the student's time
             self.clean = RemoteSession(self.limits, self.until, self.isolated)
+            self.watch.until = before + time.monotonic() - start
         arguments = self._pickled((args, {}))
         done = self._ask({"do": "trace", "function": function, "arguments": arguments})
         if done.get("error"):
@@ -156,7 +162,7 @@ class RemoteSession:
         self.watch.close()
         kill(self.process.pid)
         self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
+        for pipe in (self.requests, self.answers):
             with suppress(OSError):
                 pipe.close()
         self.folder.cleanup()
@@ -185,13 +191,13 @@ class RemoteSession:
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
-            send(self.process.stdin, message)
+            send(self.requests, message)
         except OSError:
             raise self._death() from None
 
     def _receive(self) -> dict[str, Any]:
         try:
-            return receive(self.process.stdout)
+            return receive(self.answers)
         except (EOFError, OSError):
             raise self._death() from None
 
@@ -249,7 +255,7 @@ class RemoteFunction:
 
     def __init__(self, session: RemoteSession, token: str, name: str) -> None:
         self.session, self.token, self.__name__ = session, token, name
-        self.cost = None
+        self.cost: Cost | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         args = tuple(arg.detach() if isinstance(arg, Tensor) and not _differentiable(arg) else arg for arg in args)

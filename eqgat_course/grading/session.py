@@ -15,7 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import torch
 from IPython.core.interactiveshell import InteractiveShell
@@ -33,7 +33,7 @@ __all__ = ["Session", "main"]
 class Session:
     """A shell and the functions that it has handed out by name."""
 
-    def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
+    def __init__(self, requests: IO[bytes], answers: IO[bytes]) -> None:
         self.requests, self.answers = requests, answers
         self.shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
         self.functions: dict[str, Any] = {}
