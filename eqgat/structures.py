@@ -93,7 +93,7 @@ def read_structure(
     >>> from eqgat.datasets import embedded_path
     >>> protease = read_structure(embedded_path("1hvr"))
     >>> protease, protease.dropped
-    (Molecule('1hvr': 1560 atoms, 199 residues, chains AB), {'hydrogen': 354})
+    (Molecule('1hvr': 1560 atoms, 199 residues, chains AB), {'hydrogen': 330})
     """
     path = Path(path)
     suffixes = [suffix.lower() for suffix in path.suffixes]
@@ -139,9 +139,7 @@ def _read_lines(path: Path, zipped: bool) -> list[str]:
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
-def _read_pdb(
-    file: str, lines: list[str], model: int | str | None
-) -> tuple[dict[str, list[Any]], Callable[[int], int]]:
+def _read_pdb(file: str, lines: list[str], model: int | str | None) -> tuple[dict[str, Any], Callable[[int], int]]:
     """The atom records as columns, and the line of each; of the first model alone where none is asked for."""
     numbers: list[int | None] = []  # one a model: what its MODEL record says
     found: list[tuple[int, int]] = []  # model and line of each atom
@@ -178,9 +176,7 @@ def _read_pdb(
     rows = [(label_of[which], *_pdb_row(file, number, lines[number - 1])) for which, number in found]
     names = """model hetero serial padded_name altloc resname extra chain residue_number insertion_code positions
         occupancy bfactor segment symbol""".split()  # noqa: SIM905
-    columns: dict[str, list[Any]] = {
-        name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)
-    }
+    columns: dict[str, Any] = {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
     resnames, extra, chains = (columns.pop(name) for name in ("resname", "extra", "chain"))
     # Column 21 holds the first letter of a chain, or the fourth of a residue's name, as force fields write them.
     if any(
@@ -260,9 +256,7 @@ def _hybrid36(text: str) -> int | None:
     return None
 
 
-def _read_mmcif(
-    file: str, lines: list[str], model: int | str | None
-) -> tuple[dict[str, list[Any]], Callable[[int], int]]:
+def _read_mmcif(file: str, lines: list[str], model: int | str | None) -> tuple[dict[str, Any], Callable[[int], int]]:
     """The rows of ``_atom_site`` as columns, and the line of each; of the first model alone where none is asked for."""
     try:
         tables = [
@@ -305,10 +299,11 @@ def _read_mmcif(
         for tag in reversed(tags):
             if tag in raw:
                 said = {value: None if value in ("?", ".") else gemmi.cif.as_string(value) for value in set(raw[tag])}
-                filled = list(map(said.__getitem__, raw[tag]))
-                if None in said.values():
-                    filled = [other if value is None else value for value, other in zip(filled, values, strict=True)]
-                values = filled
+                known = {value: text for value, text in said.items() if text is not None}
+                if len(known) == len(said):
+                    values = list(map(known.__getitem__, raw[tag]))
+                else:
+                    values = [known.get(value, other) for value, other in zip(raw[tag], values, strict=True)]
         return values
 
     def numbers(tag: str, stand_in: str = "") -> np.ndarray:
@@ -332,11 +327,11 @@ def _read_mmcif(
         """Whole numbers, and for each the letter that may follow it."""
         values = texts(*tags, stand_in=stand_in)
         found = {value: _SEQUENCE_NUMBER.fullmatch(value) for value in set(values)}
-        for row, value in zip(rows, values, strict=True):
-            if not found[value]:
-                raise StructureError(f"{tags[0]} is no whole number: {value!r}", file, line_of(row))
+        if None in found.values():
+            place = next(place for place, value in enumerate(values) if not found[value])
+            raise StructureError(f"{tags[0]} is no whole number: {values[place]!r}", file, line_of(rows[place]))
         parts = {value: (int(match[1]), match[2]) for value, match in found.items() if match}
-        return [parts[value][0] for value in values], [parts[value][1] for value in values]
+        return tuple(map(list, zip(*map(parts.__getitem__, values), strict=True)))  # type: ignore[return-value]
 
     resnames = texts("label_comp_id", "auth_comp_id", stand_in="UNK")
     atom_names = texts("label_atom_id", "auth_atom_id")
@@ -347,7 +342,7 @@ def _read_mmcif(
         raise StructureError(f"group_PDB is neither ATOM nor HETATM: {groups[place]!r}", file, line_of(rows[place]))
     sequence_numbers, letters = whole("auth_seq_id", "label_seq_id", stand_in="0")
     inserted = texts("pdbx_pdb_ins_code")
-    columns: dict[str, list[Any]] = {
+    columns: dict[str, Any] = {
         "model": whole("pdbx_pdb_model_num", stand_in="1")[0],
         "hetero": [
             " " if (group.upper() == "ATOM" if group else polymer) else f"H_{resname}"
