@@ -40,6 +40,8 @@ import gemmi
 import numpy as np
 from scipy.spatial import cKDTree
 
+from eqgat.errors import UserError
+
 if TYPE_CHECKING:
     import pandas as pd
     import torch
@@ -109,7 +111,7 @@ ATOM_COLUMNS: dict[str, object] = {
 MAX_COORDINATE = 1e5  # Å; what is farther away is no coordinate
 
 
-class StructureError(ValueError):
+class StructureError(UserError):
     """Atoms that cannot be read, or placed. ``file`` and ``line`` say where (in a table of atoms: its name and row)."""
 
     def __init__(self, problem: str, file: str = "", line: int | None = None, unit: str = "line") -> None:

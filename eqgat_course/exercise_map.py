@@ -9,7 +9,7 @@ from eqgat_course.exercises import load_exercises
 
 __all__ = ["KINDS", "MARKERS", "exercise_map", "insert_map"]
 
-KINDS = ("predict", "implement", "break it")
+KINDS = ("predict", "implement", "break it", "prove")
 MARKERS = ("<!-- exercises -->", "<!-- /exercises -->")
 
 
@@ -21,7 +21,7 @@ def exercise_map() -> str:
         f"| {number} | {number[:2]} | {item.title} | {item.kind} | {item.points} | {item.minutes} |"
         for number, item in exercises.items()
     ]
-    kinds = Counter(item.kind for item in exercises.values())
+    kinds: Counter[str] = Counter(item.kind for item in exercises.values())
     lines += [
         "",
         f"{len(exercises)} exercises: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -233,7 +234,7 @@ def _points(ax: Axes, frame: pd.DataFrame, marker: str) -> None:
     plain = iter(("s", "^", "v", "P", "X"))
     for row in known.to_dict("records"):
         model = row["model"] in MODEL_COLOURS
-        look = {
+        look: dict[str, Any] = {
             "marker": marker if model else next(plain, "*"),
             "ls": "",
             "ms": 7,

@@ -24,8 +24,9 @@ from eqgat.datasets.atom3d.samples import (
     read_molecule,
     table,
 )
+from eqgat.datasets.atom3d.spec import Archive, atom3d_task, profiles
 
-__all__ = ["READER", "LBAOptions"]
+__all__ = ["SPEC", "LBAOptions"]
 
 
 @dataclass(frozen=True)
@@ -69,4 +70,21 @@ def _bonds(item: Mapping[str, Any], rows: np.ndarray) -> tuple[np.ndarray, np.nd
     return place[pairs[kept]], bonds["type"].to_numpy(np.float32)[kept]
 
 
-READER = Reader(LBAOptions, parse, num_views=1, num_marks=0, classes=False)
+SPEC = atom3d_task(
+    "lba",
+    LBAOptions,
+    kind="regression",
+    metrics=("mse", "rmse", "mae", "pearson", "spearman", "kendall"),
+    reader=Reader(LBAOptions, parse, num_views=1, num_marks=0, classes=False),
+    archive=Archive(
+        4914718,
+        "LBA-split-by-sequence-identity-30.tar.gz",
+        "split-by-sequence-identity-30",
+        0.56,
+        None,
+        "PDBBind 2019, refined set",
+        "The terms of PDBBind apply to structures and affinities.",
+    ),
+    sizes=(3507, 466, 490),
+    profiles=profiles(3, 20, 16, {"epochs": 3, "batch_size": 8, "standardise": True}, out_channels=1),
+)
