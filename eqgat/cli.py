@@ -21,6 +21,7 @@ __all__ = ["COMMANDS", "Parser", "all_commands", "main"]
 # Subcommand -> (module:function, what it does).
 COMMANDS = {
     "train": ("eqgat.training.cli:train", "train a model on a task"),
+    "runs": ("eqgat.training.cli:runs", "run what a plan of runs asks for and the results store lacks"),
     "trivial": ("eqgat.training.cli:trivial", "score the answers that need no learning on a task"),
     "tables": ("eqgat.training.cli:tables", "write the paper's tables with our results beside them"),
     "download": ("eqgat.datasets.cli:download", "fetch an ATOM3D data set"),
