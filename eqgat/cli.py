@@ -30,7 +30,6 @@ COMMANDS = {
     "tables": ("eqgat.training.cli:tables", "write the paper's tables with our results beside them"),
     "download": ("eqgat.datasets.cli:download", "fetch an ATOM3D data set"),
     "prepare": ("eqgat.datasets.cli:prepare", "convert a data set into the form that loads fast"),
-    "toy": ("eqgat.datasets.cli:toy", "write toy data in the form of the ATOM3D archives, without a download"),
 }
 
 

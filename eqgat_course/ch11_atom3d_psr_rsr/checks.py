@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eqgat.datasets.samples.superposition import rmsd
 from eqgat.symmetry import random_rotation
 from eqgat.training.metrics import ranking_metrics
 from eqgat_course.exercises import (
@@ -24,6 +23,7 @@ from eqgat_course.exercises import (
     read,
     seeded,
 )
+from eqgat_course.toy.superposition import rmsd
 
 
 @exercise("11.1", "The best superposition", "implement", points=2)
