@@ -14,7 +14,6 @@ import pickle
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any, BinaryIO
 
 import torch
@@ -111,9 +110,9 @@ class Session:
     def do_repeat(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what was done in another session; the value and the cost."""
         args, _ = self._unpickled(request["arguments"])
-        with counting() as costs:
+        with counting(*args) as costs:
             value = repeat(request["trace"], pack(args, self._name)[1])
-        return {**self._packed(value), "cost": asdict(costs[0])}
+        return {**self._packed(value), "cost": costs[0]._asdict()}
 
     def _packed(self, value: Any) -> dict[str, Any]:
         tree, leaves = pack(value, self._name)
