@@ -92,7 +92,7 @@ def _decoys(seed: int, extra: bool = True) -> tuple[np.ndarray, np.ndarray, np.n
     """Predictions, true values and targets [n] in mixed order; with a small target and two undefined ones."""
     random = np.random.default_rng(seeded(seed))
     sizes = {"T3": 12, "T1": 7, "T8": 20, **({"T5": 2, "T2": 1, "T7": 6, "T4": 5, "T6": 4} if extra else {})}
-    rows = []
+    rows: list[tuple[float, float, str]] = []
     for place, (name, size) in enumerate(sizes.items()):
         true = 0.2 + 0.15 * place + 0.1 * random.random(size)
         predicted = 3.0 - place + (true - true.mean()) * 5 + random.normal(0, 0.2, size)
@@ -100,8 +100,8 @@ def _decoys(seed: int, extra: bool = True) -> tuple[np.ndarray, np.ndarray, np.n
         predicted = np.full(size, 1.0) if name in ("T4", "T6") else predicted
         rows += zip(predicted, true, [name] * size, strict=True)
     random.shuffle(rows)
-    predicted, true, target = zip(*rows, strict=True)
-    return np.array(predicted), np.array(true), np.array(target)
+    first, second, third = (np.array(column) for column in zip(*rows, strict=True))
+    return first, second, third
 
 
 @exercise("11.3", "Mean R_S with its counts", "implement", points=2)

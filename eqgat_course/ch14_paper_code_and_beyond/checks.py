@@ -126,12 +126,12 @@ def two_shapes(answer: Any) -> None:
             f"in the {name}, two neighbours are closer than {CUTOFF} Å: they see each other, and their distance "
             "gives the shape away. Any two directions need more than 68.5 degrees between them.",
         )
-    products = [
+    one, other = [
         (units @ units.T / units.norm(dim=1).outer(units.norm(dim=1))).flatten().sort().values
         for units in (first, second)
     ]
     expect(
-        not torch.allclose(*products, atol=1e-6),
+        not torch.allclose(one, other, atol=1e-6),
         "the two have the same angles between their neighbours: one is the other, turned or mirrored. Find two "
         "different shapes.",
     )
