@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument("--cell-seconds", type=float, default=60.0, help="limit for one cell or test")
     grade.add_argument("--seconds", type=float, default=300.0, help="limit for a submission")
     grade.add_argument("--memory", type=int, default=2048, metavar="MB", help="limit beyond what the libraries take")
+    grade.add_argument("--seed", type=int, metavar="N", help="of an earlier run: its hidden tests again")
     exercises = commands.add_parser("map", help="print the table of the exercises, or renew it in a file")
     exercises.add_argument("--write", type=Path, metavar="FILE")
     for command in (build, lab, grade):
@@ -78,19 +79,17 @@ def _lab(options: argparse.Namespace) -> int:
 
 def _grade(options: argparse.Namespace) -> int:
     from eqgat_course.grading.grade import find_submissions, grade
-    from eqgat_course.grading.sandbox import Limits, hide, weaknesses
+    from eqgat_course.grading.sandbox import Limits, weakness
 
+    print(f"Isolation is weaker than it can be: {weakness()}." if weakness() else "Answers run inside bubblewrap.")
     submissions, refused = find_submissions(options.files, find_notebooks(options.source, []))
-    hide()
-    for weakness in weaknesses():
-        print(f"note: {weakness}", file=sys.stderr)
     limits = Limits(cell=options.cell_seconds, total=options.seconds, memory=options.memory)
-    grade(submissions, options.out, limits, options.jobs, refused)
+    grade(submissions, options.out, limits, options.jobs, refused, options.seed)
     for reason in refused:
         print(f"not graded: {reason}", file=sys.stderr)
     print(
         f"table: {options.out / 'grades.csv'}; a page for each student: {options.out / 'reports'}; "
-        f"what deserves a look: {options.out / 'for-the-teacher.md'}"
+        f"the class, and what deserves a look: {options.out / 'class.html'}"
     )
     return 1 if refused else 0
 

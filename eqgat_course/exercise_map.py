@@ -21,7 +21,7 @@ def exercise_map() -> str:
         f"| {number} | {number[:2]} | {item.title} | {item.kind} | {item.points} | {item.minutes} |"
         for number, item in exercises.items()
     ]
-    kinds = Counter(item.kind for item in exercises.values())
+    kinds: Counter[str] = Counter(item.kind for item in exercises.values())
     lines += [
         "",
         f"{len(exercises)} exercises: "

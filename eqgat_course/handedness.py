@@ -13,8 +13,9 @@ from torch_geometric.data import Batch, Data
 
 from eqgat import EQGAT, radius_graph
 from eqgat.datasets import embedded_names, embedded_structure
-from eqgat.structures import Structure
+from eqgat.molecule import Molecule
 from eqgat.symmetry import random_reflection, random_rotation, transform
+from eqgat.training import fit, seeded
 
 __all__ = [
     "HandTest",
@@ -51,7 +52,7 @@ class HandTest:
 
 
 def flat_ring(
-    structure: Structure, chain: str = "A", residue: int = 22, displacement: float = 0.0, cutoff: float = 4.5
+    structure: Molecule, chain: str = "A", residue: int = 22, displacement: float = 0.0, cutoff: float = 4.5
 ) -> Data:
     """A phenylalanine's ring and its CB, put into the xy plane: seven atoms, float64, in the order of ``RING``.
 
@@ -94,7 +95,7 @@ def mirror_image(data: Data) -> Data:
     return mirrored
 
 
-def chiral_centres(structure: Structure, cutoff: float = 4.5) -> list[Data]:
+def chiral_centres(structure: Molecule, cutoff: float = 4.5) -> list[Data]:
     """One graph of five atoms (N, CA, C, O, CB; float64) for each residue that has them: every amino acid but glycine.
 
     Args:
@@ -115,7 +116,7 @@ def chiral_centres(structure: Structure, cutoff: float = 4.5) -> list[Data]:
 
 
 def environments(
-    structure: Structure, number: int | None = None, radius: float = 3.0, cutoff: float = 4.5
+    structure: Molecule, number: int | None = None, radius: float = 3.0, cutoff: float = 4.5
 ) -> list[Data]:
     """One graph for each residue with a CB (all amino acids but glycine): the heavy atoms around its CA, in float64.
 
@@ -189,33 +190,30 @@ def learn_handedness(
         look: how often the test pairs are looked at; nothing is chosen by what is seen there.
         seed: of the initial weights.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = EQGAT(
-            num_elements=9,
-            out_channels=1,
-            scalar_channels=16,
-            vector_channels=8,
-            num_layers=num_layers,
-            num_radial=8,
-            cross_product=cross_product,
-            norm="equivariant",
-        ).double()
+    model = seeded(
+        EQGAT,
+        seed,
+        num_elements=9,
+        out_channels=1,
+        scalar_channels=16,
+        vector_channels=8,
+        num_layers=num_layers,
+        num_radial=8,
+        cross_product=cross_product,
+        norm="equivariant",
+    ).double()
     (known, label), (unknown, _) = mirror_pairs(train), mirror_pairs(test)
-    optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
-    history, looked, accuracy = [], [], []
-    logits = torch.empty(0)
-    for step in range(steps + 1):
+    looked: list[int] = []
+    seen: list[Tensor] = []
+
+    def look_at_tests(step: int) -> None:
         if step % look == 0 or step == steps:
             with torch.no_grad():
-                logits = model(unknown).view(-1, 2)
-            looked.append(step)
-            accuracy.append(right_answers(logits))
-        if step < steps:
-            optimiser.zero_grad()
-            loss = binary_cross_entropy_with_logits(model(known).squeeze(1), label)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 0.3)
-            optimiser.step()
-            history.append(loss.item())
-    return HandTest(history, looked, accuracy, logits)
+                looked.append(step)
+                seen.append(model(unknown).view(-1, 2))
+
+    def loss(_: int) -> Tensor:
+        return binary_cross_entropy_with_logits(model(known).squeeze(1), label)
+
+    history = fit(model, loss, steps, 5e-3, clip=0.3, before=look_at_tests)
+    return HandTest(history, looked, [right_answers(logits) for logits in seen], seen[-1])

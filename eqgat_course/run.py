@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
@@ -110,7 +110,7 @@ class _Event(NamedTuple):
     error: str | None = None
 
 
-def _run_all(paths: list[Path], out: Path, workers: int) -> Iterator[_Event]:
+def _run_all(paths: list[Path], out: Path, workers: int) -> Generator[_Event, None, None]:
     """Run the notebooks in order, ``workers`` at a time, each into ``out``; closing the iterator ends their kernels.
 
     They run in a thread of their own: there, nbclient takes no signals. It would end the one kernel and go on.
@@ -185,13 +185,13 @@ def main(argv: list[str] | None = None) -> int:
     several = options.workers > 1 and len(paths) > 1
     try:
         with _terminating(), contextlib.closing(_run_all(paths, out, options.workers)) as events:
-            for path, took, error in events:
-                if took is None and error is None:
+            for path, took, reason in events:
+                if took is None and reason is None:
                     print(f"{path.stem:<32} {profile()} profile", end=", started\n" if several else " ... ", flush=True)
                     continue
                 seconds[path.name] = took
                 print(f"{path.stem:<32} " if several else "", end="")
-                print(f"failed\n{error}" if took is None else f"{took:5.1f} s", flush=True)
+                print(f"failed\n{reason}" if took is None else f"{took:5.1f} s", flush=True)
                 if took is not None and not options.in_place:
                     write_page(out / path.name, local_mathjax)
     except KeyboardInterrupt:

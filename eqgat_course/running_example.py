@@ -12,7 +12,7 @@ from torch import Tensor
 from eqgat import EQGAT
 from eqgat.datasets import RUNNING_EXAMPLE, embedded_structure
 from eqgat.layers import LayerTrace
-from eqgat.structures import Structure
+from eqgat.molecule import Molecule
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -24,7 +24,7 @@ __all__ = ["RunningExample", "running_example"]
 class RunningExample:
     """A protein, its graph in float64, the row of the central atom, and an untrained, seeded model in float64."""
 
-    structure: Structure
+    structure: Molecule
     graph: Data
     centre: int
     model: EQGAT

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, silu
 from torch_geometric.data import Batch, Data
 
-from eqgat import EQGAT, radius_graph
+from eqgat import EQGAT, EQGATConfig, radius_graph
 from eqgat.graph import edge_geometry
 from eqgat.layers import (
     Edges,
@@ -24,17 +24,31 @@ from eqgat.layers import (
 from eqgat.radial import bessel_basis
 from eqgat.symmetry import ReleasedNorm
 from eqgat_course.ch06_update_and_layer.own import layers_of
-from eqgat_course.exercises import call, close, exercise, expect, expect_close, seeded
+from eqgat_course.exercises import (
+    CheckFailed,
+    between,
+    call,
+    close,
+    exercise,
+    expect,
+    expect_close,
+    gaussian,
+    gradient,
+    read,
+    seeded,
+)
+
+SMALL = EQGATConfig(num_elements=9, out_channels=1, scalar_channels=6, vector_channels=4, num_radial=5)
 
 
 @exercise("06.1", "the residual step", "implement", points=2)
 def residual_step(answer: Any) -> None:
-    generator = torch.Generator().manual_seed(seeded(61))
-    s, scalar_message = torch.randn(2, 4, 6, generator=generator, dtype=torch.float64)
-    v, vector_sum = torch.randn(2, 4, 3, 5, generator=generator, dtype=torch.float64)
-    num_neighbours = torch.tensor([3.0, 1.0, 0.0, 12.0], dtype=torch.float64)
-    scalar_message[2], vector_sum[2] = 0.0, 0.0  # the third atom is alone
-    result = call(answer, s.clone(), v.clone(), scalar_message.clone(), vector_sum.clone(), num_neighbours.clone())
+    scalars, vectors = int(between(61, 5, 9)), int(between(62, 2, 5))
+    num_neighbours = torch.tensor([3.0, 1.0, 0.0, 12.0, 2.0], dtype=torch.float64)  # the third atom is alone
+    s, scalar_message = gaussian(61, (5, scalars), (5, scalars))
+    v, vector_sum = gaussian(63, (5, 3, vectors), (5, 3, vectors))
+    scalar_message[2], vector_sum[2] = 0.0, 0.0
+    result = call(answer, s, v, scalar_message, vector_sum, num_neighbours)
     expect(isinstance(result, tuple | list) and len(result) == 2, "Return both states: s and v.")
     mean = vector_sum / num_neighbours.clamp(min=1).view(-1, 1, 1)
     expect_close(
@@ -47,7 +61,7 @@ def residual_step(answer: Any) -> None:
             "number of neighbours.": s + scalar_message / num_neighbours.clamp(min=1).unsqueeze(1),
         },
     )
-    finite = torch.as_tensor(result[1]).isfinite()
+    finite = read(result[1]).isfinite()
     expect(finite.all(), "The atom without neighbours has NaN: 0 / 0. Divide by at least 1; its message is zero.")
     expect_close(
         result[1],
@@ -64,14 +78,16 @@ def residual_step(answer: Any) -> None:
 
 @exercise("06.2", "the gated update", "implement", points=3)
 def gated_update(answer: Any) -> None:
-    for scalar_channels, vector_channels, seed in ((6, 4, 1), (5, 5, 2)):
+    for scalar_channels, vector_channels, seed in ((6, 4, 1), (5, 5, 2), (int(between(64, 3, 8)), 8, 3)):
+        atoms = int(between(seed, 4, 9))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seeded(seed))
             update = GatedUpdate(scalar_channels, vector_channels).double()
-            s = torch.randn(7, scalar_channels, dtype=torch.float64)
-            v = torch.randn(7, 3, vector_channels, dtype=torch.float64)
+            s = torch.randn(atoms, scalar_channels, dtype=torch.float64)
+            v = torch.randn(atoms, 3, vector_channels, dtype=torch.float64)
+        maps = (update.vector_in, update.vector_out, update.hidden, update.out)
         with torch.no_grad():
-            result = call(answer, s.clone(), v.clone(), update.vector_in, update.vector_out, update.hidden, update.out)
+            result = call(answer, s, v, *maps)
             expect(isinstance(result, tuple | list) and len(result) == 2, "Return both states: s and v.")
             expected = update(s, v)
             mistakes = _update_mistakes(update, s, v)
@@ -84,6 +100,19 @@ def gated_update(answer: Any) -> None:
                 expected[place],
                 f"The {name} are wrong. Remember: {advice}.",
                 {hint: wrong[place] for hint, wrong in mistakes.items()},
+            )
+        v[0] = 0.0  # the state in which every atom starts
+        for place, name in enumerate("sv"):
+            slope = gradient(answer, [s, v, *maps], 1, result=place)
+            if slope is None:
+                raise CheckFailed(
+                    f"The values are right, but no gradient gets from the new {name} to the old v: they are detached, or "
+                    "computed outside PyTorch. Such a layer cannot learn."
+                )
+            expect(
+                slope.isfinite().all(),
+                "The values are right, but where v = 0 the gradient is NaN or infinite: the root in a length has an "
+                "infinite slope at 0, and all vectors are 0 in the first layer. Add a small number under the root.",
             )
 
 
@@ -149,7 +178,7 @@ def cross_product_cost(answer: Any) -> None:
 @exercise("06.3", "two rotations for the released norm", "break it", points=2)
 def released_norm_rotations(answer: Any) -> None:
     expect(isinstance(answer, tuple | list) and len(answer) == 2, "Hand in two matrices: (harmless, harmful).")
-    harmless, harmful = (torch.as_tensor(matrix).to(torch.float64) for matrix in answer)
+    harmless, harmful = (read(matrix, "Hand in two matrices").to(torch.float64) for matrix in answer)
     eye = torch.eye(3, dtype=torch.float64)
     for name, matrix in (("first", harmless), ("second", harmful)):
         expect(matrix.shape == (3, 3), f"The {name} matrix must be 3 by 3; it is {list(matrix.shape)}.")
@@ -160,7 +189,7 @@ def released_norm_rotations(answer: Any) -> None:
     expect(not close(harmless, eye, atol=1e-3), "The identity is no test: choose a rotation that moves something.")
     good, bad = _norm_error(harmless), _norm_error(harmful)
     expect(
-        good < 1e-9,
+        good < 1e-5,
         f"The first rotation changes the normalised vectors by {100 * good:.2g} %. The norm sees only "
         "v_x²: which rotations leave v_x² of every vector as it is?",
     )
@@ -173,8 +202,7 @@ def released_norm_rotations(answer: Any) -> None:
 
 def _norm_error(matrix: Tensor) -> float:
     """Largest relative error of ReleasedNorm(Q v) against Q ReleasedNorm(v), for vectors that are long along x."""
-    generator = torch.Generator().manual_seed(seeded(64))
-    v = torch.randn(20, 3, 4, generator=generator, dtype=torch.float64)
+    (v,) = gaussian(64, (20, 3, 4))
     v[:, 0] *= 3
     s, batch, norm = v.new_zeros(20, 2), torch.zeros(20, dtype=torch.int64), ReleasedNorm(2).double()
     with torch.no_grad():
@@ -213,7 +241,7 @@ def _layer_and_atoms(first: bool, seed: int) -> tuple[EQGATLayer, Tensor, Tensor
     """A layer with random weights and biases, and seven atoms in random states, of which the last is alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        layer = EQGATLayer(6, 4, 5, first=first).double()
+        layer = EQGATLayer(SMALL, first=first).double()
         for parameter in layer.parameters():
             nn.init.normal_(parameter, std=0.5)
         pos = 2.5 * torch.rand(7, 3, dtype=torch.float64)

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from matplotlib.pyplot import subplots
+from matplotlib.ticker import MaxNLocator
 
 from eqgat.datasets import make_triangles
 from eqgat.training import make_settings, read_history, read_results
@@ -159,14 +160,15 @@ def learning_curves(histories: Mapping[str, Sequence[pd.DataFrame]] | None = Non
     profile, caption = "quick, shortened", f"{title}."
     if histories is None:
         rows, profile = triangle_runs(read_results(task="triangle"))
-        histories, seen = {}, rows[["model", "seed"]].drop_duplicates()
-        for model, seed in seen.itertuples(index=False):
+        found: dict[str, list[pd.DataFrame]] = {}
+        for model, seed in rows[["model", "seed"]].drop_duplicates().itertuples(index=False):
             run = make_settings("triangle", model, profile, int(seed)).run_id
             try:
                 history = read_history(run)
             except FileNotFoundError:
                 continue
-            histories.setdefault(model, []).append(history)
+            found.setdefault(model, []).append(history)
+        histories = found
         title = _title(rows, profile)
         caption = (
             f"{_origin(rows, profile)} A line is the median over seeds, its band from the best to the worst."
@@ -194,7 +196,7 @@ def learning_curves(histories: Mapping[str, Sequence[pd.DataFrame]] | None = Non
     if histories:
         ax.set_title(title, fontsize=SMALL)
         ax.set(xlabel="epoch", ylabel="validation MSE, raw targets", yscale="log")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         # Decimal numbers and not powers of ten: the range is about one decade.
         low, high = ax.get_ylim()
         ticks = [tick for tick in (0.5, 1, 2, 3, 5, 7, 10, 20, 30, 50, 100, 200) if low <= tick <= high]
@@ -303,7 +305,7 @@ def triangle_structure() -> Figure:
     # Seen neither edge on, which would hide the triangle, nor from straight above, which would hide the depth.
     normal, along = np.cross(b - a, c - a), b - a
     camera = Camera(tuple(normal / np.linalg.norm(normal) + 0.6 * along / np.linalg.norm(along)), tuple(c - a))
-    elements = np.where(special, "O", "C")  # for their colours
+    elements = np.where(special, "O", "C").tolist()  # for their colours
     sides = Edges(corners[[[0, 1, 1, 2, 2, 0], [1, 0, 2, 1, 0, 2]]], colour=COLOURS["vermilion"])
     radii = np.where(special, 0.55, 0.34)
     scene = Scene(points, elements, radii=radii, edges=sides, faded=~special, camera=camera)

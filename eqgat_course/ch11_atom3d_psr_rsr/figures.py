@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from eqgat.datasets.samples import ranking
 from eqgat.datasets.samples._schema import polymer
 from eqgat.datasets.samples.decoys import clashes, radius_of_gyration
 from eqgat.datasets.samples.superposition import structure_scores, superpose
-from eqgat.structures import Structure
+from eqgat.molecule import Molecule
 from eqgat.viz import still
 from eqgat.viz.parts import Camera
 from eqgat.viz.scene import Scene
@@ -184,13 +185,13 @@ def rna() -> Figure:
     return describe(fig, caption, scene.alt_text())
 
 
-def rna_overlay(frame: int = 3) -> Structure:
+def rna_overlay(frame: int = 3) -> Molecule:
     """The RNA and a decoy of its first test walk, superposed on all atoms, as chains R and D."""
     real = polymer("1k5i_md")
     moved = ranking.decoys("1k5i_md", 4, 6, "test/0")[frame][1]
     laid = real.with_positions(superpose(moved, real.positions))
     parts = [real.atoms.assign(chain="R"), laid.atoms.assign(chain="D")]
-    return Structure(pd.concat(parts, ignore_index=True), "1k5i_md and a decoy")
+    return Molecule.from_table(pd.concat(parts), name="1k5i_md and a decoy")
 
 
 @figure(
@@ -233,7 +234,7 @@ def _points(ax: Axes, frame: pd.DataFrame, marker: str) -> None:
     plain = iter(("s", "^", "v", "P", "X"))
     for row in known.to_dict("records"):
         model = row["model"] in MODEL_COLOURS
-        look = {
+        look: dict[str, Any] = {
             "marker": marker if model else next(plain, "*"),
             "ls": "",
             "ms": 7,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -312,8 +312,11 @@ def ablated_twin(model: EQGAT, part: str) -> EQGAT:
         model: with feature attention and cross products.
         part: "cross product" or "attention per channel".
     """
-    changed = {"cross product": {"cross_product": None}, "attention per channel": {"attention": "scalar"}}[part]
-    twin = EQGAT(**{**vars(model.config), **changed}).to(model.embedding.weight.dtype)
+    changes: dict[str, dict[str, Any]] = {
+        "cross product": {"cross_product": None},
+        "attention per channel": {"attention": "scalar"},
+    }
+    twin = EQGAT(**{**vars(model.config), **changes[part]}).to(model.embedding.weight.dtype)
     state = knock_out(model, part).state_dict()
     for number, layer in enumerate(model.layers):
         for kind in ("weight", "bias"):

@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.pyplot import figure as new_figure
 from matplotlib.pyplot import subplots
+from mpl_toolkits.mplot3d import Axes3D
 
 from eqgat.training.results import results_folder
 from eqgat.training.settings import MODELS
 from eqgat.viz.style import COLOURS, TERM_COLOURS, describe
-from eqgat_course.ch14_paper_code_and_beyond.counting import PARTS, multiplications
-from eqgat_course.ch14_paper_code_and_beyond.expressivity import PAIRS, torsion_curve, untrained
-from eqgat_course.ch14_paper_code_and_beyond.study import symmetry_of_variants
+from eqgat_course.ch14_paper_code_and_beyond.study import (
+    PAIRS,
+    PARTS,
+    multiplications,
+    symmetry_of_variants,
+    torsion_curve,
+    untrained,
+)
 from eqgat_course.figures import figure
 from eqgat_course.handedness import HandTest, learn_handedness, split_by_protein
 from eqgat_course.running_example import running_example
@@ -142,15 +147,18 @@ def clouds() -> Figure:
     return fig
 
 
-def _draw(ax: Axes, data: Data, elevation: float) -> None:
+def _draw(ax: Axes3D, data: Data, elevation: float) -> None:
     pos = (data.pos - data.pos.mean(dim=0)).numpy().copy()
     if np.abs(pos).max() > 10:  # two rings, moved together: they are 20 Å apart and see nothing of each other
         pos[:, 0] -= np.sign(pos[:, 0]) * 6.4
     for j, i in data.edge_index.T.tolist():
         if j < i:
             ax.plot(*pos[[j, i]].T, color="0.7", lw=2.5, zorder=1, clip_on=False)
+    x, y, z = pos.T
     ax.scatter(
-        *pos.T,
+        x,
+        y,
+        z,
         c=[_ATOMS[z] for z in data.z.tolist()],
         s=75,
         edgecolor="black",

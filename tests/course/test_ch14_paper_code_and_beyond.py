@@ -13,8 +13,7 @@ from eqgat import EQGAT, radius_graph
 from eqgat.datasets import embedded_structure, make_triangles
 from eqgat.datasets.atom3d.res import RESOptions
 from eqgat_course.ch06_update_and_layer.study import PUBLISHED, parameter_terms
-from eqgat_course.ch14_paper_code_and_beyond import counting, expressivity
-from eqgat_course.ch14_paper_code_and_beyond import study as audit
+from eqgat_course.ch14_paper_code_and_beyond import study
 from eqgat_course.exercises import load_exercises
 from eqgat_course.running_example import running_example
 
@@ -23,26 +22,26 @@ GRAPH = running_example().graph
 
 
 def test_each_row_of_the_audit_is_whole_and_in_a_group():
-    assert {row.group for row in audit.AUDIT} == set(audit.GROUPS)
-    assert len({row.topic for row in audit.AUDIT}) == len(audit.AUDIT)
-    for row in audit.AUDIT:
+    assert {row.group for row in study.AUDIT} == set(study.GROUPS)
+    assert len({row.topic for row in study.AUDIT}) == len(study.AUDIT)
+    for row in study.AUDIT:
         assert all(vars(row).values())
         assert "|" not in "".join(vars(row).values())
         for number in re.findall(r"notebook ([0-9]{2})", row.matters):
             assert list((ROOT / "notebooks").glob(f"{number}_*.ipynb"))
-    rows = sum(audit.audit_table(group).count("\n| **") for group in audit.GROUPS)
-    assert rows == len(audit.AUDIT)
+    rows = sum(study.audit_table(group).count("\n| **") for group in study.GROUPS)
+    assert rows == len(study.AUDIT)
     with pytest.raises(ValueError, match="no group 'poetry'"):
-        audit.audit_table("poetry")
+        study.audit_table("poetry")
 
 
 def test_options_and_numbers_of_the_audit_exist():
-    text = " ".join(row.here for row in audit.AUDIT)
+    text = " ".join(row.here for row in study.AUDIT)
     EQGAT(num_elements=2, out_channels=1, cross_product="mixed", vector_aggregation="sum", norm="equivariant")
     RESOptions(alpha_carbon="released")
     make_triangles(2, replacement=True, target_order="released", progress=False)
     assert all(name in text for name in ("mixed", "sum", "equivariant", "alpha_carbon", "replacement", "target_order"))
-    numbers = " ".join(row.matters for row in audit.AUDIT)
+    numbers = " ".join(row.matters for row in study.AUDIT)
     assert f"{2 * 16 * (100 + 1):,} weights" in numbers
     trained = [
         sum(parameter_terms(**{**row.options, "norm": None if "norm" in row.options else "on"}).values())
@@ -52,7 +51,7 @@ def test_options_and_numbers_of_the_audit_exist():
 
 
 def test_only_the_released_norm_and_the_cap_break_a_symmetry():
-    errors = audit.symmetry_of_variants()
+    errors = study.symmetry_of_variants()
     broken = {name: {kind for kind, error in found.items() if error > 1e-10} for name, found in errors.items()}
     assert {name: kinds for name, kinds in broken.items() if kinds} == {
         "released norm": {"rotation"},
@@ -63,18 +62,18 @@ def test_only_the_released_norm_and_the_cap_break_a_symmetry():
 
 
 def test_the_cap_leaves_heavy_atoms_alone_and_not_the_triangle_clouds():
-    assert audit.edges_lost(embedded_structure("10gs").graph(cutoff=4.5).pos, 4.5) == 0
-    assert 0.2 < audit.edges_lost(make_triangles(1, progress=False).pos[0], 10.0) < 0.4
+    assert study.edges_lost(embedded_structure("10gs").graph(cutoff=4.5).pos, 4.5) == 0
+    assert 0.2 < study.edges_lost(make_triangles(1, progress=False).pos[0], 10.0) < 0.4
 
 
 def test_seeds_and_their_spread():
-    assert audit.released_seeds(5) == [0, 0, 1, 3, 6]
-    three, twice = audit.shrinkage_of_std(20_000)
+    assert study.released_seeds(5) == [0, 0, 1, 3, 6]
+    three, twice = study.shrinkage_of_std(20_000)
     assert 0.7 < twice / three < 0.77
 
 
 def test_the_edges_of_the_clouds_are_as_drawn():
-    for name, build in expressivity.PAIRS.items():
+    for name, build in study.PAIRS.items():
         for cloud in build():
             length = (cloud.pos[cloud.edge_index[0]] - cloud.pos[cloud.edge_index[1]]).norm(dim=1)
             if "1.5" not in name:
@@ -82,13 +81,13 @@ def test_the_edges_of_the_clouds_are_as_drawn():
         one, other = build()
         assert len(one.z) == len(other.z)
         assert one.edge_index.shape == other.edge_index.shape
-    assert expressivity.star(expressivity.SQUARE).edge_index.shape[1] == 8
-    assert_close(torch.pdist(expressivity.chain(60).pos), torch.pdist(expressivity.chain(-60).pos))
+    assert study.star(study.SQUARE).edge_index.shape[1] == 8
+    assert_close(torch.pdist(study.chain(60).pos), torch.pdist(study.chain(-60).pos))
 
 
 def test_each_model_confuses_what_it_must_and_no_more():
-    apart = expressivity.tells_apart(("SchNet", "PaiNN", "EQGAT without cross product", "EQGAT", "SEGNN"), seeds=1)
-    names = list(expressivity.PAIRS)
+    apart = study.tells_apart(("SchNet", "PaiNN", "EQGAT without cross product", "EQGAT", "SEGNN"), seeds=1)
+    names = list(study.PAIRS)
     blind = {kind: {names.index(name) for name, value in row.items() if not value} for kind, row in apart.items()}
     assert blind == {
         "SchNet": {0, 1, 2, 3, 4, 5},
@@ -98,23 +97,23 @@ def test_each_model_confuses_what_it_must_and_no_more():
         "SEGNN": {2, 5},
     }
     with pytest.raises(ValueError, match="no kind"):
-        expressivity.untrained("nothing")
+        study.untrained("nothing")
 
 
 def test_sums_of_harmonics():
-    assert expressivity.harmonic_sums([[0, 0, 2.0]]) == pytest.approx({1: 1, 2: 1, 3: 1, 4: 1})
-    square, cube = (expressivity.harmonic_sums(expressivity.STARS[name]) for name in ("square", "twisted cube"))
+    assert study.harmonic_sums([[0, 0, 2.0]]) == pytest.approx({1: 1, 2: 1, 3: 1, 4: 1})
+    square, cube = (study.harmonic_sums(study.STARS[name]) for name in ("square", "twisted cube"))
     assert square[1] < 1e-12 < 0.4 < square[2]
     assert max(cube[degree] for degree in (1, 2, 3)) < 1e-12 < cube[4]
 
 
 def test_even_and_odd_part_add_up_to_the_curve():
-    model = expressivity.untrained("EQGAT", 1)
-    even, odd = expressivity.torsion_curve(model, torch.tensor([60.0, 180.0]))
+    model = study.untrained("EQGAT", 1)
+    even, odd = study.torsion_curve(model, torch.tensor([60.0, 180.0]))
     assert float(odd[0].abs()) > 1e-6
     assert float(even[1].abs()) < 1e-12
     with torch.no_grad():
-        change = model(expressivity.chain(60))[0] - model(expressivity.chain(180))[0]
+        change = model(study.chain(60))[0] - model(study.chain(180))[0]
     assert float((change - (even[0] + odd[0])).abs().min()) < 1e-12
 
 
@@ -124,19 +123,19 @@ def test_multiplications_are_those_that_pytorch_counts(literal):
     model = model.double()
     n, e = len(GRAPH.z), GRAPH.edge_index.shape[1]
     layer, record = model.layers[1], model.trace(GRAPH)[1]
-    parts = counting.multiplications(n, e, 12, 5, 7, literal=literal)
-    assert tuple(parts) == counting.PARTS
+    parts = study.multiplications(n, e, 12, 5, 7, literal=literal)
+    assert tuple(parts) == study.PARTS
 
     def own():
         return (
-            counting.literal_filter(layer.filter, record.s_in, record.edges)
+            study.literal_filter(layer.filter, record.s_in, record.edges)
             if literal
             else layer.filter(record.s_in, record.edges)
         )
 
-    assert counting.matrix_multiplications(own) == parts["Eq. 1, first map"] + parts["Eq. 1, second map"]
+    assert study.matrix_multiplications(own) == parts["Eq. 1, first map"] + parts["Eq. 1, second map"]
     if not literal:
-        counted = counting.matrix_multiplications(lambda: layer(record.s_in, record.v_in, record.edges))
+        counted = study.matrix_multiplications(lambda: layer(record.s_in, record.v_in, record.edges))
         gate = 3 * n * 5  # elementwise, which PyTorch does not count
         assert counted == parts["Eq. 1, first map"] + parts["Eq. 1, second map"] + parts["per-atom maps"] - gate
     for a, b in zip(own(), layer.filter(record.s_in, record.edges), strict=True):

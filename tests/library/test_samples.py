@@ -13,12 +13,13 @@ from Bio.SVDSuperimposer import SVDSuperimposer
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
+from eqgat.cli import main
 from eqgat.datasets import embedded_structure, load_atom3d, sample_items, write_samples
-from eqgat.datasets.samples import SPLITS, TASKS, lba, main, ppi, ranking, res, superposition
+from eqgat.datasets.samples import SPLITS, TASKS, lba, ppi, ranking, res, superposition
 from eqgat.datasets.samples._schema import polymer
 from eqgat.datasets.samples.decoys import MOST_CLASHES, backbone_torsions, clashes, radius_of_gyration
 from eqgat.datasets.samples.superposition import rmsd, structure_scores, superpose
-from eqgat.structures import ATOM_COLUMNS
+from eqgat.molecule import ATOM_COLUMNS
 
 XYZ = ["x", "y", "z"]
 QUICK = {
@@ -105,10 +106,10 @@ def test_written_and_read_back_they_give_the_same_graphs(task, few, tmp_path):
 
 
 def test_the_command(tmp_path, capsys):
-    assert main(["lba", str(tmp_path)]) == 0
+    assert main(["toy", "lba", str(tmp_path)]) == 0
     assert (tmp_path / "split-by-sequence-identity-30/data/test/data.mdb").is_file()
     assert 'load_atom3d("lba"' in capsys.readouterr().out
-    assert main(["lba", str(tmp_path)]) == 1
+    assert main(["toy", "lba", str(tmp_path)]) == 2
     assert "holds a data set already" in capsys.readouterr().err
 
 
