@@ -31,8 +31,8 @@ from eqgat.layers import AttentionFilter, Edges, EQGATLayer
 
 __all__ = ["Chunks", "fast_layer", "in_pieces", "is_plain"]
 
-CHUNK_ON_CPU, CHUNK_ELSEWHERE = 2048, 1 << 19
-"""Edges of a chunk: on a CPU its buffers should stay in the cache, elsewhere one launch should have much to do."""
+CHUNK_ON_CPU, CHUNK_ELSEWHERE = 1 << 17, 1 << 25
+"""Edges x channels of a chunk: on a CPU its buffers should stay in the cache, elsewhere a launch have much to do."""
 
 _LOG2_E = math.log2(math.e)
 _SAFE = 40.0  # powers of two up to 2^40, times scalars and summed over neighbours, are far from the ends of float32
@@ -43,7 +43,7 @@ def in_pieces(function: Callable[[Tensor], tuple[Tensor, ...]], edge_index: Tens
 
     So its many steps need no memory of the size of the results. (Autograd would keep them; then it is called once.)
     """
-    pieces = edge_index.split(_chunk_size(edge_index.device), dim=1)
+    pieces = edge_index.split(_chunk_size(edge_index.device, 32), dim=1)
     first = function(pieces[0])
     if len(pieces) == 1:
         return first
@@ -58,8 +58,8 @@ def in_pieces(function: Callable[[Tensor], tuple[Tensor, ...]], edge_index: Tens
     return results
 
 
-def _chunk_size(device: torch.device) -> int:
-    return CHUNK_ON_CPU if device.type == "cpu" else CHUNK_ELSEWHERE
+def _chunk_size(device: torch.device, channels: int) -> int:
+    return max(1, (CHUNK_ON_CPU if device.type == "cpu" else CHUNK_ELSEWHERE) // channels)
 
 
 class Chunk(NamedTuple):
@@ -80,9 +80,9 @@ class Chunks:
     An atom with more neighbours than a chunk has edges gets a chunk of its own.
     """
 
-    def __init__(self, edges: Edges) -> None:
+    def __init__(self, edges: Edges, channels: int) -> None:
         device, num_atoms = edges.receiver.device, len(edges.num_neighbours)
-        size = _chunk_size(device)
+        size = _chunk_size(device, channels)
         offsets = torch.searchsorted(edges.receiver.contiguous(), torch.arange(num_atoms + 1, device=device))
         ends = offsets.cpu()
         self.edges, self.parts = edges, []

@@ -158,7 +158,7 @@ class EQGAT(nn.Module):
         source, receiver = data.edge_index
         num_neighbours = torch.bincount(receiver, minlength=len(s)).to(s.dtype)
         edges = Edges(source, receiver, *in_pieces(geometry, data.edge_index), num_neighbours)
-        chunks = Chunks(edges) if self.fast and records is None and all(map(is_plain, self.layers)) else None
+        chunks = Chunks(edges, s.shape[1]) if self.fast and records is None and all(map(is_plain, self.layers)) else None
         for number, layer in enumerate(self.layers):
             if self.norms:
                 s, v = self.norms[number](s, v, batch, num_graphs)

@@ -54,7 +54,7 @@ def assert_equal_to_readable(model: EQGAT, graph: Data, tolerance: float = 1e-12
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 7 edges, fewer than many an atom has neighbours; so each such atom is a chunk by itself."""
-    monkeypatch.setattr(fast, "CHUNK_ON_CPU", 7)
+    monkeypatch.setattr(fast, "CHUNK_ON_CPU", 7 * 12)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(map(str, options.values())))
@@ -64,7 +64,7 @@ def test_equal_for_every_option(options: dict, small_chunks: None) -> None:
 
 @pytest.mark.parametrize("size", [1, 10, 100, 2048])
 def test_equal_for_every_size_of_chunk(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast, "CHUNK_ON_CPU", size)
+    monkeypatch.setattr(fast, "CHUNK_ON_CPU", size * 12)
     assert_equal_to_readable(make_model(), make_graph(40))
 
 
