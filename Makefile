@@ -8,7 +8,7 @@ WORKERS ?= 2
 LIBRARIES := e3nn.o3, lightning, torch_geometric.nn
 TOOLS := Bio.Align, hypothesis, ipykernel.kernelapp, ipywidgets, matplotlib.pyplot, nbclient, nbconvert, pytest, selenium.webdriver
 
-.PHONY: help install run lab test lint figures tables notebooks bench coursework
+.PHONY: help install run lab test lint mutants figures tables notebooks bench coursework
 
 help:
 	@echo "make run        install, execute all notebooks (quick profile, CPU), rebuild the figures"
@@ -17,6 +17,7 @@ help:
 	@echo "make figures    rebuild every figure        make tables   rebuild every table"
 	@echo "make notebooks  execute the notebooks in place, as they are committed"
 	@echo "make bench      measure speed and memory    make lint     check the style of the code"
+	@echo "make mutants    put small errors into the core and see that the tests notice each"
 	@echo "make coursework build the student notebooks and the solutions set into build/coursework"
 
 # One stamp file: a second call installs nothing. A changed pyproject.toml installs again. A new pip is twice as fast as
@@ -31,7 +32,7 @@ $(INSTALLED): pyproject.toml
 	$(PIP) -e ".[all]" || { echo; echo "Once more without atom3d, which a C compiler must build and only one test uses:"; \
 		$(PIP) -e ".[train,data,notebooks,test]"; }
 	@export PYTHONDONTWRITEBYTECODE=; \
-		$(BIN)/python -c "import eqgat.training.cli, eqgat.coursework.checks, $(LIBRARIES)" & \
+		$(BIN)/python -c "import eqgat.training.cli, eqgat_course.exercises, $(LIBRARIES)" & \
 		$(BIN)/python -c "import $(TOOLS)"; wait
 	$(BIN)/python -m eqgat.viz.scripts
 	@touch $@
@@ -40,10 +41,10 @@ $(INSTALLED): pyproject.toml
 # threads that wait for each other cost minutes.
 run: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m eqgat notebooks --workers $(WORKERS)
-	$(BIN)/python -m eqgat figures
+	$(BIN)/python -m eqgat figures --out build/figures
 	@echo
 	@echo "Done. Open build/notebooks/index.html in a browser to read the executed notebooks; the figures are"
-	@echo "in figures/. To work with the notebooks themselves, start JupyterLab: make lab"
+	@echo "in build/figures/. To work with the notebooks themselves, start JupyterLab: make lab"
 
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
@@ -55,9 +56,18 @@ test: $(INSTALLED) lint
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
+
+mutants: $(INSTALLED)
+	$(BIN)/python tests/mutants.py --workers $(WORKERS)
 
 figures: $(INSTALLED)
 	$(BIN)/python -m eqgat figures
+
+# What to run before each commit: style, types, contracts, and the tests that need no notebook, browser or training.
+check: lint
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" tests
 
 tables: $(INSTALLED)
 	$(BIN)/python -m eqgat tables

@@ -24,7 +24,7 @@ from jupyter_client.manager import KernelManager
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded
 gc.set_threshold(50_000, 20, 100)  # the libraries' objects are many and stay: looking for garbage took a seventh
 
-# The files that take 20 seconds and more, the longest first.
+# The files that take 20 seconds and more, the longest first; `make check` leaves them out.
 LONGEST = (
     "12_atom3d_res_ppi",
     "test_grading",
@@ -41,8 +41,11 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the files; within one the order stays."""
+    """Sort the files, within one the order stays, and mark the tests of the long ones as slow."""
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+    for item in items:
+        if item.path.stem in LONGEST:
+            item.add_marker("slow")
 
 
 if sys.platform != "win32":

@@ -18,10 +18,10 @@ import time
 from pathlib import Path
 
 import torch
-from literal import literal_forward
 
 from eqgat import EQGAT
 from eqgat.datasets import embedded_structure
+from eqgat_course.literal import literal_forward
 
 
 def set_up(options: argparse.Namespace):

@@ -16,7 +16,8 @@ import math
 import torch
 from torch import Tensor
 
-from eqgat.checks import check_positions
+from eqgat.checks import check_batch, check_positions
+from eqgat.errors import UserError
 from eqgat.neighbours import by_candidates, by_trees
 
 __all__ = ["edge_geometry", "radius_graph"]
@@ -38,17 +39,18 @@ def radius_graph(pos: Tensor, cutoff: float, batch: Tensor | None = None) -> Ten
         ``edge_index`` [2, E], int64, on the device of ``pos``: sources j, receivers i, sorted by (i, j).
 
     Raises:
-        ValueError: wrong shapes, NaN or infinite coordinates, a cutoff that is not positive, an unsorted batch, more
-            than 50 million edges (``eqgat.neighbours.MAX_EDGES``), as where many atoms coincide.
+        UserError: wrong shapes, NaN, infinite or too distant coordinates, a cutoff that is not positive, a bad batch,
+            more than 50 million edges (``eqgat.neighbours.MOST_EDGES``), as where many atoms coincide.
+
+    >>> radius_graph(torch.tensor([[0.0, 0, 0], [0, 0, 1], [0, 0, 9]]), cutoff=4.5)
+    tensor([[1, 0],
+            [0, 1]])
     """
     check_positions(pos)
-    if not (cutoff > 0 and math.isfinite(cutoff)):
-        raise ValueError(f"cutoff must be a positive length in Å; got {cutoff}")
+    if not 0 < cutoff < math.inf:
+        raise UserError(f"cutoff must be a positive length in Å; got {cutoff}")
     graph = torch.zeros(len(pos), dtype=torch.int64, device=pos.device) if batch is None else batch
-    if graph.shape != pos.shape[:1]:
-        raise ValueError(f"batch must have shape [N] = [{len(pos)}]; got {list(graph.shape)}")
-    if len(graph) and not bool((graph[1:] >= graph[:-1]).all()):
-        raise ValueError("batch must be ascending: the atoms of one graph stand together")
+    check_batch(graph, len(pos))
     points = pos.detach().double()
     if pos.device.type == "cpu":
         return torch.from_numpy(by_trees(points.numpy(), graph.numpy(), cutoff))
@@ -58,7 +60,7 @@ def radius_graph(pos: Tensor, cutoff: float, batch: Tensor | None = None) -> Ten
 def edge_geometry(pos: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:
     """Distances and unit vectors of the edges: d_ji and p_ji,n = (p_i - p_j) / d_ji (Section 3).
 
-    Where two atoms coincide the direction is undefined; it is set to zero there, and so are the gradients of
+    Where two atoms coincide the direction is undefined; it is set to zero there, and so are all derivatives of
     both results, so that such an edge adds no direction and no NaN.
 
     Args:
@@ -67,11 +69,14 @@ def edge_geometry(pos: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         ``distance`` [E] in Å and ``direction`` [E, 3] without unit.
+
+    >>> edge_geometry(torch.tensor([[0.0, 0, 0], [0, 3, 4]]), torch.tensor([[0], [1]]))
+    (tensor([5.]), tensor([[0.0000, 0.6000, 0.8000]]))
     """
     source, receiver = edge_index
     relative = pos[receiver] - pos[source]
-    distance = torch.linalg.vector_norm(relative, dim=1)
-    apart = distance > 0
-    # Dividing by 1 where d = 0, before the mask, keeps NaN out of the backward pass.
-    direction = relative / torch.where(apart, distance, 1.0).unsqueeze(1)
-    return distance, direction * apart.unsqueeze(1)
+    apart = relative.any(dim=1, keepdim=True)
+    # A stand-in where d = 0, before the root and the division, keeps NaN out of the backward passes.
+    relative = torch.where(apart, relative, 1.0)
+    distance = torch.linalg.vector_norm(relative, dim=1, keepdim=True)
+    return (distance * apart).squeeze(1), relative / distance * apart

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from eqgat.datasets.embedded import DATA
-from eqgat.structures import Structure, read_structure
+from eqgat.molecule import Molecule
+from eqgat.structures import read_structure
 
 BIOPYTHON, MDANALYSIS = ("biopython", "1.88"), ("mdanalysistests", "2.11.0")
 PDB_LICENCE = "Protein Data Bank coordinates: CC0 1.0"
@@ -410,7 +411,7 @@ def build(archives: dict[tuple[str, str], Path], folder: Path) -> list[dict[str,
     return table
 
 
-def _incomplete(structure: Structure) -> int:
+def _incomplete(structure: Molecule) -> int:
     """How many amino acids lack a backbone or side-chain atom (a terminal OXT is not missed)."""
     names = structure.atoms["name"].where(structure.atoms["name"] != "OXT").groupby(structure.residue_index).nunique()
     expected = structure.residues["resname"].map(HEAVY_ATOMS)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import pandas as pd
 
-    from eqgat.structures import Structure
+    from eqgat.molecule import Molecule
 
 DATA = Path(__file__).parent / "embedded_data"
 
@@ -76,7 +76,7 @@ def embedded_path(name: str) -> Path:
     return DATA / _rows()[name]["file"]
 
 
-def embedded_structure(name: str, **options: Any) -> Structure:
+def embedded_structure(name: str, **options: Any) -> Molecule:
     """Read an embedded structure; the options are those of ``eqgat.structures.read_structure``.
 
     Raises:

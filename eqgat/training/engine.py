@@ -18,11 +18,14 @@ from typing import Any
 
 import lightning
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
+from eqgat.errors import UserError
 from eqgat.training.checkpoint import write_checkpoint
+from eqgat.training.results import prediction_table
 from eqgat.training.settings import Settings
 from eqgat.training.tasks import Task, standardisation
 
@@ -129,6 +132,7 @@ class TrainingModule(lightning.LightningModule):
         self.loss_sum = state.get("loss", torch.zeros(()))
         self.saved_at = self.started
         self.evaluated: dict[str, dict[str, float]] = {}
+        self.predictions: pd.DataFrame | None = None  # of the test set
         self._rows: list[tuple[Tensor, Tensor]] = []
 
     @property
@@ -279,7 +283,7 @@ class TrainingModule(lightning.LightningModule):
         }
         self.history.append(record)
         if loss != loss:
-            raise ValueError(f"the training loss of epoch {self.epoch} is not a number; try a lower learning rate")
+            raise UserError(f"the training loss of epoch {self.epoch} is not a number; try a lower learning rate")
         self.scheduler.step(*([value] if self.settings.schedule == "plateau" else []))
         sign = 1 if self.task.mode == "min" else -1
         if value == value and (self.best is None or sign * value < sign * self.best["value"]):
@@ -336,6 +340,8 @@ class TrainingModule(lightning.LightningModule):
             columns = [self.all_gather(column).transpose(0, 1).flatten(0, 1) for column in columns]
         prediction, target = (column[:size].cpu() for column in columns)
         self.evaluated[split] = self.task.metrics(prediction, target, self.splits[split])
+        if split == "test":
+            self.predictions = prediction_table(prediction, target, self.splits[split])
 
     def on_validation_epoch_end(self) -> None:
         """Metrics of the whole split at once, not averaged over batches."""
@@ -349,23 +355,23 @@ class TrainingModule(lightning.LightningModule):
         """Put the weights of the best epoch into the model.
 
         Raises:
-            ValueError: there is none, because no validation metric was a number.
+            UserError: there is none, because no validation metric was a number.
         """
         if self.best is None:
-            raise ValueError(f"no epoch had a validation {self.task.monitor} that is a number; nothing can be tested")
+            raise UserError(f"no epoch had a validation {self.task.monitor} that is a number; nothing can be tested")
         _load_weights(self.model, self.best["model"])
 
     def export_model(self) -> nn.Module:
         """A copy of the model that gives raw predictions: what standardising did is put into the last layer.
 
         Raises:
-            ValueError: targets were standardised, and the model does not end in a linear layer.
+            UserError: targets were standardised, and the model does not end in a linear layer.
         """
         model = copy.deepcopy(self.model).cpu().eval()
         if self.settings.standardise:
             last = model.head[-1]
             if not isinstance(last, nn.Linear):
-                raise ValueError("only a model that ends in a linear layer can be exported with standardised targets")
+                raise UserError("only a model that ends in a linear layer can be exported with standardised targets")
             with torch.no_grad():
                 last.weight.mul_(self.scale.cpu().unsqueeze(1))
                 last.bias.mul_(self.scale.cpu()).add_(self.shift.cpu())
@@ -380,6 +386,6 @@ def _load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise ValueError(
+        raise UserError(
             f"the weights of the checkpoint do not fit the model: {error}; start the run anew with --restart"
         ) from error

@@ -14,6 +14,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from eqgat.errors import UserError
+
 __all__ = ["classification_metrics", "pair_metrics", "ranking_metrics", "regression_metrics", "target_table"]
 
 _CORRELATIONS = {"spearman": stats.spearmanr, "pearson": stats.pearsonr, "kendall": stats.kendalltau}
@@ -123,7 +125,7 @@ def _column(values: Tensor | np.ndarray | Sequence[float]) -> np.ndarray:
 
 def _same_length(*values: Sequence) -> None:
     if len({len(value) for value in values}) != 1 or not len(values[0]):
-        raise ValueError(
+        raise UserError(
             f"predictions, targets and groups need one row each, and at least one; there are "
             f"{', '.join(str(len(value)) for value in values)} rows"
         )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
 
+from eqgat.datasets.task import TASKS
+from eqgat.errors import UserError
+from eqgat.files import write_files
 from eqgat.training.results import read_results, results_folder
-from eqgat.training.settings import MODELS, PROFILES, Settings, build_model, make_settings, models_of, num_parameters
+from eqgat.training.settings import MODELS, Settings, build_model, make_settings, models_of, num_parameters
 
-__all__ = ["build_table", "commands", "main", "markdown", "paper_numbers"]
+__all__ = ["build_table", "commands", "markdown", "paper_numbers", "write_tables"]
 
 PAPER, OURS = "paper", "this code"
 _SEEDS = (0, 1, 2)
@@ -39,13 +40,13 @@ def paper_numbers(table: int | str) -> pd.DataFrame:
     """Numbers that the paper prints in a table: task, metric, direction, model, mean, std, note. Nothing computed.
 
     Raises:
-        ValueError: there is no such table.
+        UserError: there is no such table.
     """
     with files("eqgat.training").joinpath("paper_tables.csv").open(encoding="utf-8") as stream:
         numbers = pd.read_csv(stream, dtype={"table": str, "mean": float, "std": float})
     found = numbers[numbers["table"] == str(table)]
     if found.empty:
-        raise ValueError(f"the paper has no numbers for table {table!r}; there are {sorted(set(numbers['table']))}")
+        raise UserError(f"the paper has no numbers for table {table!r}; there are {sorted(set(numbers['table']))}")
     return found.drop(columns="table").fillna({"note": "", "direction": ""}).reset_index(drop=True)
 
 
@@ -74,7 +75,7 @@ def build_table(table: int, results: pd.DataFrame) -> pd.DataFrame:
         if (_paper_task(task), metric) not in wanted:
             continue
         if group["seed"].duplicated().any():
-            raise ValueError(f"two rows of {model} on {task} have the same seed; remove one of their files")
+            raise UserError(f"two rows of {model} on {task} have the same seed; remove one of their files")
         values = group["value"].astype(float)
         rows.append(
             {
@@ -96,22 +97,10 @@ def build_table(table: int, results: pd.DataFrame) -> pd.DataFrame:
             }
         )
     columns = [
-        "model",
-        "task",
-        "metric",
-        "source",
-        "profile",
-        "device",
-        "data",
-        "n",
-        "mean",
-        "std",
-        "seeds",
-        "learning_rate",
-        "parameters",
-        "note",
+        *("model", "task", "metric", "source", "profile", "device", "data", "n"),
+        *("mean", "std", "seeds", "learning_rate", "parameters", "note"),
     ]
-    frame = pd.DataFrame(rows, columns=columns)
+    frame = pd.DataFrame(rows, columns=columns).astype({name: float for name in ("n", "learning_rate", "parameters")})
     order = {name: place for place, name in enumerate(dict.fromkeys(row["model"] for row in rows))}
     return frame.sort_values("model", key=lambda column: column.map(order), kind="stable").reset_index(drop=True)
 
@@ -133,7 +122,10 @@ def markdown(table: int, frame: pd.DataFrame) -> str:
     lines = [f"# {_TITLES[table]}", "", f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     keys = ["model", "source", "profile", "device", *told, *counted]
     for key, group in frame.groupby(keys, sort=False, dropna=False):
-        row = ["" if pd.isna(value) else f"{value:,.0f}" if isinstance(value, float) else value for value in key]
+        row = [
+            "" if pd.isna(value) else f"{value:,.0f}" if isinstance(value, (int, float)) else str(value)
+            for value in key
+        ]
         if counted and row[1] == PAPER and row[0] in _WRONG_COUNTS:
             row[-1] += " (wrong)"
         cells = {(cell["task"], cell["metric"]): _cell(cell) for cell in group.to_dict("records")}
@@ -197,7 +189,7 @@ def commands(results: pd.DataFrame, folder: Path | None = None) -> str:
         "| Command | In the store | Steps | Time per step |",
         "| --- | --- | --- | --- |",
     ]
-    for task in PROFILES:
+    for task in TASKS:
         for model in models_of(task):
             measured = times[(times["task"] == task) & (times["model"] == model) & (times["profile"] == "full")]
             took = "; ".join(
@@ -217,34 +209,26 @@ def commands(results: pd.DataFrame, folder: Path | None = None) -> str:
     return "\n".join([*lines, ""])
 
 
-def main(argv: list[str]) -> int:
-    """Write Tables 1 to 4 as CSV and Markdown, and the list of commands."""
-    parser = argparse.ArgumentParser(prog="python -m eqgat tables", description=main.__doc__)
-    parser.add_argument("--results", type=Path, metavar="DIR", help="results store (default: figures/results)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: figures/tables beside the store")
-    parser.add_argument("--commands", action="store_true", help="only print the command of every full run")
-    arguments = parser.parse_args(argv)
-    store = arguments.results or results_folder()
-    out = arguments.out or store.parent / "tables"
-    try:
-        results = read_results(store)
-        if arguments.commands:
-            print(commands(results, store))
-            return 0
-        out.mkdir(parents=True, exist_ok=True)
-        for table in (1, 3, 4):
-            frame = build_table(table, results)
-            frame.to_csv(out / f"table{table}.csv", index=False, float_format="%.6g")
-            (out / f"table{table}.md").write_text(markdown(table, frame), encoding="utf-8")
-    except ValueError as error:
-        print(f"python -m eqgat tables: {error}", file=sys.stderr)
-        return 2
+def write_tables(store: Path, out: Path) -> None:
+    """Write Tables 1 to 4 as CSV and Markdown, and the list of commands: all of them or none.
+
+    Args:
+        store: the results; it may be empty.
+        out: folder of the tables.
+
+    Raises:
+        UserError: damaged results; the disk is full.
+    """
+    results, contents = read_results(store), {}
+    for table in (1, 3, 4):
+        frame = build_table(table, results)
+        contents[out / f"table{table}.csv"] = frame.to_csv(index=False, float_format="%.6g")
+        contents[out / f"table{table}.md"] = markdown(table, frame)
     settings = settings_table()
-    settings.to_csv(out / "table2.csv", index=False, float_format="%.6g")
-    (out / "table2.md").write_text(_settings_markdown(settings), encoding="utf-8")
-    (out / "commands.md").write_text(commands(results, store), encoding="utf-8")
-    print(f"tables 1 to 4 and the commands of the full runs are in {out}")
-    return 0
+    contents[out / "table2.csv"] = settings.to_csv(index=False, float_format="%.6g")
+    contents[out / "table2.md"] = _settings_markdown(settings)
+    contents[out / "commands.md"] = commands(results, store)
+    write_files(contents)
 
 
 def _settings_markdown(frame: pd.DataFrame) -> str:
@@ -268,7 +252,7 @@ def _cell(row: dict) -> str:
 
 
 def _paper_task(task: str) -> str:
-    return "Triangle" if task == "triangle" else task.upper()
+    return TASKS[task].title if task in TASKS else task
 
 
 def _printed_count(table: int, task: str, model: str) -> float | None:

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, Any
 
-from eqgat.viz.figures import figure
 from eqgat.viz.parts import Camera, Edges, Scalars, Vectors
 from eqgat.viz.scene import Scene
 from eqgat.viz.style import (
@@ -31,7 +30,6 @@ __all__ = [
     "Vectors",
     "describe",
     "element_colour",
-    "figure",
     "save",
     "setup",
     "show",

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from eqgat.inspection import TERM_NAMES, attention_received, equal_share, mean_terms, over_channels
 from eqgat.layers import LayerTrace
-from eqgat.structures import Structure
+from eqgat.molecule import Molecule
 from eqgat.viz.parts import Camera, Edges, Scalars, Vectors
 from eqgat.viz.scene import Scene, round_unit
 from eqgat.viz.style import DIVERGING, TERM_COLOURS
@@ -39,7 +39,7 @@ Channels = int | Iterable[int] | None
 
 
 def neighbourhood_scene(
-    structure: Structure,
+    structure: Molecule,
     record: LayerTrace,
     centre: int,
     channel: Channels = None,
@@ -99,7 +99,7 @@ def neighbourhood_scene(
     )
 
 
-def burial_scene(structure: Structure, num_neighbours: Tensor, centre: int, title: str = "") -> Scene:
+def burial_scene(structure: Molecule, num_neighbours: Tensor, centre: int, title: str = "") -> Scene:
     """A whole structure as balls and sticks, coloured by the number of neighbours of each atom, one atom labelled.
 
     Args:
@@ -117,7 +117,7 @@ def burial_scene(structure: Structure, num_neighbours: Tensor, centre: int, titl
 
 
 def attention_scene(
-    structure: Structure,
+    structure: Molecule,
     record: LayerTrace,
     channels: Channels = None,
     num_edges: int = 300,
@@ -188,7 +188,7 @@ def term_vectors(
 
 
 def terms_scene(
-    structure: Structure,
+    structure: Molecule,
     trace: Sequence[LayerTrace],
     rows: Sequence[int],
     layer: int = 2,
@@ -234,7 +234,7 @@ def terms_scene(
 
 
 def pocket_scene(
-    structure: Structure,
+    structure: Molecule,
     record: LayerTrace,
     ligand: str,
     channels: Channels = None,
@@ -288,7 +288,7 @@ def pocket_scene(
 
 
 def residue_scene(
-    structure: Structure,
+    structure: Molecule,
     values: Any,
     label: str,
     unit: str = "",
@@ -325,7 +325,7 @@ def _far_apart(positions: np.ndarray, ranked: list[int], count: int) -> list[int
     return chosen
 
 
-def _check(structure: Structure, record: LayerTrace) -> None:
+def _check(structure: Molecule, record: LayerTrace) -> None:
     if len(record.s) != len(structure):
         raise ValueError(
             f"the trace has {len(record.s)} atoms, the structure {len(structure)}; "
@@ -355,7 +355,7 @@ def _channel_name(channels: Channels) -> str:
     return f"channels {channels[0]} to {channels[-1]}"
 
 
-def _atom_label(structure: Structure, row: int, with_chain: bool = False) -> str:
+def _atom_label(structure: Molecule, row: int, with_chain: bool = False) -> str:
     atom = structure.atoms.iloc[int(row)]
     chain = atom["chain"].strip() if with_chain else ""
     return f"{atom['resname'].strip().capitalize()}{atom['residue']}{chain} {atom['name'].strip()}"

@@ -71,7 +71,7 @@ def style() -> Iterator[None]:
 def describe(fig: Figure, caption: str, alt: str = "", profile: str = "") -> Figure:
     """Attach a caption, an alternative text and a profile that were made from the data.
 
-    `eqgat.viz.figures.build` prefers them to what the decorator says; a notebook hands the alternative text to
+    `eqgat_course.figures.build` prefers them to what the decorator says; a notebook hands the alternative text to
     screen readers. Returns the same figure.
     """
     details = {"caption": caption, "alt": alt or caption, "profile": profile}

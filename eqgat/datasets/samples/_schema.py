@@ -8,33 +8,28 @@ import numpy as np
 import pandas as pd
 
 from eqgat.datasets.embedded import embedded_structure
-from eqgat.structures import Structure
+from eqgat.molecule import Molecule
 
 SPLITS = ("train", "val", "test")
 
 
-def official_atoms(structure: Structure, file: str) -> pd.DataFrame:
+def official_atoms(structure: Molecule, file: str) -> pd.DataFrame:
     """The atoms of a structure, [N, 20], as ATOM3D writes those of a PDB file.
 
     ``ensemble`` and ``structure`` are the file's name, ``subunit`` and ``model`` 0, ``element`` is upper case, and
     ``fullname`` and ``segid`` fill their four columns.
     """
-    atoms = structure.atoms
-    single = atoms["element"].str.len() == 1
-    fullname = (" " + atoms["name"]).where(single & (atoms["name"].str.len() < 4), atoms["name"]).str.ljust(4)
-    atoms = atoms.assign(
+    return structure.atoms.assign(
         ensemble=file,
         structure=file,
         subunit=0,
         model=0,
-        element=atoms["element"].str.upper(),
-        fullname=fullname,
+        element=structure.atoms["element"].str.upper(),
         segid="    ",
     )
-    return atoms.reset_index(drop=True)
 
 
-def polymer(name: str) -> Structure:
+def polymer(name: str) -> Molecule:
     """An embedded structure without ligands, ions and waters, heavy atoms only."""
     return embedded_structure(name, hetero=False)
 

@@ -26,7 +26,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from eqgat.datasets.samples.superposition import rmsd
-from eqgat.structures import Structure
+from eqgat.molecule import Molecule
 
 CLASH = 2.5  # Å
 MOST_CLASHES = 150
@@ -53,7 +53,7 @@ class Torsion:
         return turned
 
 
-def backbone_torsions(structure: Structure) -> list[Torsion]:
+def backbone_torsions(structure: Molecule) -> list[Torsion]:
     """The torsions that can be turned, along one chain: phi and psi of amino acids, alpha, beta, gamma, epsilon and
     zeta of nucleotides. Not phi of proline nor delta of the sugar, which are in rings.
 
@@ -107,7 +107,7 @@ def radius_of_gyration(positions: np.ndarray) -> float:
 
 
 def walk(
-    structure: Structure,
+    structure: Molecule,
     levels: np.ndarray,
     kind: str,
     random: np.random.Generator,

@@ -32,7 +32,7 @@ from scipy.spatial import cKDTree
 
 from eqgat.datasets.embedded import embedded_structure
 from eqgat.datasets.samples._schema import official_atoms, split_of
-from eqgat.structures import Structure
+from eqgat.molecule import Molecule
 
 POCKET = 6.0  # Å
 
@@ -144,7 +144,7 @@ def lba_item(name: str) -> dict:
     }
 
 
-def _ligand_atoms(drug: Structure, file: str) -> pd.DataFrame:
+def _ligand_atoms(drug: Molecule, file: str) -> pd.DataFrame:
     """As ATOM3D writes an SDF file: elements as chemists write them, no chain or residue number."""
     count = np.arange(len(drug))
     return official_atoms(drug, file).assign(
@@ -164,7 +164,7 @@ def _ligand_atoms(drug: Structure, file: str) -> pd.DataFrame:
     )
 
 
-def _bonds(drug: Structure, ligand: Ligand) -> pd.DataFrame:
+def _bonds(drug: Molecule, ligand: Ligand) -> pd.DataFrame:
     names = drug.atoms["name"].to_numpy()
     rings = [set(ring.split()) for ring in ligand.aromatic]
     double = [set(pair.split()) for pair in ligand.double]

@@ -27,7 +27,7 @@ from scipy.spatial import cKDTree
 
 from eqgat.datasets.embedded import embedded_names
 from eqgat.datasets.samples._schema import generator, official_atoms, polymer, split_of
-from eqgat.structures import Structure
+from eqgat.molecule import Molecule
 
 # ATOM3D's order of the labels 0 to 19.
 RESIDUE_LABELS = (
@@ -85,7 +85,7 @@ def virtual_beta(backbone: np.ndarray, frame: str = "lab") -> np.ndarray:
 
 
 @cache
-def _read(name: str) -> tuple[pd.DataFrame, Structure, tuple[tuple[int, np.ndarray, np.ndarray], ...]]:
+def _read(name: str) -> tuple[pd.DataFrame, Molecule, tuple[tuple[int, np.ndarray, np.ndarray], ...]]:
     """Table of the kept atoms; per usable residue its label, its atoms' rows and the rows of N, CA, C, O."""
     structure = polymer(name)
     structure = structure.select(structure.atoms["element"].str.upper().isin(ELEMENTS_KEPT).to_numpy())

@@ -1,0 +1,227 @@
+"""Checks of notebook 01: geometric graphs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eqgat.graph import edge_geometry, radius_graph
+from eqgat.layers import sum_over_neighbours
+from eqgat.symmetry import relative_error, rotation_about
+from eqgat_course.ch01_geometric_graphs.study import along_x
+from eqgat_course.controls import capped_radius_graph
+from eqgat_course.exercises import call, exercise, expect, expect_close, seeded
+
+
+def _cloud(number: int, size: float, seed: int) -> Tensor:
+    """``number`` random atoms in a cube of edge ``size`` Å, float64, [number, 3]."""
+    return size * torch.rand(number, 3, generator=torch.Generator().manual_seed(seeded(seed)), dtype=torch.float64)
+
+
+def _edges(keep: Tensor) -> Tensor:
+    """Edges (source, receiver) where ``keep`` [N, N] (receiver, source) holds, sorted by receiver."""
+    return keep.nonzero().T.flip(0)
+
+
+@exercise("01.1", "the radius graph", "implement", points=2)
+def radius_graph_exercise(function: Any) -> None:
+    pos, cutoff = _cloud(40, 6.0, 1), 2.5
+    pos = torch.cat([pos, torch.tensor([[20.0, 0, 0], [22.5, 0, 0]], dtype=torch.float64)])  # exactly at the cutoff
+    d = torch.cdist(pos, pos, compute_mode="donot_use_mm_for_euclid_dist")
+    other = ~torch.eye(len(pos), dtype=torch.bool)
+    right = radius_graph(pos, cutoff)
+    near = d < cutoff
+    result = call(function, pos, cutoff)
+    expect_close(
+        result,
+        right,
+        "compare, atom by atom, with the loop of the notebook: which edge is missing, or too many? "
+        "(torch.cdist in its fast mode loses digits: give it compute_mode='donot_use_mm_for_euclid_dist'.)",
+        {
+            "every atom is its own neighbour in your graph: leave out j = i": _edges(near),
+            "two atoms exactly at the cutoff are joined; the definition says d < c, not d <= c": _edges(
+                (d <= cutoff) & other
+            ),
+            "each pair appears once only, j < i. A message travels from j to i and another from i to j: keep both": _edges(
+                near.tril(-1)
+            ),
+            "each pair appears once only, j > i. A message travels from j to i and another from i to j: keep both": _edges(
+                near.triu(1)
+            ),
+            "the rows are exchanged, or the edges sorted by source: row 0 is the source j, row 1 the receiver i, and the "
+            "receivers ascend": right.flip(0),
+            "you compared the squared distance with c": _edges((d.square() < cutoff) & other),
+            "you compared the distance with c squared": _edges((d < cutoff**2) & other),
+        },
+    )
+    crowd = _cloud(40, 0.5, 2)
+    expect_close(
+        call(function, crowd, 2.5),
+        radius_graph(crowd, 2.5),
+        "in a crowd of 40 atoms each has 39 neighbours; yours has fewer. Is there a cap?",
+    )
+    twins = torch.zeros(2, 3, dtype=torch.float64)
+    expect_close(
+        call(function, twins, 1.0),
+        torch.tensor([[1, 0], [0, 1]]),
+        "two different atoms at the same place are neighbours. Exclude the atom itself by its row, j = i, not "
+        "by distance zero",
+    )
+
+
+@exercise("01.2", "one step of message passing", "implement", points=2)
+def message_passing(function: Any) -> None:
+    pos = _cloud(12, 4.0, 3)
+    s = torch.randn(12, 5, generator=torch.Generator().manual_seed(seeded(4)), dtype=torch.float64)
+    # A list in which some edges have no way back, so that sources and receivers cannot be confused unnoticed.
+    edge_index = radius_graph(pos, 2.5)[:, ::3]
+    source, receiver = edge_index
+    distance, _ = edge_geometry(pos, edge_index)
+    weight = (-distance).exp().unsqueeze(1)
+    messages = weight * s[source]
+    total = sum_over_neighbours(messages, receiver, 12)
+    count = receiver.bincount(minlength=12).clamp(min=1).unsqueeze(1)
+    last = torch.zeros_like(s)
+    for edge, i in enumerate(receiver.tolist()):
+        last[i] = messages[edge]
+    before = s.clone()
+    result = call(function, s, pos, edge_index)
+    expect(
+        torch.equal(s, before),
+        "your function changed its input s in place. Work on a copy: a layer must leave the old state as it was",
+    )
+    expect_close(
+        result,
+        s + total,
+        "compare with the loop of the notebook for one atom: first m_i, then s_i + m_i",
+        {
+            "this is m_i alone. The update is s_i + m_i": total,
+            "only one message arrives at each atom. `m[receiver] += ...` writes, it does not add up repeated rows: "
+            "use index_add": s + last,
+            "this is the mean over the neighbours; the message passing of Section 2 sums": s + total / count,
+            "the message carries the state of the receiver; take that of the source, s_j": s
+            + sum_over_neighbours(weight * s[receiver], receiver, 12),
+            "the messages are collected at the source. They are summed where they arrive, at the receiver i": s
+            + sum_over_neighbours(messages, source, 12),
+            "the weight grows with the distance: mind the sign in exp(-d)": s
+            + sum_over_neighbours(s[source] / weight, receiver, 12),
+            "the weight exp(-d) is missing": s + sum_over_neighbours(s[source], receiver, 12),
+        },
+    )
+
+
+@exercise("01.3", "who passes the rotation test?", "predict")
+def who_passes(answer: Any) -> None:
+    chosen = {str(letter).strip().upper() for letter in answer} - {"", ",", " "}
+    expect(chosen <= set("ABCDEF"), 'give letters from A to F, for instance "AC"')
+    hints = {
+        "A": "A reads x, y and z as they stand. What happens to x when the molecule is turned?",
+        "B": "B reads differences, so a shift does not matter. But which of the three components does it read?",
+        "C": "C uses distances alone, but of which pairs? Ask who decides which 32 neighbours stay.",
+        "D": "D weights by the row in the file. Does a rotation change a row, or the distance from the centre?",
+        "E": "E is a volume spanned by three vectors that all rotate together. Does a volume change when it is turned?",
+        "F": "F uses distances of all pairs within the cutoff. Does a rotation change any of them?",
+    }
+    for letter in "ABC":
+        expect(letter not in chosen, f"{letter} does not pass. {hints[letter]}")
+    for letter in "DEF":
+        expect(letter in chosen, f"{letter} does pass. {hints[letter]}")
+
+
+@exercise("01.4", "break the cap", "break it", points=2)
+def break_the_cap(answer: Any) -> None:
+    try:
+        pos = torch.as_tensor(answer).to(torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        pos = torch.empty(0)
+    expect(pos.dim() == 2 and pos.shape[1] == 3 and 2 <= len(pos) <= 8, "give positions [N, 3], two to eight atoms")
+    expect(pos.isfinite().all() and float(torch.pdist(pos).min()) >= 0.5, "two of your atoms are closer than 0.5 Å")
+    full = radius_graph(pos, 2.0)
+    expect(full.shape[1] > 0, "no two of your atoms are closer than 2 Å, so there is no edge at all")
+    expect(
+        int(full[1].bincount().max()) > 2,
+        "no atom has more than two neighbours, so a cap of two cuts nothing. Put three atoms around one",
+    )
+    kept = {(j, i) for j, i in capped_radius_graph(pos, 2.0, cap=2).T.tolist()}
+    expect(
+        any((i, j) not in kept for j, i in kept),
+        "edges are cut, but each together with its way back. Let a "
+        "crowded atom lose a neighbour that is not crowded itself",
+    )
+
+
+@exercise("01.5", "a rotation that the test cannot see", "break it")
+def blind_rotation(answer: Any) -> None:
+    try:
+        matrix = torch.as_tensor(answer).to(torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        matrix = torch.empty(0)
+    expect(matrix.shape == (3, 3), "give a matrix [3, 3]")
+    expect_close(
+        matrix @ matrix.T, torch.eye(3), "R times its transpose is not the identity: this is not a rotation", atol=1e-6
+    )
+    expect(torch.linalg.det(matrix) > 0, "the determinant is -1: this is a mirror image, not a rotation")
+    angle = torch.rad2deg(torch.arccos(((matrix.trace() - 1) / 2).clamp(-1, 1)))
+    expect(
+        angle > 30,
+        f"this turns by {float(angle):.1f}° only; a turn by more than 30° is asked for. The "
+        "angle of rotation_about is in radians",
+    )
+    clouds = [_cloud(60, 12.0, seed) for seed in range(5, 8)]
+    worst = max(relative_error(along_x(pos @ matrix.T), along_x(pos)) for pos in clouds)
+    expect(
+        worst < 1e-6,
+        f"model B notices this rotation (relative change {worst:.0e}). Which axis can one turn about "
+        "without changing any x?",
+    )
+
+
+@exercise("01.6", "turn a molecule by degrees", "implement", points=2)
+def turn_by_degrees(function: Any) -> None:
+    pos, degrees = _cloud(9, 4.0, 6), 50.0 + seeded(0) / 100
+    radians = math.radians(degrees)
+
+    def turned(angle: float, axis: tuple[float, float, float] = (0.0, 0.0, 1.0)) -> Tensor:
+        return pos @ rotation_about(axis, angle).T
+
+    before, middle = pos.clone(), pos.mean(dim=0)
+    result = call(function, pos, degrees)
+    expect(torch.equal(pos, before), "your function changed its input pos in place. Return new positions instead")
+    expect_close(
+        result,
+        turned(radians),
+        "x' = x cos a - y sin a, y' = x sin a + y cos a, and z stays",
+        {
+            "cos and sin take radians, you gave them degrees: 180° are π": turned(degrees),
+            "cos and sin take radians, you gave them degrees: 180° are π. It also turns the other way": turned(
+                -degrees
+            ),
+            "degrees times π/180 are radians; you have the factor upside down": turned(degrees * 180 / math.pi),
+            "π are 180°, not 360°": turned(radians / 2),
+            "it turns clockwise: one sign is wrong, or the matrix is transposed. For rows, R acts as pos @ R.T": turned(
+                -radians
+            ),
+            "this is a turn about the x axis, which is the axis whose coordinate stays": turned(
+                radians, (1.0, 0.0, 0.0)
+            ),
+            "this is a turn about the y axis, which is the axis whose coordinate stays": turned(
+                radians, (0.0, 1.0, 0.0)
+            ),
+            "the atoms turn about their own centre; they should turn about the z axis of the coordinate system": turned(
+                radians
+            )
+            - turned(radians).mean(dim=0)
+            + middle,
+            "both signs of sin are the same: this matrix also mirrors": torch.stack(
+                [
+                    pos[:, 0] * math.cos(radians) + pos[:, 1] * math.sin(radians),
+                    pos[:, 0] * math.sin(radians) + pos[:, 1] * math.cos(radians),
+                    pos[:, 2],
+                ],
+                dim=1,
+            ),
+        },
+    )

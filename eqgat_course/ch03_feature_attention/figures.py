@@ -1,0 +1,207 @@
+"""Figures of notebook 03: which weights sum to one, one weight per edge or per channel, what one atom listens to."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from eqgat.viz.style import COLOURS, DIVERGING
+from eqgat_course.figures import SMALL, figure
+from eqgat_course.running_example import RunningExample, running_example
+
+DATA = "embedded structure 5pti, neighbourhood of Phe22 CA; untrained model, F_s 8, F_v 4, seed 0"
+
+
+def effective_number(weights: Tensor) -> Tensor:
+    """exp of the entropy of weights [n, C] that sum to 1 over n: how many equal neighbours would be as spread, [C]."""
+    return torch.special.entr(weights).sum(dim=0).exp()
+
+
+def neighbours_by_distance(example: RunningExample) -> tuple[Tensor, Tensor, list[str]]:
+    """Edge numbers into the central atom from near to far [n], their lengths in Å [n], and labels with both."""
+    pos = example.graph.pos
+    distance = (pos[example.neighbours] - pos[example.centre]).norm(dim=1)
+    order = distance.argsort()
+    labels = [
+        f"{example.label(row)}  {d:.2f} Å"
+        for row, d in zip(example.neighbours[order].tolist(), distance[order].tolist(), strict=True)
+    ]
+    return example.incoming[order], distance[order], labels
+
+
+@figure(
+    name="softmax-which-entries",
+    notebook="03",
+    data="a drawing, no data",
+    caption="Attention weights of six edges (rows) into three atoms, in four channels (columns). The weights of "
+    "each outlined group sum to 1. EQGAT: one group for each atom and channel. The other two ways "
+    "give numbers between 0 and 1 as well, and mean something else.",
+    alt="Three grids of six rows and four columns. In the first, groups are columns within one receiver's rows; in "
+    "the second, whole rows; in the third, whole columns.",
+)
+def softmax_which_entries() -> Figure:
+    blocks, channels = [("1", 3), ("2", 2), ("3", 1)], 4
+    rows = sum(size for _, size in blocks)
+    starts = np.cumsum([0] + [size for _, size in blocks])
+    column_groups = [(a, c, b - a, 1) for a, b in pairwise(starts) for c in range(channels)]
+    panels = {
+        "EQGAT": column_groups,
+        "wrong axis": [(r, 0, 1, channels) for r in range(rows)],
+        "whole graph": [(0, c, rows, 1) for c in range(channels)],
+    }
+    fig, axes = plt.subplots(1, 3, figsize=(6.4, 3.6), sharey=True)
+    shades = ("#9CCBEA", "#F5C6A5", "#9FD9C5", "#EBCFDF")
+    for ax, (title, groups) in zip(axes, panels.items(), strict=True):
+        for row, column, height, width in groups:
+            shade = shades[(column + (row if width > 1 else 0)) % len(shades)]
+            inset = 0.07
+            ax.add_patch(
+                Rectangle(
+                    (column + inset, row + inset),
+                    width - 2 * inset,
+                    height - 2 * inset,
+                    facecolor=shade,
+                    edgecolor=COLOURS["black"],
+                    linewidth=1.6,
+                )
+            )
+            ax.text(column + width / 2, row + min(height, 3) / 2, "Σ=1", ha="center", va="center", fontsize=SMALL)
+        for start in starts[1:-1]:
+            ax.axhline(start, color=COLOURS["grey"], linewidth=1, linestyle=":")
+        ax.set(xlim=(0, channels), ylim=(rows, 0), title=title, xticks=[], xlabel="channels")
+        ax.set_yticks([(a + b) / 2 for a, b in pairwise(starts)], [f"edges\ninto {name}" for name, _ in blocks])
+        ax.tick_params(length=0)
+        ax.grid(False)
+        for side in ax.spines.values():
+            side.set_visible(False)
+    return fig
+
+
+def two_wishes(example: RunningExample) -> tuple[Tensor, Tensor, Tensor]:
+    """Hand-made logits [n, 2] of the central atom's edges, near to far, and which of them are O and nearer than 2 Å.
+
+    Channel 1 wants oxygen: 4 for O, else 0. Channel 2 wants the nearest: -6 per Å.
+    """
+    edges, distance, _ = neighbours_by_distance(example)
+    oxygen = example.graph.z[example.graph.edge_index[0, edges]] == 3
+    logits = torch.stack([4.0 * oxygen, -6.0 * distance], dim=1)
+    return logits, oxygen, distance < 2.0
+
+
+@figure(
+    name="attention-one-or-many",
+    notebook="03",
+    data=f"{DATA.split(';')[0]}; hand-made logits",
+    caption="Two wishes at one atom: channel 1 wants the oxygens, channel 2 the three bonded atoms. With a weight "
+    "for each channel both come true; one weight per edge has to share.",
+    alt="Bars for the 20 neighbours of Phe22 CA. Left: channel 1 puts its weight on the five oxygens, channel 2 "
+    "on the three nearest atoms. Right: a single weight per edge splits between both groups.",
+)
+def attention_one_or_many() -> Figure:
+    example = running_example()
+    _, _, labels = neighbours_by_distance(example)
+    logits, oxygen, bonded = two_wishes(example)
+    many = logits.softmax(dim=0)
+    one = logits.sum(dim=1).softmax(dim=0)
+    half = ((oxygen / oxygen.sum() + bonded / bonded.sum()) / 2).to(one)  # the fairest single weight
+    y = np.arange(len(labels))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 6.6), sharey=True)
+    left.barh(y - 0.2, many[:, 0], 0.4, color=COLOURS["vermilion"], label="channel 1")
+    left.barh(y + 0.2, many[:, 1], 0.4, color=COLOURS["blue"], label="channel 2")
+    left.set(title="one weight\nper channel", xlabel="attention α", xlim=(0, 0.55))
+    right.barh(y, half, 0.6, color=COLOURS["grey"], label="both channels")
+    right.set(title="one weight\nper edge", xlabel="attention α", xlim=(0, 0.55))
+    for ax, oxygens, nearest in (
+        (left, many[oxygen, 0].sum(), many[bonded, 1].sum()),
+        (right, half[oxygen].sum(), half[bonded].sum()),
+    ):
+        ax.text(
+            0.98,
+            0.15,
+            f"1 on oxygen: {100 * oxygens:.1f} %\n2 on bonded: {100 * nearest:.1f} %",
+            ha="right",
+            transform=ax.transAxes,
+            fontsize=SMALL,
+        )
+        ax.legend(loc="lower right", fontsize=SMALL)
+        ax.grid(axis="y", visible=False)
+    left.set_yticks(y, labels, fontsize=SMALL)
+    left.invert_yaxis()
+    return fig
+
+
+@figure(
+    name="attention-of-one-atom",
+    notebook="03",
+    data=DATA,
+    caption="Attention of Phe22 CA in layer 2, as a multiple of the equal share 1/20. Above: the effective number "
+    "of neighbours in each channel. Without training all weights stay close to equal; what differs, "
+    "differs by element.",
+    alt="Heat map with 20 rows, the neighbours from near to far, and 8 columns, the scalar channels. Rows of the "
+    "same element look alike. Bars above show effective numbers near 20 in all channels.",
+)
+def attention_of_one_atom(sharpness: float = 1.0) -> Figure:
+    """``sharpness`` multiplies the logits before the softmax; 1 is the model itself."""
+    example = running_example()
+    edges, _, labels = neighbours_by_distance(example)
+    logits = example.model.trace(example.graph)[1].attention_logits[edges]
+    attention = (sharpness * logits).softmax(dim=0)
+    ratio = (attention * len(edges)).clamp(min=1e-9).log2()
+    limit = float(np.clip(ratio.abs().max(), np.log2(1.5), 4))
+    fig, (top, ax) = plt.subplots(2, 1, figsize=(6.4, 7.4), sharex=True, height_ratios=(1, 6))
+    channels = np.arange(attention.shape[1])
+    bars = top.bar(channels, effective_number(attention), 0.7, color=COLOURS["blue"])
+    top.bar_label(bars, fmt="%.1f", fontsize=SMALL)
+    top.set(ylim=(0, len(edges) * 1.35), yticks=[1, len(edges) // 2, len(edges)])
+    top.set_ylabel("effective\nneighbours", fontsize=SMALL)
+    top.grid(axis="x", visible=False)
+    image = ax.imshow(ratio, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
+    ax.set_yticks(range(len(labels)), labels, fontsize=SMALL)
+    ax.set_xticks(channels, channels + 1)
+    ax.set_xlabel("scalar channel")
+    ax.grid(False)
+    shares = np.array([0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.4]) if limit < 1 else 2.0 ** np.arange(-4, 5)
+    shares = shares[np.abs(np.log2(shares)) <= limit + 1e-9]
+    bar = fig.colorbar(
+        image,
+        ax=ax,
+        label="attention α, in equal shares (1/20)",
+        ticks=np.log2(shares),
+        extend="both" if float(ratio.abs().max()) > limit else "neither",
+    )
+    bar.ax.set_yticklabels([f"×{share:.3g}" for share in shares])
+    return fig
+
+
+@figure(
+    name="attention-sharpness",
+    notebook="03",
+    data=DATA,
+    caption="How many neighbours a channel of Phe22 CA effectively listens to when its logits are multiplied by a "
+    "factor, one line per channel. Factor 1 is the untrained model; training can make logits larger.",
+    alt="Eight falling curves, from 20 effective neighbours at small factors to about one at a factor of 1000.",
+)
+def attention_sharpness() -> Figure:
+    example = running_example()
+    edges, _, _ = neighbours_by_distance(example)
+    logits = example.model.trace(example.graph)[1].attention_logits[edges]
+    factors = torch.logspace(-1, 3, 200, dtype=torch.float64)
+    numbers = torch.stack([effective_number((factor * logits).softmax(dim=0)) for factor in factors])
+    fig, ax = plt.subplots(figsize=(6.4, 3.8))
+    ax.plot(factors, numbers, color=COLOURS["blue"], alpha=0.65, linewidth=1.8)
+    ax.axvline(1, color=COLOURS["black"], linestyle="--", linewidth=1.4)
+    ax.text(0.92, 9, "the model\nas it is", fontsize=SMALL, ha="right")
+    ax.set(
+        xscale="log",
+        xlabel="factor on the logits",
+        ylabel="effective neighbours",
+        ylim=(0, 21),
+        yticks=[1, 5, 10, 15, 20],
+    )
+    return fig

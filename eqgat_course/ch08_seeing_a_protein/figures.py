@@ -1,0 +1,545 @@
+"""Figures of notebook 08: attention and vectors on real proteins, before and after training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from eqgat import EQGAT
+from eqgat.datasets import embedded_structure
+from eqgat.datasets.atom3d import RESIDUES
+from eqgat.inspection import effective_neighbours, handed_vectors, heads, mean_terms, neighbourhood_change
+from eqgat.layers import LayerTrace
+from eqgat.molecule import Molecule
+from eqgat.pretrained import pretrained, pretrained_history, pretrained_rows, untrained
+from eqgat.symmetry import rotation_about
+from eqgat.viz import still
+from eqgat.viz.parts import Camera
+from eqgat.viz.scene import Scene
+from eqgat.viz.scenes import attention_scene, neighbourhood_scene, residue_scene, terms_scene
+from eqgat.viz.style import COLOURS, TERM_COLOURS, describe
+from eqgat_course.ch08_seeing_a_protein.study import (
+    ADK_DOMAINS,
+    adk_domain,
+    aromatic_rings,
+    displacement,
+    peptide_planes,
+    removals,
+    upright_shares,
+)
+from eqgat_course.figures import figure
+from eqgat_course.residues import without_side_chain
+
+MODEL = "res"
+RADIUS = 9.0  # Å, of the environments that the model was trained on
+SMALL = 11.5
+NOISE = 0.2  # Å along each axis, of the order of the errors of coordinates at 2 Å resolution
+DATA = "embedded structure 5pti; EQGAT trained on the embedded RES data"
+TRAINED = "shipped weights"
+
+
+def answers(logits: Tensor, count: int = 4) -> str:
+    """The most probable amino acids of one row of logits [20], with their chances, as text."""
+    chance = logits.softmax(dim=0)
+    best = chance.argsort(descending=True)[:count].tolist()
+    return ", ".join(f"{RESIDUES[kind]} {100 * chance[kind]:.0f} %" for kind in best)
+
+
+class Seen(NamedTuple):
+    """A protein, its graph, and what the model did with it before and after training."""
+
+    structure: Molecule
+    before: list[LayerTrace]
+    after: list[LayerTrace]
+
+
+@cache
+def models() -> tuple[EQGAT, EQGAT]:
+    """The model before and after training, in float64."""
+    return untrained(MODEL).double(), pretrained(MODEL).double()
+
+
+@cache
+def seen(name: str) -> Seen:
+    """An embedded structure through both models; kept, since a whole protein takes a second."""
+    structure = embedded_structure(name)
+    before, after = (model.trace(structure.graph(model.config.cutoff, torch.float64)) for model in models())
+    return Seen(structure, before, after)
+
+
+@cache
+def question(residue: int = 22) -> tuple[Molecule, int, list[LayerTrace], list[LayerTrace]]:
+    """What the model is asked about BPTI, prepared as its training data are: the surroundings of one residue.
+
+    Molecule without that side chain, row of the CA, traces before and after training.
+    """
+    structure, centre = without_side_chain(embedded_structure("5pti", hetero=False), "A", residue, RADIUS)
+    graph = structure.graph(4.5, torch.float64)
+    return structure, centre, *(model.trace(graph) for model in models())
+
+
+@figure(name="training-residue-identity", notebook="08", data="learning curve of the shipped weights", profile=TRAINED)
+def training_curve() -> Figure:
+    """Loss on training and accuracy on validation proteins, epoch by epoch; the test accuracy beside the baselines."""
+    history, rows = pretrained_history(MODEL), pretrained_rows(MODEL)
+    test = float(rows[(rows["split"] == "test") & (rows["metric"] == "accuracy")]["value"].iloc[0])
+    best = int(rows["best_epoch"].iloc[0])
+    fig, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.6))
+    left.plot(history["epoch"], history["train_loss"], color=COLOURS["blue"])
+    left.axhline(np.log(20), color=COLOURS["black"], linestyle=":", linewidth=1.4)
+    left.annotate(
+        "guessing, ln 20",
+        (history["epoch"].max(), np.log(20)),
+        (0, 4),
+        textcoords="offset points",
+        ha="right",
+        fontsize=SMALL,
+    )
+    left.set(xlabel="epoch", ylabel="training cross entropy (nats)", ylim=(None, 3.15))
+    right.plot(history["epoch"], 100 * history["val_accuracy"], color=COLOURS["blue"])
+    right.plot(best, 100 * history.set_index("epoch")["val_accuracy"][best], "o", color=COLOURS["vermilion"])
+    right.axhline(5, color=COLOURS["black"], linestyle=":", linewidth=1.4)
+    right.annotate(
+        "guessing, 5 %", (history["epoch"].max(), 5), (0, 4), textcoords="offset points", ha="right", fontsize=SMALL
+    )
+    right.set(xlabel="epoch", ylabel="validation accuracy (%)", ylim=(0, None))
+    caption = (
+        f"Training on the embedded RES data. Left: cross entropy on the training proteins. Right: accuracy on "
+        f"the validation proteins; the point marks epoch {best}, whose weights were kept. Their accuracy on "
+        f"the test proteins: {100 * test:.1f} %."
+    )
+    return describe(fig, caption, caption)
+
+
+@figure(name="attention-sharpness-by-layer", notebook="08", data=DATA, profile=TRAINED)
+def sharpness_by_layer() -> Figure:
+    """Effective number of neighbours in each channel and layer, before and after training."""
+    shown = seen("5pti")
+    fig, ax = plt.subplots(figsize=(6.4, 3.8))
+    lowest = {}
+    for number, (name, trace) in enumerate({"before": shown.before, "after": shown.after}.items()):
+        colour = COLOURS["grey" if number == 0 else "blue"]
+        for layer, record in enumerate(trace, start=1):
+            share = np.sort(100 * effective_neighbours(record).nanmean(dim=0).numpy())
+            x = layer + 0.32 * (number - 0.5) + np.linspace(-0.1, 0.1, len(share))
+            ax.plot(x, share, "o", markersize=4, color=colour, label=f"{name} training" if layer == 1 else None)
+            lowest[name] = min(share.min(), lowest.get(name, 100))
+    ax.set(
+        xticks=range(1, len(shown.after) + 1),
+        xlabel="layer",
+        ylim=(0, 108),
+        ylabel="effective neighbours\n(% of the neighbours)",
+    )
+    ax.legend(loc="lower left")
+    caption = (
+        f"How many of its neighbours an atom of BPTI effectively listens to, mean over the atoms; one point a "
+        f"scalar channel. Before training all channels are above {lowest['before']:.0f} %; after it the most "
+        f"selective one is at {lowest['after']:.0f} %."
+    )
+    return describe(fig, caption, caption)
+
+
+def most_selective(record: LayerTrace) -> list[int]:
+    """The scalar channels in the order of their effective number of neighbours, averaged over the atoms."""
+    return effective_neighbours(record).nanmean(dim=0).argsort().tolist()
+
+
+def two_channels(record: LayerTrace, centre: int, elements: np.ndarray) -> tuple[int, int]:
+    """The most selective channel, and the next one that listens most to an atom of another element."""
+    first, *rest = most_selective(record)
+    incoming = (record.edges.receiver == centre).nonzero().flatten()
+    favourite = record.edges.source[incoming[record.attention[incoming].argmax(dim=0)]]
+    element = elements[favourite.numpy()]
+    return first, next((channel for channel in rest if element[channel] != element[first]), rest[0])
+
+
+@figure(name="attention-channel-head-mean", notebook="08", data=DATA, profile=TRAINED)
+def channel_head_mean(channel: int | None = None) -> Figure:
+    """The neighbourhood of residue 22 in two channels (the first can be chosen), in a head, and in all channels."""
+    residue = 22
+    structure, centre, _, after = question(residue)
+    record = after[-1]
+    first, second = two_channels(record, centre, structure.elements)
+    channels = (first if channel is None else channel, second)
+    groups = heads(record.attention.shape[1], 4)
+    head = next(group for group in groups if channels[0] in group)
+    scenes = [
+        neighbourhood_scene(structure, record, centre, chosen, title=title, shares=True, limits=(0, 4))
+        for chosen, title in (
+            (channels[0], f"channel {channels[0]}"),
+            (channels[1], f"channel {channels[1]}"),
+            (head, f"a head: channels {head[0]} to {head[-1]}"),
+            (None, "all channels"),
+        )
+    ]
+    # The same atoms seen from the same side: labels once, and none for the next residues in the chain.
+    scenes[1:] = [replace(scene, labels={}) for scene in scenes[1:]]
+    near = [f"{step:d} " for step in (residue - 1, residue + 1)]
+    scenes[0] = replace(
+        scenes[0],
+        labels={row: label for row, label in scenes[0].labels.items() if not any(number in label for number in near)},
+    )
+    return still.panels(scenes, columns=2, width=7.2, height=3.1, bar_title="α (equal shares)")
+
+
+@figure(name="attention-whole-protein", notebook="08", data=DATA, profile=TRAINED)
+def before_and_after(layer: int = 3, limit: float = 1.5) -> Figure:
+    """Attention received by each atom of BPTI before and after training, with the same colour bar."""
+    shown = seen("5pti")
+    scenes = [
+        attention_scene(shown.structure, trace[layer - 1], num_edges=0, num_labels=0, limit=limit, title=title)
+        for trace, title in ((shown.before, "before training"), (shown.after, "after training"))
+    ]
+    return still.panels(scenes, columns=2, width=7.2, height=3.0, bar_title="log₂ (received / equal share)")
+
+
+def flat_camera(structure: Molecule, rows: list[int], across: float = 0.0, up: float = 1.2) -> Camera:
+    """Looking down on a flat group, tilted across and up the page (as tangents) so that upright arrows are seen."""
+    facing = Camera.facing(structure.positions[rows]).rotation()
+    return Camera(direction=tuple(facing[2] + across * facing[0] + up * facing[1]), up=tuple(facing[1]))
+
+
+def term_panels(structure: Molecule, trace: list[LayerTrace], rows: list[int], channel: int, camera: Camera) -> Figure:
+    """The three terms of the second layer at a flat group, and their sum; each panel has a scale of its own."""
+    names = {"v_direction": "directions", "v_mix": "mixing", "v_cross": "cross products", "sum": "sum of the three"}
+    scenes = [
+        terms_scene(
+            structure,
+            trace,
+            rows,
+            channel=channel,
+            terms=(term,),
+            camera=camera,
+            title=f"{name}, channel {channel}",
+            stretch=2 if term == "v_cross" else 1,
+        )
+        for term, name in names.items()
+    ]
+    return still.panels(scenes, columns=2, width=7.2, height=3.0)
+
+
+@figure(name="vector-terms-at-a-ring", notebook="08", data=DATA, profile=TRAINED)
+def ring_terms(channel: int | None = None, alone: bool = True) -> Figure:
+    """The three vector terms at the ring of phenylalanine 22, cut out or within BPTI."""
+    structure = embedded_structure("5pti")
+    return _group_terms(structure, aromatic_rings(structure)["PHE 22"], channel, alone)
+
+
+@figure(name="vector-terms-at-a-peptide", notebook="08", data=DATA, profile=TRAINED)
+def peptide_terms(channel: int | None = None, alone: bool = True) -> Figure:
+    """The three vector terms at the peptide plane between residues 22 and 23, cut out or within BPTI."""
+    structure = embedded_structure("5pti")
+    return _group_terms(structure, peptide_planes(structure)["22-23"], channel, alone, across=1.2, up=0.0)
+
+
+def _group_terms(structure: Molecule, rows: list[int], channel: int | None, alone: bool, **tilt: float) -> Figure:
+    model = models()[1]
+    if alone:
+        structure = structure.select(rows)
+        rows = list(range(len(rows)))
+    trace = model.trace(structure.graph(model.config.cutoff, torch.float64))
+    chosen = strongest_cross(trace, rows) if channel is None else channel
+    return term_panels(structure, trace, rows, chosen, flat_camera(structure, rows, **tilt))
+
+
+def strongest_cross(trace: list[LayerTrace], rows: list[int]) -> int:
+    """The vector channel in which the cross products of layer 2 are longest at these atoms."""
+    return int(mean_terms(trace[1])["v_cross"][rows].square().sum(dim=(0, 1)).argmax())
+
+
+def element_preferences(record: LayerTrace, structure: Molecule) -> pd.DataFrame:
+    """One row a scalar channel: effective neighbours (%), and the mean attention, in equal shares, by element."""
+    share = record.attention * record.edges.num_neighbours[record.edges.receiver].unsqueeze(1)
+    element = structure.atoms["element"].to_numpy()[record.edges.source.numpy()]
+    columns = {name: share[torch.from_numpy(element == name)].mean(dim=0).numpy() for name in ("C", "N", "O", "S")}
+    effective = 100 * effective_neighbours(record).nanmean(dim=0).numpy()
+    table = pd.DataFrame({"effective neighbours (%)": effective.round(), **columns}).rename_axis("channel")
+    return table.sort_values("effective neighbours (%)", kind="stable").round(1)
+
+
+@cache
+def upright_table() -> pd.DataFrame:
+    """``upright_shares`` of the trained model for all rings and peptide planes of BPTI, alone and in the protein."""
+    structure, frames = embedded_structure("5pti"), []
+    for kind, groups in (("rings", aromatic_rings(structure)), ("peptide planes", peptide_planes(structure))):
+        for alone in (True, False):
+            table = upright_shares(models()[1], structure, groups, alone)
+            frames.append(table.assign(kind=kind, alone=alone))
+    return pd.concat(frames, ignore_index=True)
+
+
+@figure(name="out-of-plane-shares", notebook="08", data=DATA, profile=TRAINED)
+def out_of_plane_shares() -> Figure:
+    """How upright each term stands on the rings and peptide planes of BPTI, cut out and within the protein."""
+    table = upright_table()
+    fig, axes = plt.subplots(1, 2, figsize=(7.2, 4.0), sharey=True)
+    rng = np.random.default_rng(0)
+    names = {"v_direction": "directions", "v_mix": "mixing", "v_cross": "cross\nproducts"}
+    for ax, (alone, title) in zip(axes, ((True, "cut out"), (False, "within the protein")), strict=True):
+        for number, (kind, marker) in enumerate((("rings", "o"), ("peptide planes", "^"))):
+            rows = table[(table["alone"] == alone) & (table["kind"] == kind)]
+            for x, term in enumerate(names):
+                spread = x + 0.36 * (number - 0.5) + rng.uniform(-0.1, 0.1, len(rows))
+                ax.plot(
+                    spread,
+                    rows[term],
+                    marker,
+                    color=TERM_COLOURS[term],
+                    markersize=5,
+                    alpha=0.8,
+                    markeredgecolor="none",
+                )
+            ax.plot([], [], marker, color=COLOURS["grey"], label=f"{len(rows)} {kind}", markersize=6)
+        ax.axhline(0.5, color=COLOURS["black"], linestyle=":", linewidth=1.2)
+        ax.set(title=title, ylim=(-0.03, 1.03), xticks=range(3))
+        ax.set_xticklabels(names.values())
+        ax.grid(axis="x", visible=False)
+    axes[0].set_ylabel("upright share |v·n| / |v|")
+    axes[0].legend(*axes[1].get_legend_handles_labels(), loc="center left", fontsize=SMALL)
+    alone, inside = (table[table["alone"] == value][list(names)].mean() for value in (True, False))
+    words = [
+        ", ".join(f"{name.replace(chr(10), ' ')} {mean[term]:.2f}" for term, name in names.items())
+        for mean in (alone, inside)
+    ]
+    caption = (
+        f"How upright the vector terms of layer 2 stand on the flat groups of BPTI. One mark a group, mean over "
+        f"its atoms and channels; dotted: an arrow of random direction. Means, cut out: {words[0]}; within the "
+        f"protein: {words[1]}."
+    )
+    return describe(fig, caption, caption)
+
+
+@cache
+def axial_shares() -> pd.DataFrame:
+    """Length of the axial part of v against that of all of v in BPTI, after each layer, before and after training."""
+    graph = embedded_structure("5pti").graph(4.5, torch.float64)
+    rows = []
+    for name, model in zip(("before", "after"), models(), strict=True):
+        for layer, (polar, axial) in enumerate(handed_vectors(model, graph), start=1):
+            share = (axial.square().sum() / (polar.square().sum() + axial.square().sum())).sqrt()
+            rows.append({"training": name, "layer": layer, "axial": float(share)})
+    return pd.DataFrame(rows)
+
+
+@figure(name="axial-share-by-layer", notebook="08", data=DATA, profile=TRAINED)
+def axial_share_by_layer() -> Figure:
+    """How much of the vector features is axial, layer by layer."""
+    table = axial_shares()
+    fig, ax = plt.subplots(figsize=(6.4, 3.6))
+    for (name, rows), colour in zip(table.groupby("training", sort=False), ("grey", "pink"), strict=True):
+        ax.plot(rows["layer"], 100 * rows["axial"], "o-", color=COLOURS[colour], label=f"{name} training")
+    ax.set(xlabel="after layer", ylabel="axial part of v (% of its size)", xticks=sorted(table["layer"].unique()))
+    ax.legend()
+    words = "; ".join(
+        f"{name} training " + ", ".join(f"{100 * share:.2g}" for share in rows["axial"])
+        for name, rows in table.groupby("training", sort=False)
+    )
+    caption = f"Share of the vector features of BPTI that is axial, in %, after layers 1, 2, 3: {words}."
+    return describe(fig, caption, caption)
+
+
+def _core(structure: Molecule) -> np.ndarray:
+    """[N] whether an atom is an alpha carbon of the part of adenylate kinase that does not move."""
+    atoms = structure.atoms
+    return (adk_domain(atoms["residue"].to_numpy()) == "core") & (atoms["name"] == "CA").to_numpy()
+
+
+@cache
+def enzyme() -> pd.DataFrame:
+    """Adenylate kinase, open against closed: one row an atom with its displacement (Å) and both changes in layer 2.
+
+    "contact" says whether the atom gains or loses a neighbour in another domain.
+    """
+    opened, closed = seen("adk_open"), seen("adk_closed")
+    atoms = opened.structure.atoms
+    domain = adk_domain(atoms["residue"].to_numpy())
+    _, moved = displacement(opened.structure, closed.structure, _core(opened.structure))
+    neighbours, attention = neighbourhood_change(opened.after[1], closed.after[1])
+    pairs = [
+        {
+            (j, i)
+            for j, i in zip(record.edges.source.tolist(), record.edges.receiver.tolist(), strict=True)
+            if domain[i] != domain[j]
+        }
+        for record in (opened.after[1], closed.after[1])
+    ]
+    contact = np.zeros(len(atoms), dtype=bool)
+    contact[[i for _, i in pairs[0] ^ pairs[1]]] = True
+    return pd.DataFrame(
+        {
+            "residue": atoms["residue"],
+            "resname": atoms["resname"],
+            "domain": domain,
+            "moved": moved,
+            "neighbours": neighbours,
+            "attention": attention,
+            "contact": contact,
+        }
+    )
+
+
+@cache
+def noise_floor() -> float:
+    """Mean change of attention in layer 2 of open adenylate kinase when normal noise is added to its coordinates."""
+    opened, model = seen("adk_open"), models()[1]
+    noise = NOISE * np.random.default_rng(0).normal(size=opened.structure.positions.shape)
+    shaken = opened.structure.with_positions(opened.structure.positions + noise)
+    record = model.trace(shaken.graph(model.config.cutoff, torch.float64))[1]
+    return float(neighbourhood_change(opened.after[1], record)[1].mean())
+
+
+@figure(
+    name="enzyme-moved-and-changed",
+    notebook="08",
+    data="embedded structures adk_open and adk_closed; the trained model",
+    profile=TRAINED,
+)
+def enzyme_panels() -> Figure:
+    """Adenylate kinase open, with how far each residue moves, and closed, with how much of its attention moves on."""
+    table, opened = enzyme(), seen("adk_open").structure
+    closed, _ = displacement(opened, seen("adk_closed").structure, _core(opened))
+    camera = Camera.facing(opened.positions)
+    scenes = [
+        residue_scene(
+            opened, table["moved"], "displacement", "Å", camera=camera, title="open: how far each residue moves"
+        ),
+        residue_scene(
+            closed,
+            table["attention"],
+            "attention that moves on",
+            camera=camera,
+            num_labels=4,
+            title="closed: how much attention moves on",
+        ),
+    ]
+    return still.panels(scenes, columns=1, width=7.2, height=3.6)
+
+
+@figure(
+    name="enzyme-by-residue",
+    notebook="08",
+    data="embedded structures adk_open and adk_closed; the trained model",
+    profile=TRAINED,
+)
+def enzyme_residues() -> Figure:
+    """Displacement and change of attention along the chain of adenylate kinase."""
+    table = enzyme().drop(columns=["resname", "domain", "contact"]).groupby("residue").mean()
+    fig, axes = plt.subplots(2, 1, figsize=(7.2, 4.6), sharex=True)
+    for ax, column, label, colour in zip(
+        axes,
+        ("moved", "attention"),
+        ("displacement (Å)", "attention that\nmoves on"),
+        ("vermilion", "blue"),
+        strict=True,
+    ):
+        ax.plot(table.index, table[column], color=COLOURS[colour], linewidth=1.6)
+        ax.set(ylabel=label, ylim=(0, None))
+        for name, (first, last) in ADK_DOMAINS.items():
+            ax.axvspan(first - 0.5, last + 0.5, color="#DDDDDD", zorder=0)
+            if ax is axes[0]:
+                ax.text((first + last) / 2, ax.get_ylim()[1], name, ha="center", va="bottom", fontsize=SMALL)
+    axes[1].axhline(noise_floor(), color=COLOURS["black"], linestyle=":", linewidth=1.4)
+    axes[1].set(xlabel="residue", xlim=(table.index.min(), table.index.max()))
+    correlation = spearmanr(table["moved"], table["attention"]).statistic
+    caption = (
+        f"Adenylate kinase from open to closed, mean over the atoms of each residue, cores laid over "
+        f"each other. Above: displacement, {table['moved'].max():.0f} Å at most. Below: share of the attention "
+        f"(layer 2, mean over channels) that goes to other atoms than before; dotted: "
+        f"mean change when all coordinates get noise of {NOISE} Å. "
+        f"Grey: the two domains that move. "
+        f"Rank correlation of the two curves: {correlation:.2f}."
+    )
+    return describe(fig, caption, caption)
+
+
+def turned_scene(angle: float = 0.0, term: str = "v_direction") -> Scene:
+    """BPTI turned by ``angle`` degrees: a term of layer 2 at the ring of phenylalanine 22, for a reader who stays.
+
+    The model is run anew on the turned coordinates; nothing is turned in the picture.
+    """
+    structure = embedded_structure("5pti")
+    rows = aromatic_rings(structure)["PHE 22"]
+    camera = Camera.facing(structure.positions[rows])
+    matrix = rotation_about(camera.direction, np.deg2rad(angle)).numpy()
+    turned = structure.with_positions(structure.positions @ matrix.T)
+    model = models()[1]
+    trace = model.trace(turned.graph(model.config.cutoff, torch.float64))
+    return terms_scene(
+        turned,
+        trace,
+        rows,
+        channel=strongest_cross(trace, rows),
+        terms=(term,),
+        camera=camera,
+        stretch=2,
+        title=f"turned by {angle:g}°",
+    )
+
+
+@figure(name="turning-along", notebook="08", data=DATA, profile=TRAINED)
+def turning_along(angle: float = 70) -> Figure:
+    """Two terms at a ring, as the protein lies in its file and turned by ``angle`` degrees."""
+    scenes = [turned_scene(turn, term) for term in ("v_direction", "v_cross") for turn in (0, angle)]
+    return still.panels(scenes, columns=2, width=7.2, height=3.0)
+
+
+@cache
+def removal_table(residues: tuple[int, ...] = (21, 22, 33, 35, 45)) -> pd.DataFrame:
+    """For hidden residues of BPTI: attention of each neighbour of CA, and what its removal does to the prediction."""
+    model, frames = models()[1], []
+    for residue in residues:
+        structure, centre, _, after = question(residue)
+        record = after[-1]
+        incoming = (record.edges.receiver == centre).nonzero().flatten()
+        rows = record.edges.source[incoming]
+        effect = removals(model, structure.graph(model.config.cutoff, torch.float64), centre, rows)
+        frames.append(
+            pd.DataFrame(
+                {
+                    "residue": residue,
+                    "attention": _share(record, incoming),
+                    "effect": effect,
+                    "distance": record.edges.distance[incoming],
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def _share(record: LayerTrace, incoming: Tensor) -> Tensor:
+    return record.attention[incoming].mean(dim=1) * len(incoming)
+
+
+@figure(name="attention-against-removal", notebook="08", data=DATA, profile=TRAINED)
+def attention_against_removal() -> Figure:
+    """Attention of neighbours against the effect of taking them away."""
+    table = removal_table()
+    fig, ax = plt.subplots(figsize=(6.4, 4.2))
+    palette = ("blue", "vermilion", "green", "pink", "orange")
+    for (residue, rows), colour in zip(table.groupby("residue"), palette, strict=False):
+        name = embedded_structure("5pti").residues.query("residue == @residue")["resname"].iloc[0]
+        ax.plot(rows["attention"], rows["effect"], "o", color=COLOURS[colour], markersize=6, label=f"{name} {residue}")
+    ax.set(
+        xlabel="attention in the last layer (equal shares)",
+        ylabel="change of the prediction\nwithout that atom",
+        ylim=(0, None),
+    )
+    ax.legend(title="hidden residue", fontsize=SMALL, title_fontsize=SMALL)
+    rank = table.groupby("residue")[["attention", "effect"]].apply(
+        lambda rows: spearmanr(rows["attention"], rows["effect"]).statistic
+    )
+    caption = (
+        f"Neighbours of the CA atom of {len(rank)} hidden residues of BPTI: attention (last layer, mean over "
+        f"channels) against the change of the predicted distribution (total variation) when the atom is taken "
+        f"away. Rank correlation within a residue: {rank.min():.2f} to {rank.max():.2f}."
+    )
+    return describe(fig, caption, caption)

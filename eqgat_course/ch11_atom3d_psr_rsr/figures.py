@@ -1,0 +1,253 @@
+"""Figures of notebook 11: decoys beside the real structure, RMSD against GDT, two ways to average, Table 1."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.pyplot import subplots
+from scipy.stats import spearmanr
+
+from eqgat.datasets.samples import ranking
+from eqgat.datasets.samples._schema import polymer
+from eqgat.datasets.samples.decoys import clashes, radius_of_gyration
+from eqgat.datasets.samples.superposition import structure_scores, superpose
+from eqgat.molecule import Molecule
+from eqgat.viz import still
+from eqgat.viz.parts import Camera
+from eqgat.viz.scene import Scene
+from eqgat.viz.style import COLOURS, describe
+from eqgat_course.ch11_atom3d_psr_rsr.study import TEST, alpha_carbons, overlay, ranking_toy
+from eqgat_course.figures import figure
+from eqgat_course.results import beside_the_paper
+
+SMALL = 11.5
+SHOWN = ("1ahsA", ("hinge_1_4", "spread_2_3"))
+TARGET_COLOURS = (COLOURS["blue"], COLOURS["vermilion"], COLOURS["green"])
+MARKERS = ("o", "s", "^")
+TASKS = {"psr": "PSR", "rsr": "RSR"}
+MODEL_COLOURS = dict(
+    zip(
+        ("CNN", "GNN", "GVP-GNN", "SchNet", "PaiNN", "SEGNN", "EQGAT"),
+        ("blue", "vermilion", "green", "pink", "orange", "sky", "black"),
+        strict=True,
+    )
+)
+MODEL_COLOURS = {name: COLOURS[colour] for name, colour in MODEL_COLOURS.items()}
+DECOYS = "embedded chains 1ahsA, 2gu3A and 2va0A, with decoys made by turned torsions"
+
+
+@cache
+def decoy_scores(walks: int = 3) -> pd.DataFrame:
+    """One row a decoy of the three proteins: target, decoy, kind, rmsd (Å), gdt_ts, clashes, radius of gyration (Å)."""
+    rows = []
+    for name in TEST:
+        real = polymer(name)
+        alpha = alpha_carbons(real)
+        for decoy, positions in ranking.decoys(name, walks, 8):
+            scores = structure_scores(positions[alpha], real.positions[alpha])
+            rows.append(
+                {
+                    "target": name,
+                    "decoy": decoy,
+                    "kind": decoy.split("_")[0],
+                    "rmsd": scores["rmsd"],
+                    "gdt_ts": scores["gdt_ts"],
+                    "atoms": len(real),
+                    "close pairs": clashes(positions),
+                    "radius of gyration": radius_of_gyration(positions),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def overlay_scene(name: str, decoy: str, title: str = "") -> Scene:
+    """The real structure and a decoy, superposed, as two tubes."""
+    both = overlay(name, decoy)
+    real = both.positions[: len(both) // 2]
+    return Scene.from_structure(both, representation="cartoon", camera=Camera.facing(real), title=title)
+
+
+@figure(name="psr-decoys", notebook="11", data=f"embedded chain {SHOWN[0]}, with decoys made by turned torsions")
+def decoys() -> Figure:
+    """Two decoys of about the same RMSD, each on the real structure."""
+    name, chosen = SHOWN
+    scores = decoy_scores().set_index(["target", "decoy"])
+    scenes, words = [], []
+    for decoy in chosen:
+        row = scores.loc[(name, decoy)]
+        title = f"{row['kind']}: RMSD {row['rmsd']:.1f} Å, GDT_TS {row['gdt_ts']:.2f}"
+        scenes.append(overlay_scene(name, decoy, title))
+        words.append(title)
+    caption = (
+        f"Two decoys of {name} (orange), each superposed on the real structure (blue). {words[0]}; {words[1]}. "
+        "The RMSD is about the same. GDT sees that the hinge left a large part as it was."
+    )
+    return describe(still.panels(scenes, columns=2, width=7.2, height=3.6), caption, caption)
+
+
+@figure(name="psr-rmsd-and-gdt", notebook="11", data=DECOYS)
+def rmsd_and_gdt() -> Figure:
+    frame = decoy_scores()
+    fig, ax = subplots(figsize=(6.4, 3.8))
+    looks = {
+        "spread": (COLOURS["blue"], "o", "turns all along the chain"),
+        "hinge": (COLOURS["orange"], "s", "turns at three hinges"),
+    }
+    for kind, (colour, marker, label) in looks.items():
+        own = frame[frame["kind"] == kind]
+        ax.plot(own["rmsd"], own["gdt_ts"], marker, color=colour, ms=6, alpha=0.8, mew=0, label=label)
+    ax.set(xlabel="RMSD of the alpha carbons (Å)", ylabel="GDT_TS", ylim=(0, 1.02), xlim=(0, None))
+    fig.legend(loc="outside upper center", ncol=2)
+    rank = spearmanr(frame["rmsd"], frame["gdt_ts"])[0]
+    caption = (
+        f"{len(frame)} decoys of three proteins. RMSD and GDT_TS order them alike on the whole (Spearman "
+        f"{rank:.2f}), but at the same RMSD the hinged ones keep more residues in place."
+    )
+    return describe(fig, caption, caption)
+
+
+@figure(name="psr-mean-and-global", notebook="11", data="made up: three targets with four decoys each")
+def mean_and_global(frame: pd.DataFrame | None = None) -> Figure:
+    """``frame``: columns target, true, predicted; default: the toy."""
+    frame = ranking_toy() if frame is None else frame
+    fig, ax = subplots(figsize=(6.4, 3.8))
+    own = []
+    for colour, marker, (name, rows) in zip(TARGET_COLOURS, MARKERS, frame.groupby("target"), strict=False):
+        own.append(spearmanr(rows["true"], rows["predicted"])[0])
+        ax.plot(
+            rows["true"],
+            rows["predicted"],
+            marker,
+            ls="-",
+            lw=1.2,
+            color=colour,
+            ms=7,
+            label=f"{name}: $R_S$ = {own[-1]:.2f}",
+        )
+    together = spearmanr(frame["true"], frame["predicted"])[0]
+    ax.set(xlabel="true GDT_TS", ylabel="predicted", xlim=(0.2, 1.0))
+    ax.set_title(f"mean $R_S$ = {np.mean(own):.2f}, global $R_S$ = {together:.2f}")
+    fig.legend(loc="outside upper center", ncol=3, title="within each target")
+    caption = (
+        f"Three made-up targets. Within each, the order is right: mean R_S {np.mean(own):.2f}. Over all twelve "
+        f"decoys it is wrong: global R_S {together:.2f}, because easy and hard targets are mixed up."
+    )
+    return describe(fig, caption, caption)
+
+
+@figure(
+    name="psr-trivial",
+    notebook="11",
+    data=DECOYS,
+    caption="Spearman correlation with GDT_TS, target by target, of two plain numbers that know nothing of "
+    "proteins: minus the pairs of atoms closer than 2.5 Å, and minus the radius of gyration. What such a "
+    "number reaches is the score a model has to beat on these decoys.",
+)
+def trivial() -> Figure:
+    frame = decoy_scores()
+    fig, ax = subplots(figsize=(6.4, 3.2))
+    colours = {"close pairs": COLOURS["blue"], "radius of gyration": COLOURS["orange"]}
+    targets = list(dict.fromkeys(frame["target"]))
+    for place, (column, colour) in enumerate(colours.items()):
+        values = [spearmanr(-rows[column], rows["gdt_ts"])[0] for _, rows in frame.groupby("target", sort=False)]
+        values += [np.mean(values), spearmanr(-frame[column], frame["gdt_ts"])[0]]
+        at = np.arange(len(values)) + 0.38 * (place - 0.5)
+        bars = ax.bar(at, values, 0.35, color=colour, label=f"minus {column}")
+        ax.bar_label(bars, fmt="%.2f", fontsize=10, padding=2)
+    ax.set_xticks(range(len(targets) + 2), [*targets, "mean $R_S$", "global $R_S$"])
+    ax.axvline(len(targets) - 0.5, color=COLOURS["grey"], lw=1)
+    ax.grid(axis="x", visible=False)
+    ax.set(ylabel="Spearman with GDT_TS", ylim=(0, 1.12))
+    fig.legend(loc="outside upper center", ncol=2)
+    return fig
+
+
+@figure(name="rsr-decoy", notebook="11", data="embedded RNA 1k5i_md, with decoys made by turned torsions")
+def rna() -> Figure:
+    """The only RNA that comes with the package, and one of its decoys."""
+    both = rna_overlay()
+    scene = Scene.from_structure(
+        both,
+        representation="cartoon",
+        camera=Camera.facing(both.positions),
+        title="RNA hairpin (blue) and a decoy (orange)",
+    )
+    fig = scene.still(6.4, 4.0)
+    caption = (
+        "The RNA hairpin (a frame of a simulation that began at 1K5I; blue) and one of its decoys (orange), "
+        "superposed. The tubes run through the phosphorus atoms."
+    )
+    return describe(fig, caption, scene.alt_text())
+
+
+def rna_overlay(frame: int = 3) -> Molecule:
+    """The RNA and a decoy of its first test walk, superposed on all atoms, as chains R and D."""
+    real = polymer("1k5i_md")
+    moved = ranking.decoys("1k5i_md", 4, 6, "test/0")[frame][1]
+    laid = real.with_positions(superpose(moved, real.positions))
+    parts = [real.atoms.assign(chain="R"), laid.atoms.assign(chain="D")]
+    return Molecule.from_table(pd.concat(parts), name="1k5i_md and a decoy")
+
+
+@figure(
+    name="psr-rsr-table-1",
+    notebook="11",
+    data="the paper's Table 1; the results store, figures/results/psr and figures/results/rsr",
+)
+def table_1() -> Figure:
+    """Mean against global Spearman: the paper's models above, our runs below."""
+    fig, axes = subplots(2, 2, figsize=(7.2, 7.0))
+    told = []
+    for column, (task, name) in enumerate(TASKS.items()):
+        frame = beside_the_paper(task, ("mean_spearman", "global_spearman"))
+        for row, source in enumerate(("paper", "this code")):
+            ax, own = axes[row, column], frame[frame["numbers of"] == source].dropna(subset=["mean_spearman"])
+            ax.set_title(f"{name}, the paper's" if source == "paper" else f"{name}, ours, other data", fontsize=SMALL)
+            _points(ax, own, "D" if source == "paper" else "o")
+            if source == "paper" and column == 0:
+                fig.legend(loc="outside upper center", ncol=4)
+            elif source == "this code" and len(own):
+                ax.set(xlim=(-0.15, 1.05), ylim=(-0.15, 1.35), yticks=[0, 0.5, 1])  # room for the names
+                ax.legend(fontsize=10.5, loc="upper left", ncol=1, handletextpad=0.1, borderpad=0.2, labelspacing=0.3)
+            if source == "this code":
+                told += [f"{name}, {r.model}: {r.profile} profile, n = {r.n}, {r.data}." for r in own.itertuples()]
+    caption = (
+        "Spearman correlation within each target, averaged (across), and over all decoys (upwards); higher is "
+        "better. Above: the paper's Table 1 with standard deviations where it gives them; the GNN's numbers "
+        "came from the validation set. Below: our runs, on other data, so that they may be compared with each "
+        f"other only. {' '.join(told) or 'There are none yet.'}"
+    )
+    return describe(fig, caption, caption, "quick" if told else "none: no runs yet")
+
+
+def _points(ax: Axes, frame: pd.DataFrame, marker: str) -> None:
+    if frame.empty:
+        ax.text(0.5, 0.5, "no runs in the\nresults store yet", ha="center", va="center", transform=ax.transAxes)
+        ax.set(xticks=[], yticks=[])
+        return
+    known = frame.fillna({"mean_spearman std": 0.0, "global_spearman std": 0.0})
+    plain = iter(("s", "^", "v", "P", "X"))
+    for row in known.to_dict("records"):
+        model = row["model"] in MODEL_COLOURS
+        look: dict[str, Any] = {
+            "marker": marker if model else next(plain, "*"),
+            "ls": "",
+            "ms": 7,
+            "color": MODEL_COLOURS.get(row["model"], COLOURS["grey"]),
+        }
+        ax.errorbar(
+            row["mean_spearman"],
+            row["global_spearman"],
+            row["global_spearman std"],
+            row["mean_spearman std"],
+            capsize=3,
+            **look,
+        )
+        ax.plot([], [], label=row["model"], **look)  # for the legend: the marker without bars
+    ax.set(xlabel="mean $R_S$", ylabel="global $R_S$")
+    ax.margins(0.12)

@@ -1,0 +1,301 @@
+"""Figures of notebook 14: paper against code, mirror images, clouds that models confuse, counted and measured costs."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.pyplot import figure as new_figure
+from matplotlib.pyplot import subplots
+from mpl_toolkits.mplot3d import Axes3D
+
+from eqgat.training.results import results_folder
+from eqgat.training.settings import MODELS
+from eqgat.viz.style import COLOURS, TERM_COLOURS, describe
+from eqgat_course.ch14_paper_code_and_beyond.chirality import HandTest, learn_hand, split_by_protein
+from eqgat_course.ch14_paper_code_and_beyond.study import (
+    PAIRS,
+    PARTS,
+    multiplications,
+    symmetry_of_variants,
+    torsion_curve,
+    untrained,
+)
+from eqgat_course.figures import figure
+from eqgat_course.running_example import running_example
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+_ATOMS = {1: "#5A5A5A", 2: COLOURS["blue"], 6: COLOURS["orange"]}
+
+
+@figure(
+    name="audit-symmetry",
+    notebook="14",
+    data="embedded structure 5pti; untrained model, F_s 16, F_v 8, seed 0",
+    caption="Change of an untrained model's prediction when BPTI is turned (filled) or its atoms are listed in "
+    "another order (open), relative to its size; the graph is built anew. Grey: rounding. Two choices of "
+    "the released code stand far out: its norm, and its cap of 32 neighbours (with hydrogens).",
+    alt="Dot plot with seven rows on a logarithmic axis. Five rows have both dots near 1e-16 to 1e-15. Released "
+    "norm: rotation near 1e-2, permutation near 1e-16. Released cap: both near 1e-3.",
+)
+def symmetry_errors(errors: dict[str, dict[str, float]] | None = None) -> Figure:
+    errors = symmetry_of_variants() if errors is None else errors
+    fig, ax = subplots(figsize=(6.4, 4.6))
+    for row, error in enumerate(errors.values()):
+        broken = max(error.values()) > 1e-10
+        colour = COLOURS["vermilion"] if broken else COLOURS["blue"]
+        ax.plot(
+            max(error["rotation"], 1e-17), row - 0.13, "o", color=colour, ms=10, label="turned" if row == 0 else None
+        )
+        ax.plot(
+            max(error["permutation"], 1e-17),
+            row + 0.13,
+            "D",
+            color=colour,
+            mfc="white",
+            mew=2,
+            ms=9,
+            label="listed anew" if row == 0 else None,
+        )
+    ax.set(
+        xscale="log",
+        xlim=(1e-18, 1),
+        ylim=(len(errors) - 0.5, -0.5),
+        yticks=range(len(errors)),
+        yticklabels=list(errors),
+        xlabel="change of the prediction (relative)",
+    )
+    ax.axvspan(1e-18, 1e-14, color="0.93", zorder=0)
+    ax.annotate("rounding", (1e-16, len(errors) - 0.75), fontsize=12, ha="center", color="0.35")
+    fig.legend(loc="outside upper right", ncol=2)
+    return fig
+
+
+@figure(
+    name="hand-by-protein",
+    notebook="14",
+    data="embedded chains: 10 proteins to train on, 15 others to test on",
+    profile="quick: three small models, trained in seconds",
+    caption="Share of right answers about residues and mirror images of 15 proteins that were not trained on. "
+    "Without cross products, and with one layer, both images get the same answer: exactly one half, at "
+    "every step.",
+    alt="Accuracy against training step. The full model of two layers rises from one half to nearly 1. The model "
+    "without cross product and the one with a single layer stay at exactly one half.",
+)
+def hand_by_protein(results: dict[str, HandTest] | None = None) -> Figure:
+    """``results``: what ``learn_hand`` returned, by label; trained here if not given (some seconds)."""
+    results = train_hands() if results is None else results
+    fig, ax = subplots(figsize=(6.4, 3.9))
+    looks = {
+        "two layers": (TERM_COLOURS["v_cross"], "-", "o"),
+        "without cross product": (COLOURS["black"], "--", "s"),
+        "one layer": (COLOURS["blue"], ":", "D"),
+    }
+    for name, result in results.items():
+        colour, line, marker = looks[name]
+        ax.plot(result.steps, result.accuracy, line, color=colour, marker=marker, mfc="none", mew=2)
+        x, y = result.steps[-1], result.accuracy[-1]
+        offset = {"two layers": (-4, -20), "without cross product": (10, -4), "one layer": (10, 10)}[name]
+        ax.annotate(
+            name,
+            (x, y),
+            xytext=offset,
+            textcoords="offset points",
+            color=colour,
+            ha="right" if name == "two layers" else "left",
+        )
+    ax.set(xlabel="training step", ylabel="right answers (share)", ylim=(0.35, 1.04))
+    return fig
+
+
+def train_hands() -> dict[str, HandTest]:
+    """The three trainings of the notebook."""
+    train, test, _ = split_by_protein(10, 15, 4)
+    return {
+        "two layers": learn_hand(train, test, "raw", 2, steps=60),
+        "without cross product": learn_hand(train, test, None, 2, steps=20),
+        "one layer": learn_hand(train, test, "raw", 1, steps=20),
+    }
+
+
+@figure(
+    name="clouds-by-hand",
+    notebook="14",
+    data="built by hand; edges 4 Å, cutoff 4.5 Å",
+    caption="Pairs of clouds, all edges 4 Å long. Grey: carbon, blue: nitrogen, orange: chlorine. Which model "
+    "tells which pair apart is in the notebook's table.",
+    alt="Six panels, each with two clouds of atoms and their edges: one hexagon and two triangles; a flat chain of "
+    "four and a twisted one; two chains twisted in opposite senses; squares with equal corners side by side "
+    "and opposite; a square and a tetrahedron around a centre; a cube and a cube with its upper half turned "
+    "by 45 degrees around a centre.",
+)
+def clouds() -> Figure:
+    names = [name for name in PAIRS if "1.5" not in name]
+    fig = new_figure(figsize=(6.4, 6.2))
+    fig.set_layout_engine("none")
+    for place, name in enumerate(names):
+        left, bottom = 0.5 * (place % 2), (2 - place // 2) / 3
+        fig.text(left + 0.25, bottom + 0.30, name, ha="center", fontsize=13)
+        for column, data in enumerate(PAIRS[name]()):
+            box = (left + 0.25 * column - 0.01, bottom - 0.005, 0.27, 0.3)
+            _draw(fig.add_axes(box, projection="3d"), data, elevation=90 if "ring" in name else 36)
+    return fig
+
+
+def _draw(ax: Axes3D, data: Data, elevation: float) -> None:
+    pos = (data.pos - data.pos.mean(dim=0)).numpy().copy()
+    if np.abs(pos).max() > 10:  # two rings, moved together: they are 20 Å apart and see nothing of each other
+        pos[:, 0] -= np.sign(pos[:, 0]) * 6.4
+    for j, i in data.edge_index.T.tolist():
+        if j < i:
+            ax.plot(*pos[[j, i]].T, color="0.7", lw=2.5, zorder=1, clip_on=False)
+    x, y, z = pos.T
+    ax.scatter(
+        x,
+        y,
+        z,
+        c=[_ATOMS[z] for z in data.z.tolist()],
+        s=75,
+        edgecolor="black",
+        lw=0.8,
+        depthshade=False,
+        zorder=2,
+        clip_on=False,
+    )
+    reach = 0.88 * np.linalg.norm(pos, axis=1).max()
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), zlim=(-reach, reach))
+    ax.set_box_aspect((1, 1, 1), zoom=1.06)
+    ax.set_proj_type("ortho")
+    ax.view_init(elev=elevation, azim=-90 if elevation == 90 else -70)
+    ax.set_axis_off()
+
+
+@figure(
+    name="torsion-seen",
+    notebook="14",
+    data="chain of four carbons, built by hand; untrained models, seed 1",
+    caption="One output of untrained models against the torsion of a chain of four atoms; 0° is cis. Left: SchNet, "
+    "and EQGAT with one layer, see nothing of it. Right: EQGAT with three layers. Without cross products "
+    "the curve is the same for φ and −φ, with them it is not.",
+    alt="Output against torsion from -180 to 180 degrees. Left: two flat lines, SchNet and EQGAT with one layer. "
+    "Right: a symmetric dip for EQGAT without cross product, a lopsided curve for the full EQGAT.",
+)
+def torsion_seen() -> Figure:
+    half = torch.linspace(0, 180, 25)
+    angle = np.concatenate([-half.numpy()[::-1], half.numpy()])
+    fig, axes = subplots(1, 2, figsize=(6.4, 4.0), sharey=True, sharex=True)
+    panels = (
+        (("SchNet", 3, COLOURS["green"], "-"), ("EQGAT", 1, COLOURS["blue"], "--")),
+        (("EQGAT without cross product", 3, COLOURS["black"], "--"), ("EQGAT", 3, TERM_COLOURS["v_cross"], "-")),
+    )
+    labels = {
+        ("SchNet", 3): "SchNet",
+        ("EQGAT", 1): "EQGAT, 1 layer",
+        ("EQGAT", 3): "full EQGAT",
+        ("EQGAT without cross product", 3): "no cross product",
+    }
+    for ax, kinds in zip(axes, panels, strict=True):
+        for kind, layers, colour, line in kinds:
+            even, odd = torsion_curve(untrained(kind, 1, layers), half)
+            curve = np.concatenate([(even - odd).numpy()[::-1], (even + odd).numpy()]) * 1e3
+            ax.plot(angle, curve, line, color=colour, label=labels[kind, layers], lw=3 if line == "-" else 2.2)
+        ax.set(xlabel="torsion φ (°)", xticks=[-180, 0, 180])
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axes[0].set_ylabel("output − output at 180° (10⁻³)")
+    return fig
+
+
+@figure(
+    name="operations-counted",
+    notebook="14",
+    data="counted for embedded structure 5pti, 459 atoms, 7,264 edges",
+    caption="Multiplications of one layer (F_s = 100, F_v = 16, K = 32) per atom, by part: as printed, and with "
+    "the two exact identities. Both give the same numbers.",
+    alt="Two stacked horizontal bars. As printed: more than half of the bar is the first map of Eq. 1. With the "
+    "identities: that part shrinks to a fifth, and the whole bar to about half; the second map of Eq. 1 is now "
+    "the largest part.",
+)
+def operations() -> Figure:
+    graph = running_example().graph
+    counts = {
+        name: multiplications(len(graph.z), graph.edge_index.shape[1], literal=name == "as printed")
+        for name in ("as printed", "factored")
+    }
+    fig, ax = subplots(figsize=(6.4, 3.4))
+    colours = (COLOURS["vermilion"], COLOURS["orange"], TERM_COLOURS["v_cross"], COLOURS["black"], COLOURS["blue"])
+    for row, parts in enumerate(counts.values()):
+        left = 0.0
+        for part, colour in zip(PARTS, colours, strict=True):
+            width = parts[part] / len(graph.z) / 1000
+            ax.barh(row, width, left=left, color=colour, height=0.55, label=part if row == 0 else None)
+            left += width
+        ax.annotate(f"{left:.0f}", (left, row), xytext=(5, 0), textcoords="offset points", va="center")
+    ax.set(
+        yticks=[0, 1],
+        yticklabels=list(counts),
+        xlabel="multiplications per atom (thousands)",
+        xlim=(0, 720),
+        ylim=(1.5, -0.5),
+    )
+    ax.grid(axis="y", visible=False)
+    fig.legend(loc="outside lower center", ncol=2)
+    return fig
+
+
+@figure(
+    name="step-time-stored",
+    notebook="14",
+    data="figures/results/step_time.csv",
+    alt="Bars: time and memory of a training step of seven models.",
+)
+def step_time() -> Figure:
+    rows = step_times()
+    names = [
+        MODELS[row["model"]].labels["3"].replace("EQGAT-", "").replace("Full", "EQGAT").replace("-", " ")
+        for row in rows
+    ]
+    fig, axes = subplots(1, 2, figsize=(6.4, 4.2), sharey=True)
+    for ax, column, label in (
+        (axes[0], "seconds_per_step", "time of a step (s)"),
+        (axes[1], "kept_mib", "kept for gradients (MiB)"),
+    ):
+        values = [float(row[column]) for row in rows]
+        colours = [COLOURS["vermilion"] if row["model"] == "eqgat" else COLOURS["sky"] for row in rows]
+        ax.barh(range(len(rows)), values, color=colours, height=0.6)
+        for y, value in enumerate(values):
+            ax.annotate(
+                f"{value:.2f}" if value < 10 else f"{value:.0f}",
+                (value, y),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=11,
+            )
+        ax.set(
+            yticks=range(len(rows)),
+            yticklabels=names,
+            ylim=(len(rows) - 0.5, -0.5),
+            xlim=(0, 1.28 * max(values)),
+            xlabel=label,
+        )
+        ax.grid(axis="y", visible=False)
+    first = rows[0]
+    return describe(
+        fig,
+        f"A training step on {first['clouds']} Triangle clouds of 100 points, sizes of the full "
+        f"profile; measured on {first['device']}, stored in the results. No network was trained here.",
+        alt="Bars for seven models: seconds per training step, and memory kept for gradients. SEGNN has "
+        "the longest bar in both.",
+    )
+
+
+def step_times() -> list[dict[str, str]]:
+    """The rows of the stored benchmark of training steps that were measured on the device of the first row."""
+    with open(results_folder() / "step_time.csv", newline="", encoding="utf-8") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["model"] in MODELS]
+    return [row for row in rows if (row["task"], row["device"]) == (rows[0]["task"], rows[0]["device"])]

@@ -1,0 +1,91 @@
+"""``python -m eqgat coursework build | grade | map``: hand out notebooks, mark what comes back, list the exercises."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from eqgat_course.exercise_map import exercise_map, insert_map
+from eqgat_course.run import find_notebooks
+
+__all__ = ["main"]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command: 0 if it did what was asked, 1 if a file is no submission, 2 a wrong request, 130 interrupted."""
+    options = _parser().parse_args(argv)
+    try:
+        return {"build": _build, "grade": _grade, "map": _map}[options.command](options)
+    except KeyboardInterrupt:
+        print("interrupted; what is done is kept, and the same command goes on from there", file=sys.stderr)
+        return 130
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m eqgat coursework", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    build = commands.add_parser("build", help="write a student release and a solutions set")
+    build.add_argument("folder", type=Path, metavar="DIR", help="a new folder, or one that this command has written")
+    grade = commands.add_parser("grade", help="grade submissions")
+    grade.add_argument("files", type=Path, nargs="+", metavar="FILE", help="notebooks, or folders of notebooks")
+    grade.add_argument("--out", type=Path, default=Path("build/grades"), metavar="DIR", help="results and reports")
+    grade.add_argument("--jobs", type=int, default=1, help="submissions at once; each takes up to two cores")
+    grade.add_argument("--cell-seconds", type=float, default=60.0, help="limit for one cell or test")
+    grade.add_argument("--seconds", type=float, default=300.0, help="limit for a submission")
+    grade.add_argument("--memory", type=int, default=2048, metavar="MB", help="limit beyond what the libraries take")
+    exercises = commands.add_parser("map", help="print the table of the exercises, or renew it in a file")
+    exercises.add_argument("--write", type=Path, metavar="FILE")
+    for command in (build, grade):
+        command.add_argument(
+            "--source",
+            type=Path,
+            default=Path("notebooks"),
+            metavar="DIR",
+            help="the instructor's notebooks (default: notebooks)",
+        )
+    build.add_argument("--notebooks", nargs="+", default=[], metavar="NN", help="some notebooks only, as 03 05")
+    return parser
+
+
+def _build(options: argparse.Namespace) -> int:
+    from eqgat_course.release.build import build
+
+    start = time.perf_counter()
+    written = build(find_notebooks(options.source, options.notebooks), options.folder)
+    print(
+        f"{len(written['student'])} notebooks in {time.perf_counter() - start:.1f} s: {options.folder / 'student'} "
+        f"for the students, {options.folder / 'solutions'} for afterwards"
+    )
+    return 0
+
+
+def _grade(options: argparse.Namespace) -> int:
+    from eqgat_course.grading.grade import find_submissions, grade
+    from eqgat_course.grading.sandbox import Limits, hide, weaknesses
+
+    submissions, refused = find_submissions(options.files, find_notebooks(options.source, []))
+    hide()
+    for weakness in weaknesses():
+        print(f"note: {weakness}", file=sys.stderr)
+    limits = Limits(cell=options.cell_seconds, total=options.seconds, memory=options.memory)
+    grade(submissions, options.out, limits, options.jobs, refused)
+    for reason in refused:
+        print(f"not graded: {reason}", file=sys.stderr)
+    print(
+        f"table: {options.out / 'grades.csv'}; a page for each student: {options.out / 'reports'}; "
+        f"what deserves a look: {options.out / 'for-the-teacher.md'}"
+    )
+    return 1 if refused else 0
+
+
+def _map(options: argparse.Namespace) -> int:
+    if options.write is None:
+        print(exercise_map())
+    else:
+        options.write.write_text(insert_map(options.write.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0

@@ -1,0 +1,249 @@
+"""Grade submissions: one judge for each, results kept file by file, a table and a report for each student.
+
+``python -m eqgat coursework grade FILE...``: notebooks, or folders of them. A submission is known by its file name,
+``05_cross_products.ipynb`` in a folder named after the student, or ``05_cross_products_NAME.ipynb``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from eqgat_course.grading.plan import load_cells, make_plan
+from eqgat_course.grading.report import write_reports
+from eqgat_course.grading.sandbox import Limits
+
+__all__ = ["Submission", "find_submissions", "grade", "grade_one"]
+
+_GRACE_SECONDS = 90.0
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A file, whose it is, and the instructor's notebook that it answers."""
+
+    path: Path
+    student: str
+    instructor: Path
+
+    def result_file(self, out: Path) -> Path:
+        """Where its results are kept."""
+        return out / "results" / self.student / f"{self.instructor.stem}.json"
+
+
+def find_submissions(paths: Iterable[Path], instructors: list[Path]) -> tuple[list[Submission], list[str]]:
+    """The submissions among files and folders, by student and notebook; and why a file is none, one sentence each.
+
+    Raises:
+        FileNotFoundError: a path does not exist, or there is no notebook.
+    """
+    files: list[Path] = []
+    refused: list[str] = []
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(f"{path} does not exist")
+        inside = sorted(file for file in path.rglob("*.ipynb") if not _hidden(file)) if path.is_dir() else [path]
+        for file in inside:
+            # Whoever hands in a link may hand in the solutions, or another student's work.
+            if file.is_symlink() or (path.is_dir() and not file.resolve().is_relative_to(path.resolve())):
+                refused.append(f"{file} is a link, not a notebook")
+            elif file.is_file():
+                files.append(file)
+    if not files and not refused:
+        raise FileNotFoundError("no notebooks (*.ipynb) among the given files and folders")
+    found: dict[tuple[str, str], list[Submission]] = {}
+    for file in files:
+        try:
+            submission = _submission(file, instructors)
+        except ValueError as error:
+            refused.append(str(error))
+        else:
+            found.setdefault((submission.student, submission.instructor.name), []).append(submission)
+    for (student, _), several in found.items():
+        if len(several) > 1:
+            refused.append(
+                f"{len(several)} files of {student!r} answer {several[0].instructor.stem}, and none was "
+                f"graded: {', '.join(str(item.path) for item in several)}. Keep one; put each student's "
+                "files into a folder of the student's name, or append the name to the file's"
+            )
+    return [several[0] for _, several in sorted(found.items()) if len(several) == 1], refused
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts if part not in (".", ".."))
+
+
+def _submission(file: Path, instructors: list[Path]) -> Submission:
+    stem = re.sub(r"( ?\(\d+\)|-Copy\d+)+$", "", file.stem)  # what browsers and Jupyter append to a second copy
+    fitting = [path for path in instructors if path.stem in stem]
+    if not fitting:
+        fitting = [path for path in instructors if stem[:3] == path.stem[:3]]
+    if len(fitting) != 1:
+        raise ValueError(
+            f"{file} is named after no notebook of the course; rename it, as in {instructors[0].stem}_NAME.ipynb"
+        )
+    notebook = fitting[0]
+    rest = re.sub(r"^[\W_]+|[\W_]+$", "", stem.replace(notebook.stem, "", 1)) if notebook.stem in stem else ""
+    folder = file.resolve().parent
+    name = rest or (folder.parent.name if folder.name == notebook.stem else folder.name)
+    return Submission(file, re.sub(r"[^\w.@+-]+", "_", name).strip(".") or "unknown", notebook)
+
+
+def grade(
+    submissions: list[Submission], out: Path, limits: Limits | None = None, jobs: int = 1, refused: Iterable[str] = ()
+) -> list[dict[str, Any]]:
+    """Grade what has not been graded, write ``grades.csv`` and ``reports/``; all results, one dict a submission.
+
+    ``refused``: of ``find_submissions``, for the teacher's page.
+
+    An interrupted run goes on where it stopped: a submission is graded again only if its file, the instructor's
+    notebook, or the limits have changed, or if its judge failed.
+    """
+    limits = limits or Limits()
+    for instructor in {submission.instructor for submission in submissions}:
+        make_plan(load_cells(instructor), None)  # a mistake in the course itself is said before the first submission
+    lock, count, stopped = threading.Lock(), 0, threading.Event()
+    children: set[int] = set()
+
+    def one(submission: Submission) -> None:
+        nonlocal count
+        file, key = submission.result_file(out), _key(submission, limits)
+        kept = _kept(file, key)
+        start = time.monotonic()
+        result = kept or {**grade_one(submission, limits, children), "key": key}
+        if stopped.is_set():
+            return
+        if kept is None:
+            _write(file, result)
+        with lock:
+            count += 1
+            points = sum(row["points"] for row in result["rows"])
+            most = sum(row["max"] for row in result["rows"])
+            note = "graded before" if kept else f"{time.monotonic() - start:.0f} s"
+            problem = f"  {result['problem']}" if result["problem"] else ""
+            print(
+                f"[{count}/{len(submissions)}] {submission.student}: {submission.instructor.stem}  "
+                f"{points:g} of {most:g} points  ({note}){problem}",
+                flush=True,
+            )
+
+    pool = ThreadPoolExecutor(max_workers=max(1, jobs))
+    try:
+        for future in [pool.submit(one, submission) for submission in submissions]:
+            future.result()
+    finally:
+        stopped.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list(children):
+            _kill(process)
+        results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("results/*/*.json"))]
+        write_reports(results, out, refused)
+    return results
+
+
+def grade_one(submission: Submission, limits: Limits, children: set[int] | None = None) -> dict[str, Any]:
+    """Grade one submission in a process of its own; its rows, and what went wrong as a whole (empty: nothing)."""
+    children = set() if children is None else children
+    rows: dict[str, dict[str, Any]] = {}
+    uses: dict[str, list[str]] = {}
+    problem, done = "", False
+    folder = tempfile.TemporaryDirectory(prefix="eqgat-grade-", ignore_cleanup_errors=True)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "eqgat_course.grading.judge",
+            str(submission.path.resolve()),
+            str(submission.instructor.resolve()),
+            json.dumps(asdict(limits)),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "TMPDIR": folder.name},
+    )
+    mine = {process.pid}
+    children |= mine
+    watch = threading.Timer(limits.total + limits.cell + _GRACE_SECONDS, _kill, [process.pid])
+    watch.start()
+    errors: list[str] = []
+    reader = threading.Thread(target=lambda: errors.extend(process.stderr or []), daemon=True)
+    reader.start()
+    try:
+        for line in process.stdout or []:
+            message = json.loads(line)
+            if "process" in message:
+                mine.add(message["process"])
+                children.add(message["process"])
+            elif "exercise" in message:
+                rows[message["exercise"]] = message
+            uses = message.get("uses", uses)
+            problem, done = message.get("unreadable", problem), done or "done" in message
+        process.wait()
+    finally:
+        watch.cancel()
+        for child in mine:
+            _kill(child)
+        children -= mine
+        folder.cleanup()
+    reader.join(timeout=5)
+    if not done and not problem:
+        last = errors[-1].strip() if errors else f"exit status {process.returncode}"
+        problem = f"the judge stopped before it was done ({last})"
+    rows = {
+        test.exercise: rows.get(test.exercise) or _unjudged(test, problem)
+        for test in make_plan(load_cells(submission.instructor), None).tests
+    }
+    return {
+        "student": submission.student,
+        "notebook": submission.instructor.stem,
+        "problem": problem,
+        "final": done or problem.startswith(submission.path.name),
+        "rows": list(rows.values()),
+        "uses": uses,
+    }
+
+
+def _unjudged(test: Any, problem: str) -> dict[str, Any]:
+    return {"exercise": test.exercise, "points": 0, "max": test.points, "status": "not judged", "hint": problem}
+
+
+def _key(submission: Submission, limits: Limits) -> str:
+    parts = [submission.path.read_bytes(), submission.instructor.read_bytes(), json.dumps(asdict(limits)).encode()]
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+
+def _kept(file: Path, key: str) -> dict[str, Any] | None:
+    try:
+        result = json.loads(file.read_text(encoding="utf-8"))
+        return result if result["key"] == key and result["final"] else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _write(file: Path, result: dict[str, Any]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".part")
+    partial.write_text(json.dumps(result, indent=1), encoding="utf-8")
+    os.replace(partial, file)
+
+
+def _kill(leader: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)

@@ -1,0 +1,187 @@
+"""The judge: one process for one submission. It decides on the points, and never runs a line of the student.
+
+``python -m eqgat_course.grading.judge SUBMISSION INSTRUCTOR LIMITS`` prints one JSON object a line: the processes
+it starts, the result of each exercise, and at the end that it is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from eqgat_course.exercises import AnswerError, CheckFailed
+from eqgat_course.grading.plan import Answer, Context, Plan, Test, load_cells, make_plan, uses
+from eqgat_course.grading.remote import RemoteSession
+from eqgat_course.grading.sandbox import Limits, die_with_parent, hide, kill_children
+from eqgat_course.grading.wire import Ended
+
+__all__ = ["Result", "judge", "main"]
+
+_OTHERS = "right for the numbers in the notebook, not for others: "
+_OVERWRITES = "your function overwrites its inputs, and what it returns is wrong for the inputs that it was given: "
+_OUT_OF_MEMORY = re.compile(r"MemoryError|can't allocate memory|not enough memory|Cannot allocate memory")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One row: ``status`` is right, wrong, blank, missing, error, or what ended the session."""
+
+    exercise: str
+    points: float
+    max: float
+    status: str
+    hint: str
+
+
+def judge(plan: Plan, limits: Limits, report: Callable[[dict[str, Any]], None]) -> None:
+    """Run and judge; ``report`` gets a dict for each session's process and each exercise.
+
+    A cell or an answer that ends the session is left out, and a new session goes on after it, so that one answer costs
+    no points of the others.
+    """
+    until = time.monotonic() + limits.total
+    done = _empty(plan, report)
+    ended: dict[int, Ended] = {}
+    while len(done) < len(plan.tests):
+        session = RemoteSession(limits, until, lambda pid: report({"process": pid}))
+        place, errors = 0, {}
+        try:
+            for place, step in enumerate(plan.steps):
+                if isinstance(step, Context) and place not in ended:
+                    session.run(step.source)
+                elif isinstance(step, Answer):
+                    errors[place] = session.run(_source(step, place in ended))
+                elif isinstance(step, Test) and place not in done:
+                    report(asdict(_verdict(step, plan, session, errors, ended)))
+                    done.add(place)
+        except Ended as reason:
+            step = plan.steps[place]
+            blamed = step.answers[-1] if isinstance(step, Test) and step.answers else place
+            if blamed in ended or time.monotonic() >= until:
+                _give_up(plan, done, reason, report)
+                return
+            ended[blamed] = reason
+        finally:
+            session.close()
+            kill_children()
+
+
+def _empty(plan: Plan, report: Callable[[dict[str, Any]], None]) -> set[int]:
+    """If every answer is blank or gone, say so without running anything; the places of the tests thus judged."""
+    if not all(step.is_blank for step in plan.steps if isinstance(step, Answer)):
+        return set()
+    for step in plan.tests:
+        report(asdict(Result(step.exercise, 0, step.points, *_unanswered(step, plan))))
+    return {place for place, step in enumerate(plan.steps) if isinstance(step, Test)}
+
+
+def _unanswered(test: Test, plan: Plan) -> tuple[str, str]:
+    """Status and hint if the answer cells of a test are gone or blank; two empty words if not."""
+    answers = [plan.steps[place] for place in test.answers]
+    if answers and all(answer.source is None for answer in answers):
+        return "missing", "the answer cell is not in the notebook: was it deleted, or copied into a new cell?"
+    return ("blank", "not answered") if answers and all(answer.is_blank for answer in answers) else ("", "")
+
+
+def _source(step: Answer, left_out: bool) -> str:
+    return step.blank if left_out or step.source is None else step.source
+
+
+def _give_up(plan: Plan, done: set[int], reason: Ended, report: Callable[[dict[str, Any]], None]) -> None:
+    for place, step in enumerate(plan.steps):
+        if isinstance(step, Test) and place not in done:
+            status, hint = _unanswered(step, plan)
+            hint = hint or f"not judged, because the submission was stopped before: {reason}"
+            report(asdict(Result(step.exercise, 0, step.points, status or reason.status, hint)))
+
+
+def _verdict(
+    test: Test, plan: Plan, session: RemoteSession, errors: dict[int, AnswerError | None], ended: dict[int, Ended]
+) -> Result:
+    """Judge one test."""
+    stopped = next((ended[place] for place in test.answers if place in ended), None)
+    error = next((errors[place] for place in test.answers if errors.get(place)), None)
+    status, hint = _unanswered(test, plan)
+    if stopped is not None:
+        status, hint = stopped.status, str(stopped)
+    elif not status:
+        status, hint = _checked(test, plan, session)
+        if status != "right" and error is not None:
+            status, hint = _of_error(error, plan)
+    return Result(test.exercise, test.points if status == "right" else 0, test.points, status, hint)
+
+
+def _checked(test: Test, plan: Plan, session: RemoteSession) -> tuple[str, str]:
+    """Status and hint of the visible tests, then of the hidden ones."""
+    prefix = ""
+    try:
+        with session.limited():
+            names: dict[str, Any] = {"__name__": "judge"}
+            for line in plan.imports:
+                exec(line, names)
+            names.update({name: session.get(name) for name in test.names})
+            for source, about in ((test.visible, ""), (test.hidden, _OTHERS)):
+                for keep in (True, False):
+                    prefix = about if keep else about + _OVERWRITES
+                    with session.changes(keep), contextlib.redirect_stdout(io.StringIO()):
+                        exec(compile(source, test.grade_id, "exec"), names)
+                    if not session.changed:  # else once more: is it also right for the inputs as they were?
+                        break
+    except NameError as error:
+        return "error", f"the name {error} is not defined after your cells have run"
+    except CheckFailed as failed:
+        status, hint = "wrong", prefix + str(failed)
+        return ("memory limit" if _OUT_OF_MEMORY.search(hint) else status), hint
+    except AssertionError as failed:
+        return "wrong", prefix + (str(failed) or "the test in the notebook fails")
+    except AnswerError as error:
+        return _of_error(error, plan)
+    except Exception as error:  # the check could not digest what it got: no points, and the next exercise goes on
+        return "wrong", f"the check could not use this answer: {type(error).__name__}: {error}"
+    return "right", ""
+
+
+def _of_error(error: AnswerError, plan: Plan) -> tuple[str, str]:
+    hint = f"the cell stopped with {error.kind} at line {error.line}: {error}"
+    if _OUT_OF_MEMORY.search(f"{error.kind} {error}"):
+        return "memory limit", hint
+    name = re.search(r"name '(\w+)' is not defined", str(error))
+    if name and name[1] in plan.elsewhere:
+        hint += ". It is defined in a cell that is not an answer cell; only answer cells count, so put it into this one"
+    return "error", hint
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command; 0 if everything was judged, 3 if the submission is not a notebook."""
+    submission, instructor, limits = sys.argv[1:] if argv is None else argv
+    die_with_parent()
+    hide()
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+
+    def report(row: dict[str, Any]) -> None:
+        print(json.dumps(row), file=out, flush=True)
+
+    try:
+        theirs = load_cells(Path(submission))
+    except (OSError, ValueError) as error:
+        report({"unreadable": str(error)})
+        return 3
+    # Here and not in the grader: a source can be such that Python's own parser crashes over it.
+    ours = load_cells(Path(instructor))
+    report({"uses": uses(ours, theirs)})
+    judge(make_plan(ours, theirs), Limits(**json.loads(limits)), report)
+    report({"done": True})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

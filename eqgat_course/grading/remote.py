@@ -1,0 +1,334 @@
+"""The judge's side of a session: start it, run cells in it, and call the student's functions as if they were here."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from secrets import token_hex
+from types import FunctionType, MethodType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from eqgat_course.exercises import AnswerError, Cost
+from eqgat_course.grading.sandbox import Limits, environment, landlock_version
+from eqgat_course.grading.watch import Watch
+from eqgat_course.grading.wire import Ended, pack, receive, send, tensor_from, tensor_to, unpack
+
+__all__ = ["RemoteFunction", "RemoteSession"]
+
+_START_SECONDS = 120.0
+_GRACE_SECONDS = 3.0
+
+
+class RemoteSession:
+    """A running session. Every method raises ``Ended`` when the session dies, or has to."""
+
+    def __init__(self, limits: Limits, until: float, started: Callable[[int], None] = lambda pid: None) -> None:
+        """Start one; ``until``, of ``time.monotonic``, the submission must be done; ``started`` gets the process."""
+        self.limits, self.until, self.cell_until = limits, until, until
+        self.keep_changes, self.changed = True, False  # of arguments that a function overwrote
+        self.overwritten: list[tuple[Tensor, Tensor]] = []
+        self.callbacks: dict[str, Callable[..., Any]] = {}
+        self.scratch = Path(tempfile.mkdtemp(prefix="eqgat-grade-"))
+        self._copy_fonts()
+        theirs_in, self.requests = os.pipe()
+        self.answers, theirs_out = os.pipe()
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "eqgat_course.grading.session",
+                str(theirs_in),
+                str(theirs_out),
+                str(self.scratch),
+                json.dumps(asdict(limits)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self.scratch,
+            env=environment(self.scratch),
+            pass_fds=(theirs_in, theirs_out),
+            start_new_session=True,
+        )
+        os.close(theirs_in)
+        os.close(theirs_out)
+        os.set_blocking(self.requests, False)  # a session that does not read must not stop the judge
+        started(self.process.pid)
+        self.watch: Watch | None = None
+        try:
+            ready = receive(self.answers, time.monotonic() + _START_SECONDS)
+        except (EOFError, TimeoutError, ValueError):
+            self.close()
+            raise RuntimeError("the session for a submission did not start") from None
+        if landlock_version() and not ready.get("confined"):  # no line of the student has run: this can be believed
+            self.close()
+            raise RuntimeError("this system has Landlock, but the session could not be confined")
+        self.watch = Watch(
+            self.process.pid, self.scratch, limits.memory * 2**20, partial(_kill_group, self.process.pid)
+        )
+
+    def _copy_fonts(self) -> None:
+        """matplotlib's list of fonts, which would else be made anew for each session."""
+        source = Path(os.environ.get("MPLCONFIGDIR") or Path.home() / ".cache/matplotlib")
+        for path in source.glob("fontlist-*.json"):
+            shutil.copy(path, self.scratch)
+
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """A block of requests that share the seconds of one cell."""
+        self.cell_until = min(self.until, time.monotonic() + self.limits.cell)
+        try:
+            yield
+        finally:
+            self.cell_until = self.until
+
+    def run(self, cell: str) -> AnswerError | None:
+        """Run a cell; the error that it raised."""
+        with self.limited():
+            error = self._ask({"do": "run", "cell": cell}).get("error")
+        return _error(error) if error else None
+
+    def get(self, name: str) -> Any:
+        """The value of a name. Raises: NameError: there is none."""
+        reply = self._ask({"do": "get", "name": name})
+        if "missing" in reply:
+            raise NameError(name)
+        if reply.get("error"):
+            raise _error(reply["error"])
+        return self._value(reply, name)[0]
+
+    def call(
+        self,
+        function: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        places: list[int],
+        inputs: list[Tensor],
+        sizes: list[int],
+        count: bool,
+    ) -> dict[str, Any]:
+        """Call a function of the session; its reply. ``places``: which of ``args`` are to be taken from ``inputs``."""
+        held = [None if place in places else arg for place, arg in enumerate(args)]
+        reply = self._ask(
+            {
+                "do": "call",
+                "function": function,
+                "arguments": self._pickled((held, kwargs)),
+                "inputs": [tensor_to(tensor) for tensor in inputs],
+                "places": places,
+                "sizes": sizes,
+                "count": count,
+            }
+        )
+        if reply.get("error"):
+            raise _error(reply["error"])
+        for place, written in reply.get("changed") or []:
+            arg, new = args[int(place)], tensor_from(written)
+            if isinstance(arg, Tensor) and arg.shape == new.shape and not arg.requires_grad:
+                self.changed = True
+                if self.keep_changes:
+                    self.overwritten.append((arg, arg.clone()))
+                    arg.copy_(new)
+        return reply
+
+    @contextmanager
+    def changes(self, keep: bool) -> Iterator[None]:
+        """A block in which what functions write into their arguments is seen here, or is not; it is undone at the end.
+
+        ``changed`` says whether they wrote.
+        """
+        self.keep_changes, self.changed = keep, False
+        try:
+            yield
+        finally:
+            self.keep_changes = True
+            while self.overwritten:
+                arg, before = self.overwritten.pop()
+                arg.copy_(before)
+
+    def value(self, reply: dict[str, Any]) -> tuple[Any, list[Tensor]]:
+        """What a call returned, and the tensors in it."""
+        return self._value(reply, "the result of your function")
+
+    def close(self) -> None:
+        """End the session and its process group."""
+        if self.watch is not None:
+            self.watch.close()
+        _kill_group(self.process.pid)
+        self.process.wait()
+        for pipe in (self.requests, self.answers):
+            os.close(pipe)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _value(self, reply: dict[str, Any], what: str) -> tuple[Any, list[Tensor]]:
+        try:
+            leaves = [tensor_from(written) for written in reply["leaves"]]
+            return unpack(reply["tree"], leaves, lambda token: RemoteFunction(self, token, what)), leaves
+        except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
+            raise Ended("process ended", f"the answer's process sent something that is no value ({error})") from None
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a request and wait for its answer; answer calls back in between."""
+        request["id"] = token_hex(8)  # so that what was written before the question is no answer to it
+        try:
+            send(self.requests, request, self.cell_until)
+            while True:
+                reply = receive(self.answers, self.cell_until)
+                if "callback" not in reply:
+                    if reply.get("id") != request["id"]:
+                        raise ValueError("an answer that was not asked for")
+                    return reply
+                send(self.requests, self._called_back(reply), self.cell_until)
+        except TimeoutError:
+            seconds = self.limits.cell if time.monotonic() < self.until else self.limits.total
+            raise Ended("time limit", f"stopped after {seconds:g} seconds. Does a loop never end?") from None
+        except (EOFError, BrokenPipeError):
+            raise self._death() from None
+        except ValueError as error:
+            raise Ended("process ended", f"the answer's process broke the protocol: {error}") from None
+
+    def _death(self) -> Ended:
+        try:
+            code = self.process.wait(timeout=_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return Ended("process ended", "the answer closed the connection to the grader")
+        if self.watch is not None and self.watch.reason:
+            return Ended("memory limit", self.watch.reason)
+        if code == -signal.SIGXCPU or code == -signal.SIGKILL:
+            return Ended("time limit", "the processor time of the submission is used up")
+        how = f"with exit status {code}" if code >= 0 else f"by signal {-code}"
+        return Ended("process ended", f"the answer ended its process {how}. os._exit, or a crash?")
+
+    def _called_back(self, reply: dict[str, Any]) -> dict[str, Any]:
+        try:
+            args, _ = self._value(reply, "an argument")
+            result = self.callbacks[str(reply["callback"])](*args)
+            tree, leaves = pack(result, self._register)
+        except Exception as error:
+            return {"error": f"{type(error).__name__}: {error}"}
+        return {"error": None, "tree": tree, "leaves": [tensor_to(leaf) for leaf in leaves]}
+
+    def _register(self, function: Callable[..., Any]) -> str:
+        name = str(len(self.callbacks))
+        self.callbacks[name] = function
+        return name
+
+    def _pickled(self, value: Any) -> str:
+        session = self
+
+        class Pickler(pickle.Pickler):
+            def persistent_id(self, item: Any) -> Any:
+                if isinstance(item, RemoteFunction):
+                    return "own", item.token
+                here = isinstance(item, (MethodType, partial))
+                if here or (isinstance(item, FunctionType) and not _importable(item)):
+                    return "judge", session._register(item)
+                return None
+
+        buffer = io.BytesIO()
+        Pickler(buffer).dump(value)
+        return base64.b64encode(buffer.getvalue()).decode()
+
+
+class RemoteFunction:
+    """A student's function. Calling it runs it in its session; gradients of any order go through it."""
+
+    def __init__(self, session: RemoteSession, token: str, name: str) -> None:
+        self.session, self.token, self.__name__ = session, token, name
+        self.cost = Cost(0, 0)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call(args, kwargs, count=False)
+
+    def with_cost(self, *args: Any) -> Any:
+        """The same, and its cost is then in ``self.cost``."""
+        return self._call(args, {}, count=True)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], count: bool) -> Any:
+        args = tuple(arg.detach() if isinstance(arg, Tensor) and not _differentiable(arg) else arg for arg in args)
+        places = [place for place, arg in enumerate(args) if isinstance(arg, Tensor) and _differentiable(arg)]
+        ask = partial(self.session.call, self.token, args, kwargs, places, count=count)
+        if not places:
+            reply = ask(inputs=[], sizes=[])
+            self._count(reply)
+            return self.session.value(reply)[0]
+        first: dict[str, Any] = {}
+        leaves = _Remote.apply(self.session, ask, (), first, *(args[place] for place in places))
+        self._count(first)
+        return unpack(first["tree"], list(leaves), lambda token: RemoteFunction(self.session, token, self.__name__))
+
+    def _count(self, reply: dict[str, Any]) -> None:
+        if isinstance(reply.get("cost"), list) and len(reply["cost"]) == 2:
+            self.cost = Cost(int(reply["cost"][0]), int(reply["cost"][1]))
+
+
+class _Remote(torch.autograd.Function):
+    """The call, or a derivative of it: backward is again a call, of the next order."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, session: RemoteSession, ask: Any, sizes: tuple[int, ...], first: dict[str, Any], *inputs: Tensor
+    ) -> tuple[Tensor, ...]:
+        reply = ask(inputs=list(inputs), sizes=list(sizes))
+        _, leaves = session.value(reply)
+        first.update(reply)
+        ctx.session, ctx.ask, ctx.sizes = session, ask, sizes
+        ctx.save_for_backward(*inputs)
+        constant = [
+            leaf
+            for leaf, requires in zip(leaves, reply["requires"], strict=True)
+            if not (requires and leaf.is_floating_point())
+        ]
+        ctx.mark_non_differentiable(*constant)
+        return tuple(leaves)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Any, ...]:
+        inputs = ctx.saved_tensors
+        results = _Remote.apply(ctx.session, ctx.ask, (*ctx.sizes, len(inputs)), {}, *inputs, *cotangents)
+        return None, None, None, None, *results
+
+
+def _differentiable(tensor: Tensor) -> bool:
+    return tensor.requires_grad and torch.is_grad_enabled()
+
+
+def _importable(function: FunctionType) -> bool:
+    """May the session import this function itself? Checks are not run there."""
+    if function.__module__.startswith("eqgat_course.checks") or function.__module__ == "__main__":
+        return False
+    return getattr(import_module(function.__module__), function.__qualname__, None) is function
+
+
+def _error(described: Any) -> AnswerError:
+    if not isinstance(described, dict):
+        return AnswerError("an error", "without a description")
+    line = described.get("line", 0)
+    return AnswerError(
+        str(described.get("kind", ""))[:80],
+        str(described.get("message", ""))[:1000],
+        line if isinstance(line, int) else 0,
+    )
+
+
+def _kill_group(leader: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)

@@ -1,0 +1,77 @@
+"""The rows of the results store as the notebooks read them: the Triangle runs, and ATOM3D beside the paper's Table 1."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from eqgat.training.results import read_results
+from eqgat.training.settings import MODELS
+from eqgat.training.tables import paper_numbers
+
+__all__ = ["TARGETS", "TRIANGLE_MODELS", "beside_the_paper", "triangle_runs"]
+
+TARGETS = ("distance", "perimeter", "area")
+TRIANGLE_MODELS = {name: entry.labels["3"] for name, entry in MODELS.items() if "3" in entry.labels}
+
+
+def triangle_runs(results: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The test rows of the Triangle data in one profile, and its name: the one that more models have been run in.
+
+    Full wins a tie. Without rows the name is "". Runs with changed settings are left out.
+    """
+    rows = results[
+        (results["task"] == "triangle")
+        & (results["split"] == "test")
+        & (results["changed"] == "")
+        & results["model"].isin(TRIANGLE_MODELS)
+    ]
+    counts = {profile: rows.loc[rows["profile"] == profile, "model"].nunique() for profile in ("full", "quick")}
+    chosen = max(counts, key=counts.__getitem__)
+    return rows[rows["profile"] == chosen], chosen if counts[chosen] else ""
+
+
+def beside_the_paper(task: str, metrics: tuple[str, ...], results: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The paper's numbers for a task, then ours; one row a model, with its data, profile and number of seeds.
+
+    Ours are all test rows of the store, also those with changed settings: ``changed`` says what was. They are on other
+    data than the paper's unless ``data`` says "ATOM3D". Without runs only the paper's rows are left.
+
+    Args:
+        task: "lba", "psr", "rsr", "res" or "ppi".
+        metrics: names as in the store, of the columns to show.
+        results: rows of the store; default: all of the task.
+
+    Returns:
+        Columns: model, numbers of ("paper", "this code"), data, profile, changed, n (seeds, text), for each metric its
+        mean (nan: not measured, or undefined) and "<metric> std" (n - 1; nan for one seed).
+    """
+    results = read_results(task=task) if results is None else results
+    paper = paper_numbers(1)
+    paper = paper[(paper["task"] == task.upper()) & paper["metric"].isin(metrics)]
+    rows = []
+    for model, group in paper.groupby("model", sort=False):
+        row = {"model": model, "numbers of": "paper", "data": "ATOM3D", "profile": "paper's", "changed": "", "n": ""}
+        for number in group.to_dict("records"):
+            row |= {number["metric"]: number["mean"], f"{number['metric']} std": number["std"]}
+        rows.append(row)
+    own = results[(results["task"] == task) & (results["split"] == "test") & results["metric"].isin(metrics)]
+    for key, group in own.groupby(["model", "data", "profile", "changed"], sort=False):
+        model, data, profile, changed = key
+        row = {
+            "model": _label(model),
+            "numbers of": "this code",
+            "data": data.rpartition(", ")[0] or data,
+            "profile": profile,
+            "changed": changed,
+            "n": str(group["seed"].nunique()),
+        }
+        for metric, values in group.groupby("metric")["value"]:
+            row |= {metric: float(values.astype(float).mean()), f"{metric} std": float(values.astype(float).std())}
+        rows.append(row)
+    numbers = [column for metric in metrics for column in (metric, f"{metric} std")]
+    return pd.DataFrame(rows, columns=["model", "numbers of", "data", "profile", "changed", "n", *numbers])
+
+
+def _label(model: str) -> str:
+    entry = MODELS.get(model)
+    return model if entry is None else entry.labels.get("1", entry.labels.get("4", model))

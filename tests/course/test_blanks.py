@@ -1,0 +1,92 @@
+"""What a learner gets: with its solutions taken out each notebook still runs, and each check says what is missing."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+
+from eqgat_course.exercises import CheckFailed, load_exercises
+from eqgat_course.exercises import check as exercises_check
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+SOLUTION = re.compile(r"^[ \t]*### BEGIN SOLUTION\n.*?^[ \t]*### END SOLUTION[ \t]*\n?", re.DOTALL | re.MULTILINE)
+CHECK = re.compile(r'^check\("([0-9]{2}\.[0-9]+)"', re.MULTILINE)
+
+
+def cells(path: Path, kind: str) -> list[str]:
+    return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+def exercises(path: Path) -> list[tuple[str, str, str]]:
+    """Number, blank (the cell without its solution) and check of each exercise of a notebook, in order."""
+    found, blank = [], ""
+    for source in cells(path, "code"):
+        number = CHECK.search(source)
+        if number:
+            found.append((number[1], blank, source))
+        elif "### BEGIN SOLUTION" in source:
+            blank, taken = SOLUTION.subn("", source)
+            assert taken == source.count("SOLUTION") / 2, f"a solution without its end in {path.name}: {source}"
+    return found
+
+
+EXERCISES = [
+    pytest.param(path, number, blank, check, id=number)
+    for path in NOTEBOOKS
+    for number, blank, check in exercises(path)
+]
+
+
+@pytest.fixture(autouse=True)
+def gradients_as_before():
+    """Some notebooks switch gradients off in their first cell; the tests that follow need them."""
+    with torch.set_grad_enabled(True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def imports() -> dict[Path, str]:
+    """The first code cell of each notebook, which has its imports; without the magic for figures."""
+    return {path: re.sub(r"^%.*$", "", cells(path, "code")[0], flags=re.MULTILINE) for path in NOTEBOOKS}
+
+
+@pytest.mark.parametrize(("path", "number", "blank", "check"), EXERCISES)
+def test_a_blank_runs_and_its_check_says_what_is_missing(imports, path, number, blank, check):
+    names: dict[str, object] = {"check": exercises_check}
+    exec(compile(imports[path], f"{path.stem}, imports", "exec"), names)
+    exec(compile(blank, f"blank of {number}", "exec"), names)
+    with pytest.raises(CheckFailed, match=rf"{re.escape(number)}: .*(not answered yet|returned nothing)"):
+        exec(compile(check, f"check of {number}", "exec"), names)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem[:2])
+def test_exercises_are_checked_and_of_all_kinds(path):
+    known = {number: item for number, item in load_exercises().items() if number.startswith(path.name[:2])}
+    here = [number for number, _, _ in exercises(path)]
+    assert sorted(here) == sorted(known), "a check without its exercise, or the reverse"
+    headings = re.findall(r"^### Exercise ([0-9.]+) \(([a-z ]+)\):", "\n".join(cells(path, "markdown")), re.MULTILINE)
+    assert dict(headings) == {number: item.kind for number, item in known.items()}
+    if path.name < "08":  # the notebooks that derive the model
+        assert len(known) >= 3
+        assert set(Counter(item.kind for item in known.values())) == {"predict", "implement", "break it"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem[:2])
+def test_a_notebook_is_short_enough_to_read(path):
+    assert sum(len(source.split()) for source in cells(path, "markdown")) <= 5000
+    assert max(len(source.splitlines()) for source in cells(path, "code")) <= 40, "a cell is longer than a screen"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem[:2])
+def test_every_slider_is_left_out_of_comparisons_and_has_a_still(path):
+    code = cells(path, "code")
+    for source in code:
+        for shown in re.findall(r"\binteract\((?:lambda [^:]*: ?)?([\w.]+)", source):
+            assert "# NBVAL_IGNORE_OUTPUT" in source
+            still = re.compile(rf"^{re.escape(shown)}\(", re.MULTILINE)
+            assert any(still.search(other) for other in code), f"{shown} has a slider and no still"

@@ -1,0 +1,115 @@
+"""What notebook 08 looks at: groups are flat, the hidden residue is hidden, domains move, removals count."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from eqgat import EQGAT
+from eqgat.datasets import embedded_structure
+from eqgat.inspection import best_plane, heads, neighbourhood_change
+from eqgat_course.ch08_seeing_a_protein.study import (
+    adk_domain,
+    aromatic_rings,
+    cut_out,
+    displacement,
+    peptide_planes,
+    removals,
+    upright_shares,
+)
+from eqgat_course.residues import without_side_chain
+
+
+@pytest.fixture(scope="module")
+def protein():
+    return embedded_structure("5pti")
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return EQGAT(
+        num_elements=9,
+        out_channels=20,
+        scalar_channels=8,
+        vector_channels=4,
+        num_layers=2,
+        num_radial=8,
+        readout="node",
+    ).double()
+
+
+def test_rings_and_peptides_are_flat(protein):
+    rings, planes = aromatic_rings(protein), peptide_planes(protein)
+    assert (len(rings), len(planes)) == (8, 57)
+    assert "PHE 22" in rings
+    for rows in (*rings.values(), *planes.values()):
+        assert best_plane(torch.from_numpy(protein.positions[rows]))[1] < 0.06
+
+
+def test_cut_out_cross_products_stand_upright_and_the_rest_lies_flat(protein, model):
+    rings = aromatic_rings(protein)
+    alone = upright_shares(model, protein, rings, alone=True).mean(numeric_only=True)
+    inside = upright_shares(model, protein, rings, alone=False).mean(numeric_only=True)
+    assert max(alone["v_direction"], alone["v_mix"]) < 0.1
+    assert alone["v_cross"] > 0.8
+    assert inside[["v_direction", "v_mix", "v_cross"]].between(0.3, 0.7).all()
+    assert cut_out(protein, rings["PHE 22"]).num_nodes == 7
+
+
+def test_hidden_residue_keeps_its_backbone_and_nothing_beyond_the_radius(protein):
+    masked, centre = without_side_chain(protein, "A", 22, radius=9.0)
+    atoms = masked.atoms
+    assert atoms.loc[atoms["residue"] == 22, "name"].tolist() == ["N", "CA", "C", "O"]
+    assert np.linalg.norm(masked.positions - masked.positions[centre], axis=1).max() <= 9
+    with pytest.raises(ValueError, match="no residue 99 in chain 'A'"):
+        without_side_chain(protein, "A", 99)
+
+
+def test_removing_an_atom_out_of_sight_changes_nothing(protein, model):
+    graph = protein.graph(4.5, torch.float64)
+    centre = protein.find_atom("A", 22, "CA")
+    far = int((graph.pos - graph.pos[centre]).norm(dim=1).argmax())
+    near = int(graph.edge_index[0, graph.edge_index[1] == centre][0])
+    nothing, something = removals(model, graph, centre, torch.tensor([far, near])).tolist()
+    assert nothing == pytest.approx(0, abs=1e-12)
+    assert something > 1e-6
+
+
+def test_the_arms_of_adenylate_kinase_move_and_the_core_stays():
+    opened, closed = embedded_structure("adk_open"), embedded_structure("adk_closed")
+    domain = adk_domain(opened.atoms["residue"].to_numpy())
+    core = (domain == "core") & (opened.atoms["name"] == "CA").to_numpy()
+    laid, moved = displacement(opened, closed, core)
+    assert moved[domain == "core"].mean() < 3 < 9 < min(moved[domain == "LID"].mean(), moved[domain == "NMP"].mean())
+    np.testing.assert_allclose(np.linalg.norm(laid.positions - opened.positions, axis=1), moved)
+    with pytest.raises(ValueError, match="same atoms"):
+        displacement(opened, embedded_structure("5pti"), core)
+
+
+def test_change_of_a_neighbourhood_against_a_count_by_hand(protein, model):
+    graph = protein.graph(4.5, torch.float64)
+    shaken = protein.with_positions(protein.positions + np.random.default_rng(0).normal(0, 0.3, (len(protein), 3)))
+    first, second = model.trace(graph)[1], model.trace(shaken.graph(4.5, torch.float64))[1]
+    sets, attention = neighbourhood_change(first, second)
+    atom = 100
+
+    def weights(record):
+        incoming = (record.edges.receiver == atom).nonzero().flatten()
+        return dict(zip(record.edges.source[incoming].tolist(), record.attention[incoming], strict=True))
+
+    here, there = weights(first), weights(second)
+    either = set(here) | set(there)
+    assert float(sets[atom]) == pytest.approx(1 - len(set(here) & set(there)) / len(either))
+    zero = torch.zeros(8, dtype=torch.float64)
+    change = sum((here.get(j, zero) - there.get(j, zero)).abs().mean() for j in either) / 2
+    assert float(attention[atom]) == pytest.approx(float(change))
+    same = neighbourhood_change(first, first)
+    assert all(float(part.abs().max()) < 1e-14 for part in same)
+
+
+def test_heads_are_all_channels_in_groups():
+    assert heads(10, 4) == [[0, 1, 2], [3, 4, 5], [6, 7], [8, 9]]
+    with pytest.raises(ValueError, match="1 to 10 heads"):
+        heads(10, 11)

@@ -1,0 +1,126 @@
+"""What notebook 09 reads from the store: right with few runs, and with none at all."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+import torch
+
+from eqgat import EQGAT
+from eqgat.baselines import SchNet
+from eqgat.datasets import make_triangles
+from eqgat.symmetry import random_rotation
+from eqgat.training.results import COLUMNS
+from eqgat.training.tables import build_table
+from eqgat_course.ch09_triangle_benchmark import figures
+from eqgat_course.ch09_triangle_benchmark.study import (
+    TUNING_SEED,
+    bent_arm,
+    compare,
+    missing_runs,
+    nearest_cloud,
+    table_3,
+    tuning_runs,
+)
+from eqgat_course.results import TRIANGLE_MODELS, triangle_runs
+
+mpl.use("agg")
+STORE_FIGURES = (figures.learning_curves, figures.error_by_target, figures.table_3_as_figure)
+
+
+def store(*runs: tuple[str, str, int, float]) -> pd.DataFrame:
+    """Rows of runs (model, profile, seed, value), the same value for each metric."""
+    rows = [
+        {
+            **dict.fromkeys(COLUMNS, ""),
+            "task": "triangle",
+            "split": "test",
+            "parameters": 1,
+            "device": "CPU",
+            "learning_rate": 1e-3,
+            "model": model,
+            "profile": profile,
+            "seed": seed,
+            "metric": metric,
+            "value": value,
+        }
+        for model, profile, seed, value in runs
+        for metric in ("mse", "mse_distance", "mse_perimeter", "mse_area")
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def test_both_arms_look_the_same_to_distances_and_not_to_directions():
+    arms = [bent_arm(False), bent_arm(True)]
+    assert torch.equal(arms[0].edge_index, arms[1].edge_index)
+    assert arms[0].edge_index.shape[1] == 8
+    for kind, same in ((SchNet, True), (EQGAT, False)):
+        torch.manual_seed(0)
+        model = kind(num_elements=2, out_channels=3, num_layers=2, cutoff=5.0).double()
+        answers = [model(arm) for arm in arms]
+        assert torch.allclose(*answers, rtol=0, atol=1e-12) == same
+
+
+def test_look_up_table_finds_rotated_copies():
+    data = make_triangles(20, num_points=10, radius=5.0, progress=False)
+    copies = data.pos[5:9] @ random_rotation(3).float().T + 4.0
+    assert torch.equal(nearest_cloud(data.pos, data.y, copies), data.y[5:9])
+
+
+def test_profile_with_more_models_is_chosen_and_full_wins_a_tie():
+    assert triangle_runs(store())[1] == ""
+    assert triangle_runs(store(("eqgat", "quick", 0, 1.0)))[1] == "quick"
+    rows, profile = triangle_runs(store(("eqgat", "quick", 0, 1.0), ("eqgat", "full", 0, 1.0)))
+    assert profile == "full"
+    assert set(rows["profile"]) == {"full"}
+    assert (
+        triangle_runs(store(("eqgat", "quick", 0, 1.0), ("schnet", "quick", 0, 1.0), ("eqgat", "full", 0, 1.0)))[1]
+        == "quick"
+    )
+
+
+def test_missing_runs_are_commands():
+    missing = missing_runs(store(("eqgat", "quick", 0, 1.0)), "quick")
+    assert len(missing) == 3 * len(TRIANGLE_MODELS) - 1
+    assert not any(line.endswith("--model eqgat --profile quick --seed 0") for line in missing)
+    assert all(line.startswith("python -m eqgat train triangle") for line in missing)
+
+
+def test_runs_that_chose_the_settings_are_shown_by_validation_alone():
+    runs = store(("painn", "quick", TUNING_SEED, 4.0), ("painn", "quick", TUNING_SEED, 2.0), ("painn", "quick", 0, 1.0))
+    runs = runs.assign(split="val", learning_rate=[1e-3] * 4 + [1e-2] * 4 + [3e-3] * 4, batch_size=16, epochs=7)
+    tested = store(("eqgat", "quick", TUNING_SEED, 9.0)).assign(batch_size=16, epochs=7)
+    shown = tuning_runs(pd.concat([runs, tested]))
+    assert shown.to_dict("index") == {"PaiNN": {"batch": 16, "epochs": 7, "rate 0.001": "4.00", "rate 0.01": "2.00"}}
+    assert tuning_runs(store()).empty
+
+
+def test_differences_are_measured_in_the_spread_of_two_runs():
+    runs = [("eqgat", "quick", seed, value) for seed, value in enumerate((1.0, 2.0, 3.0))]
+    runs += [("painn", "quick", seed, value) for seed, value in enumerate((2.0, 3.0, 4.0))]
+    runs += [("schnet", "quick", seed, value) for seed, value in enumerate((9.0, 10.0, 11.0))]
+    runs += [("gvp", "quick", 0, 5.0)]
+    table = build_table(3, store(*runs))
+    ours = compare(table).query("`numbers of` == 'this code'").set_index("model")
+    assert ours.loc["PaiNN", "in spreads"] == pytest.approx(0.7)
+    assert ours.loc["PaiNN", "more than two spreads"] == "no"
+    assert ours.loc["SchNet", "more than two spreads"] == "yes"
+    assert "unknown" in ours.loc["GVP", "more than two spreads"]
+    paper = compare(table).query("`numbers of` == 'paper'")
+    assert len(paper) == 6
+    assert set(table_3(table)["numbers of"]) == {"paper", "this code"}
+
+
+@pytest.mark.parametrize("draw", STORE_FIGURES)
+@pytest.mark.parametrize("runs", [(), (("painn", "quick", 0, 3.0),)], ids=["empty", "one run without its curve"])
+def test_figures_of_the_store_can_be_drawn_whatever_it_holds(monkeypatch, draw, runs):
+    monkeypatch.setattr(figures, "read_results", lambda **_: store(*runs))
+
+    def no_curve(run):
+        raise FileNotFoundError(run)
+
+    monkeypatch.setattr(figures, "read_history", no_curve)
+    fig = draw()
+    fig.canvas.draw()
+    assert "no runs" in fig.eqgat_details["caption"] or "None of ours" in fig.eqgat_details["caption"] or runs

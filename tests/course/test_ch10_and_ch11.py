@@ -1,0 +1,91 @@
+"""What notebooks 10 and 11 compute with: results beside the paper's, pockets, bounds, overlays, a model that fits."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from eqgat.datasets.samples.lba import lba_item
+from eqgat.datasets.samples.superposition import rmsd
+from eqgat.training.results import COLUMNS, read_results, write_results
+from eqgat_course.ch10_atom3d_lba import study as affinity
+from eqgat_course.ch11_atom3d_psr_rsr import study as ranking
+from eqgat_course.results import beside_the_paper
+
+
+def test_results_stand_below_the_papers_and_undefined_ones_stay_undefined(tmp_path):
+    metrics = ("mean_spearman", "global_spearman")
+    assert read_results(tmp_path, task="psr").empty
+    alone = beside_the_paper("psr", metrics, read_results(tmp_path, task="psr"))
+    assert alone["model"].tolist() == ["CNN", "GNN", "GVP-GNN", "SchNet", "PaiNN", "SEGNN", "EQGAT"]
+    common = dict.fromkeys(COLUMNS, "") | {"task": "psr", "profile": "quick", "data": "small, not ATOM3D's, 0123"}
+    for model, seed, values in (
+        ("eqgat", 0, (0.4, 0.6)),
+        ("eqgat", 1, (0.6, 0.6)),
+        ("trivial: mean", 0, (math.nan, math.nan)),
+    ):
+        own = {name: value for name, value in common.items() if name not in ("split", "metric", "value")}
+        write_results(
+            tmp_path,
+            f"{model[:5]}-{seed}",
+            own | {"model": model, "seed": seed},
+            {"test": dict(zip(metrics, values, strict=True)), "val": {"mse": 1.0}},
+            [],
+        )
+    both = beside_the_paper("psr", metrics, read_results(tmp_path, task="psr"))
+    ours = both[both["numbers of"] == "this code"].set_index("model")
+    assert ours.loc["EQGAT", ["n", "data"]].tolist() == ["2", "small, not ATOM3D's"]
+    assert ours.loc["EQGAT", "mean_spearman"] == pytest.approx(0.5)
+    assert ours.loc["EQGAT", "mean_spearman std"] == pytest.approx(math.sqrt(0.02))
+    assert math.isnan(ours.loc["trivial: mean", "mean_spearman"])
+    assert both[:7].drop(columns="n").equals(alone.drop(columns="n"))
+
+
+def test_the_pocket_of_the_samples_is_the_recipe():
+    item = lba_item("10gs")
+    dry = item["atoms_protein"].query("hetero != 'W'").reset_index(drop=True)
+    pos, ligand = (torch.tensor(table[["x", "y", "z"]].to_numpy()) for table in (dry, item["atoms_ligand"]))
+    residue = torch.tensor(dry.groupby(["chain", "residue"]).ngroup().to_numpy())
+    mask = affinity.pocket_rows(pos, residue, ligand).numpy()
+    assert dry.loc[mask, "serial_number"].tolist() == item["atoms_pocket"]["serial_number"].tolist()
+    graph = affinity.complex_graph("10gs")
+    counts = affinity.edge_kinds(graph)
+    between = graph.ligand[graph.edge_index[0]] != graph.ligand[graph.edge_index[1]]
+    assert counts["between"] == int(between.sum())
+    assert sum(counts.values()) == graph.num_edges
+
+
+def test_energies_and_bounds_by_hand():
+    assert affinity.free_energy(9.0) == pytest.approx(-8.314462e-3 / 4.184 * 298.15 * math.log(1e9), rel=1e-5)
+    random = np.random.default_rng(0)
+    truth = random.normal(size=2000)
+    labels, guess = truth + random.normal(0, 0.5, 2000), 0.7 * truth + random.normal(0, 0.4, 2000) + 0.3
+    error = float(np.sqrt(np.mean((guess - labels) ** 2)))
+    assert labels.std() < affinity.largest_spread(error, float(np.corrcoef(guess, labels)[0, 1]))
+    assert np.corrcoef(truth, labels)[0, 1] == pytest.approx(affinity.best_correlation(0.5, labels.std()), abs=0.02)
+    family, label = affinity.family_labels(families=400)
+    means = pd.Series(label).groupby(family).mean()
+    assert means.std() == pytest.approx(math.hypot(1.2, 1.2 / math.sqrt(8)), abs=0.15)
+
+
+def test_a_model_memorises_one_label_and_turning_changes_nothing():
+    graph = affinity.complex_graph("10gs")
+    model, history = affinity.memorise([graph], steps=15)
+    assert history["rmse"].iloc[-1] < 0.7 * history["rmse"].max()
+    turned = affinity.moved_graph(graph, torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]))
+    assert model(turned) == pytest.approx(model(graph), abs=1e-3)
+
+
+def test_an_overlay_is_the_best_superposition(tmp_path, monkeypatch):
+    monkeypatch.setenv("EQGAT_CACHE", str(tmp_path))
+    both = ranking.overlay("2xcjA", "spread_0_1", walks=1)
+    half = len(both) // 2
+    assert both.atoms["chain"].tolist() == ["R"] * half + ["D"] * half
+    alpha = np.flatnonzero(both.atoms["name"][:half] == "CA")
+    real, decoy = both.positions[alpha], both.positions[half + alpha]
+    assert np.sqrt(((real - decoy) ** 2).sum(axis=1).mean()) == pytest.approx(rmsd(decoy, real))
+    assert rmsd(decoy, real) > 0.6

@@ -1,0 +1,97 @@
+"""What notebook 12 counts and draws: curves, hops, pairs of residues, draws of pairs."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from eqgat.datasets.samples.ppi import ppi_item
+from eqgat.training.metrics import pair_metrics
+from eqgat.training.results import COLUMNS
+from eqgat_course.ch12_atom3d_res_ppi import figures
+from eqgat_course.ch12_atom3d_res_ppi.study import (
+    all_pairs,
+    auc_by_counting,
+    curves,
+    drawn_scores,
+    hop_table,
+    stored_runs,
+)
+
+
+@pytest.fixture(scope="module")
+def pairs() -> pd.DataFrame:
+    return all_pairs(items=[ppi_item("1hvr", "AB")])
+
+
+def test_the_curves_of_the_notebook_by_hand() -> None:
+    table = curves(figures.SCORES, figures.TRUTH)
+    assert table["true positives"].tolist() == [0, 1, 1, 2, 3, 3, 3, 3]
+    assert table["false positives"].tolist() == [0, 0, 1, 1, 1, 2, 3, 4]
+    assert math.isnan(table["precision"][0])
+    assert table["precision"][1:].tolist() == pytest.approx([1, 1 / 2, 2 / 3, 3 / 4, 3 / 5, 3 / 6, 3 / 7])
+    area = (table["recall"] * table["false positive rate"].diff().shift(-1)).sum()
+    metrics = pair_metrics(torch.tensor(figures.SCORES), torch.tensor(figures.TRUTH))
+    assert area == pytest.approx(10 / 12) == pytest.approx(metrics["roc_auc"])
+    assert metrics["average_precision"] == pytest.approx((1 + 2 / 3 + 3 / 4) / 3)
+
+
+def test_counting_gives_the_library_s_area_with_ties() -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores, labels = torch.randn(50, generator=generator).mul(2).round(), torch.arange(50) % 3 == 0
+    assert auc_by_counting(scores, labels.long()) == pytest.approx(pair_metrics(scores, labels.long())["roc_auc"])
+
+
+def test_hops_of_a_path_by_hand() -> None:
+    path = torch.tensor([[1, 0, 2, 1, 3, 2], [0, 1, 1, 2, 2, 3]])
+    graph = Data(
+        pos=torch.tensor([[0.0, 0, 0], [4, 0, 0], [8, 0, 0], [12, 0, 0]]),
+        edge_index=path,
+        center_index=torch.tensor([0]),
+    )
+    table = hop_table(graph, 2)
+    assert table["atoms"].tolist() == [1, 2, 3]
+    assert table["farthest"].tolist() == [0, 4, 8]
+    assert table["edges"].tolist() == [1, 3, 5]
+
+
+def test_all_pairs_are_all_and_each_is_labelled_once(pairs: pd.DataFrame) -> None:
+    item = ppi_item("1hvr", "AB")
+    assert len(pairs) == 99 * 99
+    assert pairs["touching"].sum() == len(item["atoms_neighbors"])
+    assert pairs["first"].nunique() <= 99
+    assert (pairs[["first", "second"]] < 0).all(axis=None)
+
+
+def test_a_draw_is_balanced_and_repeats_itself(pairs: pd.DataFrame) -> None:
+    one, other = (drawn_scores(pairs, draws=3, seed=1) for _ in range(2))
+    assert one.equals(other)
+    assert not one.equals(drawn_scores(pairs, draws=3, seed=2))
+    everything = pair_metrics(
+        torch.tensor((pairs["first"] + pairs["second"]).to_numpy()), torch.tensor(pairs["touching"].to_numpy())
+    )
+    assert drawn_scores(pairs, draws=1, positives=10**6, ratio=10**4)["roc_auc"][0] == pytest.approx(
+        everything["roc_auc"]
+    )
+
+
+def test_changed_runs_and_other_metrics_are_left_out() -> None:
+    row = dict.fromkeys(COLUMNS, "") | {
+        "task": "res",
+        "split": "test",
+        "metric": "accuracy",
+        "value": 0.2,
+        "seed": 0,
+        "epochs": 1,
+        "data": "other, not ATOM3D's, 0123",
+        "model": "eqgat",
+    }
+    rows = pd.DataFrame([row, row | {"changed": "{}"}, row | {"metric": "cross_entropy"}, row | {"split": "val"}])
+    found = stored_runs(rows, "res", "accuracy")
+    assert len(found) == 1
+    assert found["data"].iloc[0] == "other, not ATOM3D's"
+    assert stored_runs(pd.DataFrame(columns=list(COLUMNS)), "res", "accuracy").empty

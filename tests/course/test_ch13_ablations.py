@@ -1,0 +1,214 @@
+"""What notebook 13 computes: intervals, power, parts knocked out; each against an independent way."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+
+from eqgat import EQGAT
+from eqgat.datasets import embedded_structure
+from eqgat.pretrained import pretrained, pretrained_rows
+from eqgat.training.results import COLUMNS, read_results
+from eqgat.training.settings import build_model, make_settings, num_parameters
+from eqgat_course.ch13_ablations import figures
+from eqgat_course.ch13_ablations import study as ablations
+from eqgat_course.ch13_ablations.study import ABLATED, FULL, KNOCK_OUTS
+
+mpl.use("agg")
+
+
+@pytest.mark.parametrize("sizes", [(3, 3), (2, 7)])
+def test_welch_equals_scipy(sizes):
+    random = np.random.default_rng(1)
+    first, second = 1 + 2 * random.standard_normal(sizes[0]), 3 + random.standard_normal(sizes[1])
+    ours = ablations.welch(first.mean(), first.std(ddof=1), second.mean(), second.std(ddof=1), *sizes)
+    theirs = stats.ttest_ind(second, first, equal_var=False)
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval()))
+    assert (ours.p, ours.freedom) == pytest.approx((theirs.pvalue, theirs.df))
+
+
+@pytest.mark.parametrize("numbers", [(1.0, 0.1, 2.0, 0.1, 1, 3), (1.0, 0.0, 2.0, 0.0)])
+def test_one_run_has_no_interval(numbers):
+    with pytest.raises(ValueError, match="two runs or more"):
+        ablations.welch(*numbers)
+
+
+def test_one_difference_of_the_paper_leaves_out_zero_and_none_survives_eight_looks():
+    rows = ablations.paper_differences()
+    assert len(rows) == 8
+    sure = rows[(rows["low"] > 0) | (rows["high"] < 0)]
+    assert sure[["column", "model"]].to_numpy().tolist() == [["PSR, global R_S ↑", ABLATED[1]]]
+    assert not any(ablations.holm(rows["p"]))
+    worse = rows[rows["difference"] < 0]
+    assert worse[["column", "model"]].to_numpy().tolist() == [["PSR, mean R_S ↑", ABLATED[1]]]
+
+
+def test_holm_stops_at_the_first_that_fails():
+    assert ablations.holm([0.5, 0.01, 0.02, 0.04]) == [False, True, False, False]
+    assert ablations.holm([0.001, 0.02, 0.04]) == [True, True, True]
+
+
+def runs(*values: tuple[str, int, float]) -> pd.DataFrame:
+    rows = [
+        {
+            **dict.fromkeys(COLUMNS, ""),
+            "task": "triangle",
+            "split": "test",
+            "profile": "quick",
+            "device": "CPU",
+            "commit": "abc",
+            "parameters": 1,
+            "model": model,
+            "seed": seed,
+            "metric": metric,
+            "value": value,
+        }
+        for model, seed, value in values
+        for metric in ("mse", "mse_distance", "mse_perimeter", "mse_area")
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def test_our_runs_are_compared_where_there_are_two_or_more():
+    store = runs(
+        ("eqgat", 0, 1.0),
+        ("eqgat", 1, 2.0),
+        ("eqgat-no-cross-product", 0, 3.0),
+        ("eqgat-no-cross-product", 1, 5.0),
+        ("eqgat-no-feature-attention", 0, 9.0),
+        ("schnet", 0, 9.0),
+    )
+    own = ablations.our_runs(store)
+    assert set(own["model"]) == {FULL, *ABLATED}
+    assert ablations.store_label(own) == "quick profile, CPU, n = 1 to 2 seeds, commit abc"
+    rows = ablations.our_differences(own)
+    assert rows["column"].tolist() == ["mean of the three", "distance", "perimeter", "area"]
+    assert rows["difference"].tolist() == [2.5] * 4, "positive: the full model's error is smaller"
+    assert ablations.our_differences(own[own["seed"] == 0]).empty
+    assert "no runs" in ablations.store_label(ablations.our_runs(runs()))
+
+
+def test_the_committed_store_has_three_seeds_of_each_variant():
+    own = ablations.our_runs(read_results(task="triangle"))
+    assert own.groupby(["column", "model"])["seed"].nunique().eq(3).all()
+    assert len(ablations.our_differences(own)) == 8
+
+
+def test_power_equals_simulation_and_textbook():
+    assert ablations.runs_needed(1.0) == 17
+    assert ablations.runs_needed(0.5) == 64
+    assert ablations.power(0.0, 5) == pytest.approx(0.05)
+    assert ablations.power(1.0, 20) == pytest.approx(ablations.simulated_power(1.0, 20), abs=0.02)
+    assert ablations.power(4.0, 100) == 1.0
+    with pytest.raises(ValueError, match="more than 100 runs"):
+        ablations.runs_needed(0.1, most=100)
+
+
+def test_rules_for_three_runs_err_as_often_as_they_should():
+    rates = ablations.miss_rates(draws=20_000)
+    bars, normal, welch, same = rates.values()
+    assert welch < 0.05 < bars < normal < same
+
+
+def small(**options) -> EQGAT:
+    torch.manual_seed(0)
+    sizes = {
+        "num_elements": 9,
+        "out_channels": 3,
+        "scalar_channels": 8,
+        "vector_channels": 4,
+        "num_layers": 3,
+        "num_radial": 6,
+        "readout": "node",
+    }
+    return EQGAT(**{**sizes, **options}).double()
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return embedded_structure("5pti").graph(4.5, torch.float64)
+
+
+@pytest.mark.parametrize("part", ["cross product", "attention per channel"])
+def test_a_knocked_out_network_is_one_of_the_ablated_class(part, graph):
+    model = small()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    twin, knocked = ablations.ablated_twin(model, part), ablations.knock_out(model, part)
+    with torch.no_grad():
+        assert torch.allclose(twin(graph), knocked(graph), rtol=0, atol=1e-12)
+        assert not torch.allclose(model(graph), knocked(graph), rtol=0, atol=1e-6)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert sum(p.numel() for p in twin.parameters()) < sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("part", "name"), [("cross product", "v_cross"), ("mixing", "v_mix"), ("direction", "v_direction")]
+)
+def test_knocked_out_terms_are_zero_and_the_others_are_not(part, name, graph):
+    layer = ablations.knock_out(small(), part).trace(graph)[1]
+    for term in ("v_direction", "v_mix", "v_cross"):
+        if part != "direction" or term == name:  # without directions all vectors are zero
+            assert bool(getattr(layer, term).abs().max() == 0) == (term == name)
+
+
+def test_attention_knocked_out_is_uniform(graph):
+    layer = ablations.knock_out(small(), "any attention").trace(graph)[1]
+    count = layer.edges.num_neighbours[layer.edges.receiver].unsqueeze(1)
+    assert torch.allclose(layer.attention * count, torch.ones_like(layer.attention))
+    with pytest.raises(ValueError, match="part must be one of"):
+        ablations.knock_out(small(), "everything")
+
+
+def test_answers_of_the_shipped_weights_are_those_of_their_row():
+    rows = pretrained_rows("res").query("split == 'test' and metric == 'accuracy'")
+    right = ablations.right_answers(pretrained("res"), "test")
+    assert float(right.double().mean()) == pytest.approx(rows["value"].item(), abs=0.005)
+
+
+def test_table_of_parts_adds_up():
+    table = ablations.lost_and_won("val", KNOCK_OUTS[:1])
+    assert table.loc["cross product", "right"] == table.attrs["right"] + table["won"].item() - table["lost"].item()
+    assert ablations.sign_test(5, 5) == 1.0
+    assert ablations.sign_test(0, 0) == 1.0
+    assert ablations.sign_test(8, 0) == pytest.approx(2 / 2**8)
+
+
+def test_retraining_is_never_worse_than_knocking_out():
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(5):
+        x, y = torch.randn(30, 2, generator=generator), torch.randn(30, generator=generator)
+        errors = ablations.linear_errors(x.double(), y.double())
+        assert errors["full"] <= errors["retrained"] <= errors["knocked out"]
+
+
+def test_width_that_brings_the_parameters_back():
+    base = build_model(make_settings("triangle", "eqgat-no-feature-attention", "full"))
+    assert ablations.width_for(num_parameters(base), base) == (32, num_parameters(base))
+    channels, count = ablations.width_for(27_411, base)
+    assert channels == 34
+    assert abs(count - 27_411) < 27_411 - num_parameters(base)
+
+
+def test_figures_say_so_where_the_store_is_empty(monkeypatch):
+    monkeypatch.setattr(figures, "read_results", lambda task: runs())
+    for draw in (figures.our_runs_as_figure, figures.our_intervals):
+        draw().canvas.draw()
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        figures.paper_tables,
+        figures.paper_intervals,
+        figures.equal_models,
+        figures.power_curves,
+        figures.our_runs_as_figure,
+        figures.our_intervals,
+    ],
+)
+def test_figures_draw(draw):
+    draw().canvas.draw()

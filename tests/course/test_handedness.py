@@ -1,0 +1,76 @@
+"""Chiral centres of a real protein: what they hold, and that only the model with cross products learns their hand."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from eqgat import radius_graph
+from eqgat.datasets import embedded_structure
+from eqgat_course.handedness import (
+    chiral_centres,
+    flat_ring,
+    learn_handedness,
+    mirror_image,
+    mirror_pairs,
+    without_cross_product,
+)
+from eqgat_course.running_example import running_example
+
+CENTRES = chiral_centres(embedded_structure("5pti"))
+
+
+def triple_product(pos):
+    """(N - CA) . ((C - CA) x (CB - CA)): positive for every L-amino acid."""
+    n, ca, c, _, cb = pos
+    return float((n - ca) @ torch.linalg.cross(c - ca, cb - ca))
+
+
+def test_every_residue_but_glycine_is_a_left_handed_centre():
+    sequence = embedded_structure("5pti").sequence()
+    assert len(CENTRES) == len(sequence) - sequence.count("G") == 52
+    assert all(triple_product(graph.pos) > 1 for graph in CENTRES)  # Å³
+    assert {tuple(graph.z.tolist()) for graph in CENTRES} == {(2, 1, 1, 3, 1)}
+
+
+def test_mirror_image_turns_the_hand_and_keeps_the_edges():
+    graph = CENTRES[0]
+    mirrored = mirror_image(graph)
+    assert math.isclose(triple_product(mirrored.pos), -triple_product(graph.pos))
+    assert torch.equal(radius_graph(mirrored.pos, 4.5), graph.edge_index)
+    batch, label = mirror_pairs(CENTRES[:3])
+    assert batch.num_graphs == len(label) == 6
+    assert label.tolist() == [1, 0, 1, 0, 1, 0]
+
+
+def test_only_the_cross_product_learns_the_hand():
+    history, logits = learn_handedness(CENTRES[:32], CENTRES[32:], "raw")
+    assert history[-1] < 0.1
+    assert (logits[:, 0] > 0).double().mean() > 0.9
+    assert (logits[:, 1] < 0).double().mean() > 0.9
+    history, logits = learn_handedness(CENTRES[:32], CENTRES[32:], None, steps=10)
+    assert min(history) >= math.log(2) - 1e-9
+    assert (logits[:, 0] - logits[:, 1]).abs().max() < 1e-12
+
+
+def test_flat_ring_is_flat_but_for_the_lifted_atom_and_keeps_its_bonds():
+    ring = flat_ring(embedded_structure("5pti"))
+    assert (ring.pos[:, 2] == 0).all()
+    neighbours = (ring.pos[1:] - ring.pos[[2, 3, 4, 5, 6, 1]]).norm(dim=1)  # around the ring, from CG to CG
+    assert (neighbours > 1.3).all()
+    assert (neighbours < 1.5).all()  # Å
+    lifted = flat_ring(embedded_structure("5pti"), displacement=0.3)
+    assert lifted.pos[:, 2].tolist() == [0, 0, 0.3, 0, 0, 0, 0]
+
+
+def test_the_copy_without_cross_product_differs_in_that_alone():
+    example = running_example()
+    ring = flat_ring(example.structure)
+    first, second = without_cross_product(example.model).trace(ring)
+    assert (second.b_cross == 0).all()
+    assert (second.v[:, 2] == 0).all()
+    original = example.model.trace(ring)
+    assert torch.equal(first.v, original[0].v)
+    assert torch.equal(second.b_mix, original[1].b_mix)
+    assert original[1].v[:, 2].abs().max() > 0

@@ -1,0 +1,175 @@
+"""The command that executes the notebooks, and the pages it writes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+nbformat = pytest.importorskip("nbformat")
+pytest.importorskip("nbconvert")
+
+from eqgat.viz import scripts  # noqa: E402
+from eqgat_course.pages import heading, reading_time, write_index, write_mathjax, write_page  # noqa: E402
+from eqgat_course.run import find_notebooks, main, run_notebook  # noqa: E402
+
+FIRST = "# 01 Length & angle\n\n**Time.** 5 minutes to read. **Profile.** Q.\n\n$\\lVert v \\rVert$, [02](02_b.ipynb)."
+WIDGET = "from ipywidgets import interact\nprint('still')\ninteract(lambda x: print(x), x=3);"
+
+
+def write(path: Path, *cells: str) -> Path:
+    """A notebook whose cells are text if they begin with a heading, and else code."""
+    new = nbformat.v4
+    made = [new.new_markdown_cell(cell) if cell.startswith("# ") else new.new_code_cell(cell) for cell in cells]
+    nbformat.write(new.new_notebook(cells=made), path)
+    return path
+
+
+def test_notebooks_are_found_in_order_and_by_the_beginning_of_their_names(tmp_path):
+    for name in ("02_b", "01_a", "draft"):
+        write(tmp_path / f"{name}.ipynb")
+    assert [path.stem for path in find_notebooks(tmp_path, [])] == ["01_a", "02_b"]
+    assert [path.stem for path in find_notebooks(tmp_path, ["02"])] == ["02_b"]
+    with pytest.raises(FileNotFoundError, match=r"starts with '07'; there are 01_a, 02_b"):
+        find_notebooks(tmp_path, ["01", "07"])
+
+
+def test_folder_without_notebooks_is_an_error_that_names_it(tmp_path, capsys):
+    with pytest.raises(FileNotFoundError, match="--folder"):
+        find_notebooks(tmp_path, [])
+    assert main(["--folder", str(tmp_path)]) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_a_failing_notebook_is_reported_and_the_others_run(tmp_path, capsys):
+    write(tmp_path / "01_a.ipynb", FIRST, "print(6 * 7)", WIDGET)
+    write(tmp_path / "02_b.ipynb", "# 02 Broken", "1 / 0")
+    write(tmp_path / "03_c.ipynb", "# 03 Last", "print('ran')")
+    out = tmp_path / "out"
+    assert main(["--folder", str(tmp_path), "--out", str(out), "--workers", "2"]) == 1
+    printed = capsys.readouterr().out
+    assert "ZeroDivisionError" in printed
+    assert "2 of 3 notebooks ran" in printed
+    assert "42" in (out / "01_a.html").read_text(encoding="utf-8")
+    assert not (out / "02_b.ipynb").exists()
+    assert (out / "03_c.html").exists()
+    rows = re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td><td>(.*?)</td></tr>", (out / "index.html").read_text())
+    assert [row[0] for row in rows] == [
+        '<a href="01_a.html">01 Length &amp; angle</a>',
+        "02 Broken",
+        '<a href="03_c.html">03 Last</a>',
+    ]
+    assert [row[1] for row in rows] == ["5 minutes to read", "", ""]
+    assert re.fullmatch(r"\d+\.\d s", rows[0][2])
+    assert rows[1][2] == "failed"
+    assert nbformat.read(tmp_path / "01_a.ipynb", 4).cells[1].outputs == [], "the source must stay as it was"
+    cell = nbformat.read(out / "01_a.ipynb", 4).cells[2]
+    assert [output.get("text") for output in cell.outputs] == ["still\n"], "a dead widget must not be kept"
+
+
+def test_no_worker_at_all_is_refused(tmp_path, capsys):
+    write(tmp_path / "01_a.ipynb", "1")
+    with pytest.raises(SystemExit, match="2"):
+        main(["--folder", str(tmp_path), "--workers", "0"])
+    assert "--workers must be 1 or more; got 0" in capsys.readouterr().err
+
+
+def test_execution_in_place_changes_nothing_when_repeated(tmp_path):
+    path = write(tmp_path / "01_a.ipynb", "import random\nrandom.seed(0)\nprint(random.random())", WIDGET)
+    assert run_notebook(path, path) > 0
+    once = path.read_bytes()
+    run_notebook(path, path)
+    assert path.read_bytes() == once
+    assert [file.name for file in tmp_path.iterdir()] == ["01_a.ipynb"]
+
+
+def test_page_has_the_local_script_and_asks_for_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(scripts, "source", lambda script: f"// {script.name}")
+    assert write_mathjax(tmp_path)
+    assert (tmp_path / "mathjax.js").read_text() == "// MathJax"
+    page = write_page(write(tmp_path / "01_a.ipynb", FIRST), local_mathjax=True).read_text(encoding="utf-8")
+    assert re.search(r'<script [^>]*src="mathjax.js"', page)
+    assert not re.search(r'<(script|link|img)[^>]*"https?:', page)
+    assert "import(" not in page
+    assert "<title>01 Length &amp; angle · EQGAT</title>" in page
+    assert r"$\lVert v \rVert$" in page
+    assert 'href="02_b.html"' in page
+
+
+def test_page_without_the_local_script_asks_the_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(scripts, "source", lambda script: None)
+    assert not write_mathjax(tmp_path)
+    page = write_page(write(tmp_path / "01_a.ipynb", FIRST), local_mathjax=False).read_text(encoding="utf-8")
+    assert re.search(r'<script src="https://[^"]*mathjax', page)
+    assert 'src="mathjax.js"' not in page
+
+
+def test_damaged_script_stops_the_command_with_its_reason(tmp_path, monkeypatch, capsys):
+    write(tmp_path / "01_a.ipynb")
+    monkeypatch.setattr(scripts, "VENDOR", tmp_path)
+    scripts.MATHJAX.path.write_text("half")
+    scripts.MATHJAX.licence_path.write_text("licence")
+    assert main(["--folder", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "is not MathJax" in capsys.readouterr().err
+
+
+def test_index_lists_notebooks_that_were_not_run(tmp_path):
+    sources = [write(tmp_path / "01_a.ipynb", FIRST), write(tmp_path / "02_b.ipynb", "print('no heading')")]
+    (tmp_path / "01_a.html").write_text("of an earlier run")
+    text = write_index(tmp_path, sources, {}, "quick").read_text(encoding="utf-8")
+    assert '<a href="01_a.html">' in text
+    assert "<td>02_b</td>" in text
+    assert text.count("not run this time") == 2
+
+
+def test_every_notebook_of_the_suite_has_a_heading_and_a_time():
+    for path in find_notebooks(Path(__file__).parents[2] / "notebooks", []):
+        notebook = nbformat.read(path, as_version=4)
+        assert (heading(notebook) or "").startswith(path.stem[:2]), path.name
+        assert "minutes" in reading_time(notebook), path.name
+
+
+def test_no_formula_begins_with_a_bracket_that_tex_takes_for_an_option():
+    """``\\begin{aligned} [u`` swallows the bracket and what is in it; ``{}[u`` does not."""
+    for path in find_notebooks(Path(__file__).parents[2] / "notebooks", []):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "markdown":
+                found = re.search(r"\\begin\{(aligned|gathered|split)\}\s*\[", cell.source)
+                assert not found, f"{path.name}: {cell.source[found.start() : found.end() + 20]!r}"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals of this kind")
+@pytest.mark.parametrize(("workers", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT)])
+def test_a_signal_ends_the_whole_run_and_not_one_notebook(tmp_path, capsys, workers, number):
+    for name in ("01_a", "02_b", "03_c")[2 - workers :]:
+        cell = f"import os, pathlib, time; pathlib.Path({str(tmp_path)!r}, str(os.getpid())).touch(); time.sleep(60)"
+        write(tmp_path / f"{name}.ipynb", cell)
+
+    def kernels() -> list[int]:
+        return [int(file.name) for file in tmp_path.iterdir() if file.name.isdigit()]
+
+    def send() -> None:
+        while len(kernels()) < workers:
+            time.sleep(0.1)
+        os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=send, daemon=True)
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
+    try:
+        sender.start()
+        code = main(["--in-place", "--folder", str(tmp_path), "--workers", str(workers)])
+    except SystemExit as stop:
+        code = stop.code
+    finally:
+        signal.signal(signal.SIGINT, former)
+    assert code == 128 + number
+    assert "03_c" not in capsys.readouterr().out
+    for kernel in kernels():
+        with pytest.raises(ProcessLookupError):
+            os.kill(kernel, 0)

@@ -1,0 +1,212 @@
+"""A layer equals its printed equations; its parts have the properties that the text claims."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from helpers import make_graph, make_model, randomised
+from torch.nn.functional import silu
+from torch_geometric.data import Batch
+
+from eqgat.layers import (
+    Edges,
+    EquivariantNorm,
+    InvariantReadout,
+    mean_over_graph,
+    neighbour_softmax,
+    sum_over_neighbours,
+)
+from eqgat_course.literal import literal_layer, literal_norm
+
+VARIANTS = [
+    {},
+    {"cross_product": "mixed"},
+    {"cross_product": None},
+    {"attention": "scalar"},
+    {"vector_aggregation": "sum"},
+]
+EXACT = 1e-13  # relative; float64 rounds to 1e-16
+
+
+def random_states(graph, seed=2):
+    generator = torch.Generator().manual_seed(seed)
+    s = torch.randn(len(graph.z), 12, generator=generator, dtype=torch.float64)
+    return s, torch.randn(len(graph.z), 3, 5, generator=generator, dtype=torch.float64)
+
+
+def relative(ours, literal):
+    return float((ours - literal).abs().max() / literal.abs().max())
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_layer_equals_literal_equations(options, number):
+    """One layer on random states, with no parameter at its start, against the unfactored sums.
+
+    States rounded to float32 fail the same comparison.
+    """
+    graph, model = make_graph(), randomised(make_model(**options))
+    s, v = random_states(graph)
+    v = v * number  # the first layer gets v = 0
+    layer, edges = model.layers[number], model.trace(graph)[number].edges
+    with torch.no_grad():
+        literal = literal_layer(layer, s, v, edges.source, edges.receiver, edges.radial, edges.direction)
+        record = layer(s, v, edges)
+        rounded = layer(s.float().double(), v.float().double(), edges)
+    assert relative(record.s, literal[0]) < EXACT < relative(rounded.s, literal[0])
+    assert relative(record.v, literal[1]) < EXACT < relative(rounded.v, literal[1])
+
+
+def test_norm_equals_its_literal_form_in_each_graph_of_a_batch():
+    graph = Batch.from_data_list([make_graph(), make_graph(14, seed=5), make_graph(1)])
+    norm = randomised(EquivariantNorm(12).double())
+    s, v = random_states(graph)
+    with torch.no_grad():
+        for ours, literal in zip(norm(s, v, graph.batch, 3), literal_norm(norm, s, v, graph.batch), strict=True):
+            assert relative(ours, literal) < EXACT
+        one_graph = norm(s, v, torch.zeros_like(graph.batch), 1)
+    assert relative(one_graph[0], s) > 1e-3
+
+
+def test_readout_by_hand():
+    """One channel: W = (2, 3), bias 1, V = 2; s = 5 and v = (3, 0, 4) -> 2 * 5 + 3 * |2 v| + 1 = 41."""
+    readout = InvariantReadout(1, 1).double()
+    with torch.no_grad():
+        readout.vector.weight.fill_(2)
+        readout.out.weight.copy_(torch.tensor([[2.0, 3.0]]))
+        readout.out.bias.fill_(1)
+        x = readout(torch.tensor([[5.0]]).double(), torch.tensor([[[3.0], [0], [4]]]).double())
+    assert x.item() == pytest.approx(41, abs=1e-6)
+
+
+def test_mean_over_graph_of_empty_and_full_graphs():
+    mean = mean_over_graph(torch.tensor([[1.0], [3.0], [5.0]]), torch.tensor([1, 1, 3]), 5)
+    assert mean.flatten().tolist() == [0, 2, 0, 5, 0]
+
+
+def test_filter_equals_concatenation():
+    """The split first map of the edge MLP equals the map of the concatenation [s_i || s_j || radial] (Eq. 1)."""
+    graph, model = make_graph(), randomised(make_model())
+    with torch.no_grad():
+        trace = model.trace(graph)[1]
+        source, receiver = graph.edge_index
+        concatenated = torch.cat([trace.s_in[receiver], trace.s_in[source], trace.edges.radial], dim=1)
+        layer = model.layers[1]
+        f = layer.filter.out(silu(layer.filter.hidden(concatenated)))
+    ours = torch.cat([trace.attention_logits, trace.b_direction, trace.b_mix, trace.b_cross], dim=1)
+    assert (ours - f).abs().max() < 1e-13
+
+
+def test_softmax_sums_to_one_in_each_channel():
+    receiver = torch.tensor([0, 0, 0, 2, 4, 4])
+    logits = torch.randn(6, 3, dtype=torch.float64) * 50
+    alpha = neighbour_softmax(logits, receiver, 6)
+    total = sum_over_neighbours(alpha, receiver, 6)
+    assert torch.allclose(total[[0, 2, 4]], torch.ones(3, 3, dtype=torch.float64))
+    assert (alpha > 0).all()
+    assert (alpha[3] == 1).all(), "a single neighbour has weight exactly 1"
+
+
+def test_softmax_by_hand_and_without_overflow():
+    """logits ln 1, ln 2, ln 5 -> 1/8, 2/8, 5/8; adding 10,000 to all changes nothing."""
+    logits = torch.tensor([[1.0], [2.0], [5.0]], dtype=torch.float64).log()
+    receiver = torch.zeros(3, dtype=torch.int64)
+    expected = torch.tensor([[1 / 8], [2 / 8], [5 / 8]], dtype=torch.float64)
+    assert torch.allclose(neighbour_softmax(logits, receiver, 1), expected)
+    assert torch.allclose(neighbour_softmax(logits + 1e4, receiver, 1), expected, atol=1e-11)
+
+
+def small_prediction(options):
+    """A small graph, and the prediction of a small model as a function of its positions."""
+    graph = make_graph(6, seed=3)
+    model = randomised(make_model(scalar_channels=4, vector_channels=2, num_radial=3, num_layers=2, **options))
+
+    def prediction(pos):
+        moved = graph.clone()
+        moved.pos = pos
+        return model(moved)
+
+    return graph.pos.requires_grad_(), prediction
+
+
+@pytest.mark.parametrize("options", [{}, {"cross_product": "mixed", "norm": "equivariant"}], ids=str)
+def test_first_and_second_derivatives_equal_finite_differences(options):
+    """With respect to positions, as forces and their training need them."""
+    pos, prediction = small_prediction(options)
+    assert torch.autograd.gradcheck(prediction, pos, eps=1e-6, atol=1e-7)
+    assert torch.autograd.gradgradcheck(prediction, pos, eps=1e-6, atol=1e-6)
+
+
+def test_gradcheck_of_the_softmax():
+    receiver = torch.tensor([0, 0, 1, 1, 1])
+    logits = torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda a: neighbour_softmax(a, receiver, 3), logits)
+
+
+@pytest.mark.parametrize("options", [{}, {"norm": "equivariant"}], ids=str)
+def test_trace_terms_add_up_to_the_message(options):
+    """The three vector terms of the trace, edge by edge, average to the recorded message (Eq. 6)."""
+    graph = make_graph()
+    for layer in make_model(**options).trace(graph):
+        terms = layer.v_direction + layer.v_mix + layer.v_cross
+        count = layer.edges.num_neighbours.clamp(min=1)
+        message = sum_over_neighbours(terms, layer.edges.receiver, len(graph.z)) / count[:, None, None]
+        assert (message - layer.vector_message).abs().max() < 1e-12
+
+
+def test_trace_is_the_forward_pass():
+    graph, model = make_graph(), make_model(fast=False)
+    s, v = model.encode(graph)
+    trace = model.trace(graph)
+    assert len(trace) == 3
+    assert torch.equal(trace[-1].s, s)
+    assert torch.equal(trace[-1].v, v)
+    assert torch.equal(trace[1].s_in, trace[0].s)
+    assert trace[0].v_in.abs().max() == 0
+
+
+def test_first_layer_has_the_direction_term_alone():
+    first = make_model().trace(make_graph())[0]
+    assert first.v_direction.abs().max() > 0
+    assert first.v_mix.abs().max() == first.v_cross.abs().max() == 0
+
+
+def test_direction_mix_and_cross_terms_by_hand():
+    """One edge from j = 0 to i = 1, one channel: numbers small enough for pencil and paper."""
+    model = make_model(num_layers=2, vector_channels=1)
+    layer = model.layers[1]
+    with torch.no_grad():
+        layer.filter.out.weight.zero_()
+        layer.filter.out.bias[-3:] = torch.tensor([2.0, 3.0, 5.0], dtype=torch.float64)  # b_0, b_1, b_2
+        layer.vector_weight.weight.fill_(-1)
+        edges = Edges(
+            torch.tensor([0]),
+            torch.tensor([1]),
+            torch.tensor([1.0], dtype=torch.float64),
+            torch.tensor([[0.0, 0, 1]], dtype=torch.float64),
+            torch.zeros(1, 8, dtype=torch.float64),
+            torch.tensor([0.0, 1.0], dtype=torch.float64),
+        )
+        v = torch.tensor([[[0.0], [1], [0]], [[1.0], [0], [0]]], dtype=torch.float64)  # v_j = y, v_i = x
+        record = layer(torch.zeros(2, 12, dtype=torch.float64), v, edges)
+    assert record.v_direction.flatten().tolist() == [0, 0, 2]  # 2 z
+    assert record.v_mix.flatten().tolist() == [0, -3, 0]  # 3 (-y)
+    assert record.v_cross.flatten().tolist() == [0, 0, 5]  # 5 x × y = 5 z
+    assert record.vector_message[1].flatten().tolist() == [0, -3, 7]
+    assert record.vector_message[0].abs().max() == 0  # atom 0 has no neighbour
+
+
+def test_equivariant_norm_by_hand():
+    """Two atoms, scalars 0 and 2 -> -1 and 1, times 2 plus 10; vectors of squared length 9 and 1: over sqrt(5)."""
+    norm = EquivariantNorm(1, epsilon=0.0).double()
+    assert [norm.weight.item(), norm.bias.item()] == [1, 0]
+    with torch.no_grad():
+        norm.weight.fill_(2)
+        norm.bias.fill_(10)
+    s, v = torch.tensor([[0.0], [2.0]]).double(), torch.tensor([[[0.0], [3], [0]], [[0.0], [0], [1]]]).double()
+    s, v = norm(s, v, torch.tensor([0, 0]), 1)
+    assert torch.allclose(s.flatten(), torch.tensor([8.0, 12.0]).double())
+    assert v.square().sum(dim=1).mean().item() == pytest.approx(1)
+    assert v[0, 1, 0].item() == pytest.approx(3 / math.sqrt(5))

@@ -1,0 +1,52 @@
+"""Weights that come with the package: they load, they are those of their row, and "before" is where training began."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from eqgat.model import EQGAT
+from eqgat.pretrained import HERE, pretrained, pretrained_history, pretrained_names, pretrained_rows, untrained
+from eqgat.training.settings import build_model, make_settings, num_parameters
+from eqgat_course.residues import residue_answers
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_weights_are_small_and_of_the_run_that_the_rows_name(name):
+    rows, model = pretrained_rows(name), pretrained(name)
+    assert sum(file.stat().st_size for file in (HERE / name).iterdir()) < 1e6
+    assert rows["parameters"].unique().tolist() == [num_parameters(model)]
+    assert rows["commit"].str.fullmatch(r"[0-9a-f]{12}").all(), "trained with code that nobody can look up"
+    history = pretrained_history(name).set_index("epoch")
+    best = int(rows["best_epoch"].iloc[0])
+    validation = rows[rows["split"] == "val"].set_index("metric")["value"]
+    for metric, value in validation.items():
+        assert history.loc[best, f"val_{metric}"] == pytest.approx(value)
+
+
+def test_before_training_are_the_weights_that_the_run_began_with():
+    row = pretrained_rows("res").iloc[0]
+    changed = json.loads(row["changed"])
+    settings = make_settings(row["task"], row["model"], row["profile"], int(row["seed"]), **changed)
+    # Today's command leaves out what has become a default since; nothing else may differ, or the row's would not do.
+    assert set(settings.command.split()) <= set(row["command"].split())
+    assert settings.schedule == changed["schedule"]
+    began, here = build_model(settings).state_dict(), untrained("res").state_dict()
+    assert all(torch.equal(value, here[name]) for name, value in began.items())
+    assert not torch.equal(here["embedding.weight"], pretrained("res").embedding.weight)
+
+
+def test_accuracy_of_the_shipped_weights_is_that_of_their_row():
+    rows = pretrained_rows("res")
+    stored = rows[(rows["split"] == "test") & (rows["metric"] == "accuracy")]["value"].item()
+    table = residue_answers(pretrained("res"), "test", radius=9.0)
+    assert (table["answer"] == table["truth"]).mean() == pytest.approx(stored, abs=0.005)
+    assert table["chance"].between(0, 1).all()
+
+
+def test_unknown_name_lists_those_there_are():
+    with pytest.raises(ValueError, match="no pretrained model 'lba'; there are res"):
+        pretrained("lba")
+    assert isinstance(pretrained("res"), EQGAT)

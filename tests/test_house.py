@@ -1,0 +1,48 @@
+"""The plan of the house: who may import whom, what stands where, and how large a part may be."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import tomli as tomllib
+from pathlib import Path
+
+import pytest
+
+from eqgat_course.chapters import chapters
+
+ROOT = Path(__file__).parents[1]
+CORE = ("graph", "radial", "layers", "model")
+
+
+def lines(*paths: Path) -> int:
+    return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
+
+
+def test_import_contracts_hold():
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run(['--no-cache'])"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_notebook_has_its_chapter_and_the_contract_names_it():
+    folders = [name.rpartition(".")[2] for name in chapters()]
+    assert folders == [f"ch{path.stem}" for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    independent = next(c for c in project["tool"]["importlinter"]["contracts"] if c["type"] == "independence")
+    assert independent["modules"] == chapters()
+
+
+@pytest.mark.parametrize("chapter", chapters())
+def test_a_chapter_is_small(chapter):
+    folder = ROOT / chapter.replace(".", "/")
+    assert {path.name for path in folder.glob("*.py")} <= {"__init__.py", "study.py", "figures.py", "checks.py"}
+    assert lines(*folder.glob("*.py")) <= 900
+
+
+def test_the_core_can_be_read_in_an_evening():
+    assert lines(*(ROOT / "eqgat" / f"{name}.py" for name in CORE)) < 600
