@@ -7,7 +7,7 @@ row an edge, and autograd keeps most of them until the backward pass. Here
 * nothing of a chunk is kept: the backward pass computes it once more from the states of the atoms, and what is
   stored are sums over neighbours;
 * what an edge needs of its source stands in one table and is gathered once, and so is what it needs of its receiver;
-* maps of single atoms, and their gradients, are taken once an atom, and left to autograd.
+* maps of single atoms and their gradients are taken once an atom, by autograd.
 
 The softmax needs no pass of its own: sum_j exp(a_ji) (W_s s)_j and sum_j exp(a_ji) come out of one sum over the edges,
 and their quotient is the message m_i. Backwards, the derivatives with respect to (W_s s)_j and a_ji are
@@ -19,7 +19,7 @@ make them: exp2 is three times as fast as exp.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeGuard
 
 import torch
@@ -52,12 +52,11 @@ def _chunk_size(device: torch.device, channels: int) -> int:
     return max(1, (CHUNK_ON_CPU if device.type == "cpu" else CHUNK_ELSEWHERE) // channels)
 
 
-def in_chunks(layers: Iterable[nn.Module], edges: Edges) -> Chunks | None:
+def in_chunks(layers: nn.ModuleList, edges: Edges) -> Chunks | None:
     """The edges of a batch, ready for ``Chunks.run``; None if one of the layers is not what this file computes.
 
     That is a layer of a subclass, with a part exchanged, with hooks, or of half precision.
     """
-    layers = list(layers)
     plain = [layer for layer in layers if _is_plain(layer)]
     if len(plain) < len(layers) or edges.radial.dtype not in (torch.float32, torch.float64):
         return None
@@ -65,20 +64,19 @@ def in_chunks(layers: Iterable[nn.Module], edges: Edges) -> Chunks | None:
 
 
 def _is_plain(layer: nn.Module) -> TypeGuard[EQGATLayer]:
-    if type(layer) is not EQGATLayer or type(layer.filter) is not AttentionFilter:
-        return False
-    maps = [layer.filter.hidden, layer.filter.out, layer.scalar_weight, layer.vector_weight]
-    parts = [layer, layer.filter, *(part for part in maps if part is not None)]
+    kinds = {"": EQGATLayer, "filter": AttentionFilter}
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return all(type(part) is nn.Linear for part in parts[2:]) and not any(
-        getattr(part, name) for part in parts for name in hooks
+    return all(
+        type(part) is kinds.get(name, nn.Linear) and not any(getattr(part, hook) for hook in hooks)
+        for name, part in layer.named_modules()
+        if not name.startswith("update")
     )
 
 
 class Chunk(NamedTuple):
     """All edges into some consecutive atoms."""
 
-    source: Tensor
+    source: Tensor  # and other parts of ``Edges``
     receiver: Tensor
     radial: Tensor
     along: tuple[Tensor, ...]  # the direction, axis by axis, each [e, 1]
@@ -122,8 +120,7 @@ class Chunks:
             scalar_message, vector_message = _Messages.apply(
                 layer, self, tuple(weights), self.edges.radial, self.edges.direction, s, v, *weights.values()
             )
-        s, v = layer.update(s + scalar_message, v + vector_message)
-        return s, v
+        return layer.update(s + scalar_message, v + vector_message)
 
     def buffers(self, chunk: Chunk, sizes: _Sizes) -> _Buffers:
         """Memory for the edges of ``chunk``; the views into it are made once for all chunks of the same length."""
@@ -303,18 +300,15 @@ def _backward(ctx: Any, d_scalar: Tensor, d_vector: Tensor) -> list[Tensor | Non
     d_vector = pairs = d_vector / _divisor(ctx.layer, chunks)
     if partner is not None:  # the message holds v x partner
         pairs = torch.cat([d_vector, torch.linalg.cross(d_vector, v, dim=1)], dim=2)
-    of_source = tables[1].detach()
     of_receiver = torch.cat([tables[0].detach(), scalar_message, d_scalar / total, pairs.flatten(1)], dim=1)
     d_tables = [torch.zeros_like(table) for table in tables]
     d_out, d_out_bias, d_of_radial = torch.zeros_like(w.out), s.new_zeros(len(w.out)), torch.zeros_like(w.of_radial)
-    d_radial, d_direction = (
-        torch.empty_like(x) if needed else None
-        for x, needed in zip((radial, direction), ctx.needs_input_grad[3:5], strict=True)
-    )
+    d_radial = torch.empty_like(radial) if ctx.needs_input_grad[3] else None
+    d_direction = torch.empty_like(direction) if ctx.needs_input_grad[4] else None
     one = s.new_ones(())
     for chunk in chunks.parts:
         x = chunks.buffers(chunk, z)
-        torch.index_select(of_source, 0, chunk.source, out=x.source)
+        torch.index_select(tables[1].detach(), 0, chunk.source, out=x.source)
         torch.index_select(of_receiver, 0, chunk.receiver, out=x.receiver)
         torch.add(x.of_receiver, x.of_source, out=x.hidden).addmm_(chunk.radial, w.of_radial.t())
         torch.sigmoid(x.hidden, out=x.sigmoid)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from eqgat.checks import check_batch, check_positions
 from eqgat.errors import UserError
-from eqgat.neighbours import by_candidates, by_trees
+from eqgat.neighbours import close_pairs
 
 __all__ = ["edge_geometry", "radius_graph"]
 
@@ -51,10 +51,7 @@ def radius_graph(pos: Tensor, cutoff: float, batch: Tensor | None = None) -> Ten
         raise UserError(f"cutoff must be a positive length in Å; got {cutoff}")
     graph = torch.zeros(len(pos), dtype=torch.int64, device=pos.device) if batch is None else batch
     check_batch(graph, len(pos))
-    points = pos.detach().double()
-    if pos.device.type == "cpu":
-        return torch.from_numpy(by_trees(points.numpy(), graph.numpy(), cutoff))
-    return by_candidates(points, graph, cutoff)
+    return close_pairs(pos.detach().double(), graph, cutoff)
 
 
 def edge_geometry(pos: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:

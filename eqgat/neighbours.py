@@ -16,7 +16,7 @@ from torch import Tensor
 
 from eqgat.errors import UserError
 
-__all__ = ["MOST_EDGES", "by_candidates", "by_trees"]
+__all__ = ["MOST_EDGES", "close_pairs"]
 
 MOST_EDGES = 50_000_000
 """More edges than this are refused: 0.8 GB for the edges alone, thirty times those of a ribosome within 4.5 Å."""
@@ -25,8 +25,31 @@ _BLOCK = 1 << 20  # pairs that are looked at together: some 100 MB
 _SMALL = 500  # atoms of a graph of which all pairs are looked at
 
 
+def close_pairs(points: Tensor, graph: Tensor, cutoff: float) -> Tensor:
+    """Each ordered pair of atoms of one graph with a distance below the cutoff, on the device of the atoms.
+
+    Args:
+        points: [N, 3] in Å, float64.
+        graph: number of the graph of each atom [N], int64, ascending.
+        cutoff: in Å.
+
+    Returns:
+        ``edge_index`` [2, E] = (source, receiver), sorted by receiver, then by source.
+
+    Raises:
+        UserError: more than ``MOST_EDGES``.
+
+    >>> close_pairs(torch.eye(3, dtype=torch.float64), torch.tensor([0, 0, 1]), cutoff=2.0)
+    tensor([[1, 0],
+            [0, 1]])
+    """
+    if points.device.type == "cpu":
+        return torch.from_numpy(by_trees(points.numpy(), graph.numpy(), cutoff))
+    return by_candidates(points, graph, cutoff)
+
+
 def by_trees(points: NDArray[np.float64], graph: NDArray[np.int64], cutoff: float) -> NDArray[np.int64]:
-    """``edge_index`` [2, E], sorted by receiver and source, of ``points`` [N, 3]; ``graph`` [N], ascending."""
+    """``close_pairs`` of arrays, by a KD-tree."""
     # A fourth axis sets the graphs apart, so that one search finds the pairs of all.
     tree = cKDTree(np.column_stack([points, 2 * cutoff * graph]), balanced_tree=False)
     reach = cutoff * (1 + 1e-12)  # the tree rounds otherwise than we do
@@ -64,13 +87,9 @@ def _refuse_too_many(num_edges: int, cutoff: float) -> None:
 
 
 def by_candidates(points: Tensor, graph: Tensor, cutoff: float, cells: bool | None = None) -> Tensor:
-    """The same as ``by_trees``, in tensors of any device.
+    """``close_pairs`` by tensors alone: of the cells around each atom, or of all atoms of its graph.
 
-    Args:
-        points: [N, 3], float64.
-        graph: number of the graph of each atom [N], ascending.
-        cutoff: in Å.
-        cells: look in the cells around an atom, or at all atoms of its graph; None: as the size says.
+    ``cells`` says which of the two; None: as the size of the graphs says.
     """
     if len(points) < 2:
         return graph.new_empty(2, 0)
