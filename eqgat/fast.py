@@ -33,7 +33,6 @@ __all__ = ["Chunks", "in_chunks", "in_pieces"]
 
 CHUNK_ON_CPU, CHUNK_ELSEWHERE = 1 << 17, 1 << 25
 """Edges x channels of a chunk: on a CPU its buffers should stay in the cache, elsewhere a launch have much to do."""
-
 _LOG2_E = math.log2(math.e)
 _SAFE = 40.0  # powers of two up to 2^40, times scalars and summed over neighbours, are far from the ends of float32
 

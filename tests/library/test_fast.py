@@ -132,6 +132,13 @@ def test_autocast_is_near_to_float32() -> None:
         assert (found.float() - expected).abs().max() < 0.05 * expected.abs().max()
 
 
+def test_half_precision_runs_as_it_stands_in_the_layers() -> None:
+    graph, model = make_graph(), make_model(fast=True).bfloat16()
+    found = model(graph)
+    model.fast = False
+    assert torch.equal(found, model(graph))
+
+
 def test_without_gradients_the_same_numbers() -> None:
     graph, model = make_graph(), make_model(fast=True)
     with torch.no_grad():
