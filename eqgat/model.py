@@ -117,14 +117,15 @@ class EQGAT(SavedModel):
 
         source, receiver = data.edge_index
         num_neighbours = torch.bincount(receiver, minlength=len(s)).to(s.dtype)
-        edges = Edges(source, receiver, *in_pieces(geometry, data.edge_index), num_neighbours)
-        check_lengths(edges.distance, self.config.cutoff)
+        distance, direction, radial = in_pieces(geometry, data.edge_index)
+        edges = Edges(source, receiver, distance, direction, radial, num_neighbours)
+        check_lengths(distance, self.config.cutoff)
         chunks = Chunks(edges) if self.fast and records is None and all(map(is_plain, self.layers)) else None
         for number, layer in enumerate(self.layers):
             if self.norms:
                 s, v = self.norms[number](s, v, batch, num_graphs)
             if chunks is not None:
-                s, v = fast_layer(layer, s, v, chunks)
+                s, v = fast_layer(layer, s, v, chunks)  # type: ignore[arg-type]
                 continue
             record = layer(s, v, edges)
             s, v = record.s, record.v

@@ -335,9 +335,9 @@ def _read_mmcif(
     atom_names = texts("label_atom_id", "auth_atom_id")
     in_sequence = texts("label_seq_id") if "label_seq_id" in raw else [residue_letter(name) for name in resnames]
     groups = texts("group_pdb")
-    for place, group in enumerate(groups):
+    for row, group in zip(rows, groups, strict=True):
         if group and group.upper() not in ("ATOM", "HETATM"):
-            raise StructureError(f"group_PDB is neither ATOM nor HETATM: {group!r}", file, line_of(rows[place]))
+            raise StructureError(f"group_PDB is neither ATOM nor HETATM: {group!r}", file, line_of(row))
     numbered = whole("auth_seq_id", "label_seq_id", stand_in="0")
     inserted = texts("pdbx_pdb_ins_code")
     columns: dict[str, list[Any]] = {
@@ -370,7 +370,7 @@ _TOKEN = re.compile(r"""^;.*?^;|'(?:[^'\n]|'(?=\S))*'(?=\s|$)|"(?:[^"\n]|"(?=\S)
 def _line_of_atoms(block: gemmi.cif.Block) -> int:
     """The line where the category _atom_site begins."""
     for item in block:
-        tag = item.loop.tags[0] if item.loop else item.pair[0] if item.pair else ""
+        tag = item.loop.tags[0] if item.loop else item.pair[0] if item.pair else ""  # type: ignore[index]
         if tag.lower().startswith("_atom_site."):
             return item.line_number
     return 1

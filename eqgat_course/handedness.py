@@ -198,7 +198,7 @@ def learn_handedness(
             vector_channels=8,
             num_layers=num_layers,
             num_radial=8,
-            cross_product=cross_product,
+            cross_product=cross_product,  # type: ignore[arg-type]
             norm="equivariant",
         ).double()
     (known, label), (unknown, _) = mirror_pairs(train), mirror_pairs(test)

@@ -89,6 +89,10 @@ class CNN3D(nn.Module):
         UserError: an unknown choice or element, or a grid too small for the convolutions.
     """
 
+    channels: Tensor
+    rotations: Tensor
+    head: nn.Module
+
     def __init__(
         self,
         out_channels: int = 1,

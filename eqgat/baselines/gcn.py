@@ -57,6 +57,9 @@ class GCN(nn.Module):
         UserError: an unknown choice, or a size that is not positive.
     """
 
+    columns_0: Tensor
+    columns_1: Tensor
+
     def __init__(
         self,
         out_channels: int = 1,
@@ -132,7 +135,7 @@ class GCN(nn.Module):
             within = data.ligand[edges].all(dim=0)
             edges = torch.cat([edges[:, ~within], data.bond_index, data.bond_index.flip(0)], dim=1)
             weight = torch.cat([weight[~within], data.bond_order.to(weight.dtype).repeat(2)])
-        dtype = self.head[0].weight.dtype
+        dtype = next(self.head.parameters()).dtype
         return one_hot(column, sum(self.sizes)).to(dtype), edges, weight.to(dtype)
 
 
