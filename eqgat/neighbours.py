@@ -27,7 +27,11 @@ _SMALL = 500  # atoms of a graph of which all pairs are looked at
 
 
 def by_trees(points: np.ndarray, graph: np.ndarray, cutoff: float) -> np.ndarray:
-    """``edge_index`` [2, E], sorted by receiver and source, of ``points`` [N, 3]; ``graph`` [N], ascending."""
+    """``edge_index`` [2, E], sorted by receiver and source, of ``points`` [N, 3]; ``graph`` [N], ascending.
+
+    >>> by_trees(np.array([[0.0, 0, 0], [1.0, 0, 0], [9.0, 0, 0]]), np.zeros(3, dtype=int), 2.0).tolist()
+    [[1, 0], [0, 1]]
+    """
     starts = [0, *(np.flatnonzero(np.diff(graph)) + 1), len(points)]
     pairs, found = [np.empty((0, 2), dtype=np.int64)], 0
     for a, b in pairwise(starts):
@@ -72,6 +76,10 @@ def by_candidates(points: Tensor, graph: Tensor, cutoff: float, cells: bool | No
         graph: number of the graph of each atom [N], ascending.
         cutoff: in Å.
         cells: look in the cells around an atom, or at all atoms of its graph; None: as the size says.
+
+    >>> points, graph = torch.tensor([[0.0, 0, 0], [1.0, 0, 0], [9.0, 0, 0]]).double(), torch.zeros(3, dtype=torch.int64)
+    >>> by_candidates(points, graph, 2.0).tolist()
+    [[1, 0], [0, 1]]
     """
     if len(points) < 2:
         return graph.new_empty(2, 0)

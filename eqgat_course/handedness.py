@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -174,7 +175,7 @@ def right_answers(logits: Tensor) -> float:
 def learn_handedness(
     train: Sequence[Data],
     test: Sequence[Data],
-    cross_product: str | None = "raw",
+    cross_product: Literal["raw", "mixed"] | None = "raw",
     num_layers: int = 2,
     steps: int = 100,
     look: int = 10,
@@ -198,7 +199,7 @@ def learn_handedness(
             vector_channels=8,
             num_layers=num_layers,
             num_radial=8,
-            cross_product=cross_product,  # type: ignore[arg-type]
+            cross_product=cross_product,
             norm="equivariant",
         ).double()
     (known, label), (unknown, _) = mirror_pairs(train), mirror_pairs(test)

@@ -55,6 +55,13 @@ class GCN(nn.Module):
 
     Raises:
         UserError: an unknown choice, or a size that is not positive.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> structure = embedded_structure("5pti")
+    >>> graph = structure.graph(4.5)
+    >>> graph.atomic_number = torch.from_numpy(structure.atomic_number)
+    >>> GCN().eval()(graph).shape
+    torch.Size([1, 1])
     """
 
     columns_0: Tensor

@@ -135,6 +135,11 @@ class GVPGNN(GraphModel):
 
     Raises:
         UserError: an unknown choice, a size that is not positive, a probability outside [0, 1).
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> graph = embedded_structure("5pti").graph(4.5)
+    >>> GVPGNN(num_elements=9, out_channels=1).eval()(graph).shape
+    torch.Size([1, 1])
     """
 
     has_unused_weights = True  # the last perceptrons make vectors that nothing reads

@@ -222,6 +222,10 @@ class ItemData(Atom3DData):
         cutoff, hops: see ``load_atom3d``.
         progress: a bar on stderr during the pass; never drawn where stderr is not a terminal.
         **options: see the task's options.
+
+    >>> from eqgat.datasets.atom3d.load import toy_items
+    >>> ItemData("lba", toy_items("lba", "train"), "train")[0]
+    Data(...)
     """
 
     def __init__(
