@@ -15,8 +15,7 @@ from torch import Tensor
 
 from eqgat.datasets.atom3d.lmdb import BrokenItem
 from eqgat.datasets.atom3d.samples import Atoms, Parsed, View, make_graph
-from eqgat.datasets.atom3d.spec import ATOM3D
-from eqgat.datasets.task import TASKS
+from eqgat.datasets.task import ATOM3D, TASKS
 from eqgat.errors import UserError
 from eqgat.options import check_values
 
