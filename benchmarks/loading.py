@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 
 from eqgat.datasets.atom3d import Atom3DData, load_atom3d, write_prepared
-from eqgat.datasets.atom3d.spec import ATOM3D
+from eqgat.datasets.task import ATOM3D
 from eqgat.training.results import package_versions, results_folder
 
 

@@ -22,7 +22,6 @@ their array.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import gzip
 import html
@@ -40,6 +39,7 @@ from matplotlib.colors import to_hex
 from scipy.spatial.transform import Rotation
 
 from eqgat.attribution import Target, attributions, fresh
+from eqgat.cli import Parser
 from eqgat.inspection import (
     TERM_NAMES,
     attention_received,
@@ -432,7 +432,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from eqgat.pretrained import pretrained, pretrained_names, untrained
     from eqgat.structures import read_structure
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="eqgat explore", description="See what a model attends to, and which vectors it builds, on a structure."
     )
     parser.add_argument("file", metavar="FILE", help="PDB or mmCIF, gzipped or not")
