@@ -23,7 +23,6 @@ from eqgat.layers import (
 )
 from eqgat.radial import bessel_basis
 from eqgat.symmetry import ReleasedNorm
-from eqgat_course.ch06_update_and_layer.own import layers_of
 from eqgat_course.exercises import (
     CheckFailed,
     between,
@@ -37,6 +36,7 @@ from eqgat_course.exercises import (
     read,
     seeded,
 )
+from eqgat_course.own_functions import layers_of
 
 SMALL = EQGATConfig(num_elements=9, out_channels=1, scalar_channels=6, vector_channels=4, num_radial=5)
 
