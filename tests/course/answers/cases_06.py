@@ -8,7 +8,7 @@ from case import Case, detached, in_float32, in_numpy
 from torch.nn.functional import binary_cross_entropy_with_logits, silu
 
 from eqgat.symmetry import random_reflection, rotation_about
-from eqgat_course.ch06_update_and_layer.own import PARTS, layers_of
+from eqgat_course.own_functions import PARTS, layers_of
 
 
 def residual(s, v, scalar_message, vector_sum, num_neighbours):
