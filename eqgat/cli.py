@@ -20,13 +20,16 @@ __all__ = ["COMMANDS", "Parser", "all_commands", "main"]
 
 # Subcommand -> (module:function, what it does).
 COMMANDS = {
+    "explore": (
+        "eqgat.viz.explorer:main",
+        "see what a model attends to on a structure: one page that needs no network",
+    ),
     "train": ("eqgat.training.cli:train", "train a model on a task"),
     "runs": ("eqgat.training.cli:runs", "run what a plan of runs asks for and the results store lacks"),
     "trivial": ("eqgat.training.cli:trivial", "score the answers that need no learning on a task"),
     "tables": ("eqgat.training.cli:tables", "write the paper's tables with our results beside them"),
     "download": ("eqgat.datasets.cli:download", "fetch an ATOM3D data set"),
     "prepare": ("eqgat.datasets.cli:prepare", "convert a data set into the form that loads fast"),
-    "toy": ("eqgat.datasets.cli:toy", "write toy data in the form of the ATOM3D archives, without a download"),
 }
 
 
@@ -55,9 +58,9 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         Its exit status; 2 for anything that the user can mend, said in one line; 130 after Ctrl-C.
     """
-    name, *arguments = [*(sys.argv[1:] if argv is None else argv), *([""] if not (argv or sys.argv[1:]) else [])]
+    name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
     commands = all_commands()
-    if name in ("", "-h", "--help"):
+    if name in ("-h", "--help"):
         print(_usage(commands))
         return 0
     try:

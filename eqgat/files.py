@@ -206,14 +206,15 @@ def new_folder(folder: Path, needed: float = 0) -> Iterator[Path]:
     Raises:
         UserError: the disk is full.
     """
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+    partial, former = (folder.with_name(f"{folder.name}.{os.getpid()}.{end}") for end in ("partial", "former"))
     try:
         partial.mkdir(parents=True)
         yield partial
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.replace(former)
         partial.replace(folder)
     except OSError as error:
         raise no_space(error, folder, needed) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        for left in (partial, former):
+            shutil.rmtree(left, ignore_errors=True)

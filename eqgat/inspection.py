@@ -5,8 +5,9 @@ All of it works on the ``LayerTrace`` of a forward pass; nothing here computes a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -29,8 +30,12 @@ __all__ = [
     "mean_terms",
     "neighbourhood_change",
     "out_of_plane",
+    "residue_preference",
+    "uniform_attention",
+    "with_controls",
 ]
 
+T = TypeVar("T")
 TERM_NAMES = ("v_direction", "v_mix", "v_cross")
 
 
@@ -222,3 +227,48 @@ def neighbourhood_change(first: LayerTrace, second: LayerTrace) -> tuple[Tensor,
     shared = sum_over_neighbours((common == 1).to(difference.dtype), receiver, num_nodes)
     sets = torch.where(total > 0, 1 - shared / total.clamp(min=1), 0.0)
     return sets, sum_over_neighbours(difference.abs().mean(dim=1), receiver, num_nodes) / 2
+
+
+def residue_preference(record: LayerTrace, residue_index: Tensor) -> Tensor:
+    """log2 of (attention that the atoms of a residue receive together / what uniform weights would give them), [R].
+
+    0 is what geometry gives, 1 twice as much. ``residue_index``: [N], the residue of each atom, from 0.
+    """
+    received, equal = (
+        torch.bincount(residue_index, part.double()) for part in (attention_received(record), equal_share(record))
+    )
+    return (received / equal).log2()
+
+
+def uniform_attention(record: LayerTrace) -> LayerTrace:
+    """The same record with α_ji = 1/|N(i)| in every channel: what is left of a picture if nobody prefers anybody."""
+    edges = record.edges
+    weight = 1 / edges.num_neighbours[edges.receiver].to(record.attention.dtype)
+    return replace(record, attention=weight.unsqueeze(1).expand_as(record.attention))
+
+
+def with_controls(
+    measure: Callable[..., T], trained: Sequence[LayerTrace], untrained: Sequence[LayerTrace]
+) -> dict[str, T]:
+    """A quantity of attention, and what it is without training and without attention.
+
+    Args:
+        measure: a function of the records of some layers, one argument each.
+        trained, untrained: those records, of the trained model and of one with fresh weights on the same graphs.
+
+    Returns:
+        "trained", "untrained" and "uniform": the measure of each. What all three share is geometry, not attention.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> from eqgat.pretrained import pretrained, untrained
+    >>> graph = embedded_structure("5pti").graph(4.5)
+    >>> last = [model.trace(graph)[-1] for model in (pretrained("res"), untrained("res"))]
+    >>> most = with_controls(lambda record: float(effective_neighbours(record).nanmean()), last[:1], last[1:])
+    >>> {name: round(value, 2) for name, value in most.items()}
+    {'trained': 0.81, 'untrained': 0.99, 'uniform': 1.0}
+    """
+    return {
+        "trained": measure(*trained),
+        "untrained": measure(*untrained),
+        "uniform": measure(*map(uniform_attention, trained)),
+    }

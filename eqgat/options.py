@@ -32,7 +32,7 @@ def known_options(takers: Iterable[Callable[..., Any]]) -> dict[str, Any]:
     """Option -> its type, of the classes or functions ``takers``, which take them by name."""
     known: dict[str, Any] = {}
     for taker in takers:
-        hints = get_type_hints(taker.__init__ if isinstance(taker, type) else taker)
+        hints = get_type_hints(getattr(taker, "__init__") if isinstance(taker, type) else taker)  # noqa: B009
         known |= {
             name: hints.get(name, Any)
             for name, parameter in signature(taker).parameters.items()

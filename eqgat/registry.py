@@ -41,7 +41,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """The thing of that name, or ``default`` where there is none."""
-        return self[name] if name in self else default  # noqa: SIM401 (this is get)
+        return self[name] if name in self.homes else default
 
     def __contains__(self, name: object) -> bool:
         return name in self.homes

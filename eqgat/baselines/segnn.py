@@ -205,6 +205,11 @@ class SEGNN(GraphModel):
         )
 
     @property
+    def num_features(self) -> int:
+        """Numbers of an atom before the head."""
+        return self.node_out.out.dim
+
+    @property
     def hops(self) -> int:
         """One more than layers: the first states depend on the edges into an atom."""
         return len(self.layers) + 1
@@ -213,10 +218,10 @@ class SEGNN(GraphModel):
         source, receiver = data.edge_index
         distance, direction = edge_geometry(data.pos, data.edge_index)
         x = self.embedding(data.z)
-        edge = spherical_harmonics(ATTRIBUTES, direction, normalize=True, normalization="component").to(x.dtype)
-        node = neighbour_mean(edge, receiver, len(x))
-        node = torch.cat([torch.ones_like(node[:, :1]), node[:, 1:]], dim=1)  # l = 0 is 1, also for an isolated atom
-        edge, node = steering(edge), steering(node)
+        harmonics = spherical_harmonics(ATTRIBUTES, direction, normalize=True, normalization="component").to(x.dtype)
+        mean = neighbour_mean(harmonics, receiver, len(x))
+        mean = torch.cat([torch.ones_like(mean[:, :1]), mean[:, 1:]], dim=1)  # l = 0 is 1, also for an isolated atom
+        edge, node = steering(harmonics), steering(mean)
         x = self.node_in(x, node)
         for layer in self.layers:
             x = layer(x, source, receiver, distance.to(x.dtype).unsqueeze(1), edge, node)

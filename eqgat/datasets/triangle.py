@@ -228,8 +228,8 @@ def _choose_special(random: np.random.Generator, options: TriangleOptions) -> np
 
 
 def _digest(pos: np.ndarray, special: np.ndarray) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(pos))
-    digest.update(np.ascontiguousarray(special))
+    digest = hashlib.sha256(pos.tobytes())
+    digest.update(special.tobytes())
     return digest.hexdigest()
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import torch
@@ -132,7 +132,7 @@ def train(
         splits = task.load(data)
         digest = task.digest(splits)
         folder = Path(runs) / settings.task / settings.run_name(digest)
-        if say is not None and rank_zero_only.rank == 0:
+        if say is not None and getattr(rank_zero_only, "rank", 0) == 0:
             say(_first_line(settings, splits, digest, on))
             for split, part in splits.items():
                 if told := left_out(part):
@@ -140,7 +140,7 @@ def train(
         finished, checkpoint = folder / "finished.json", folder / "last.ckpt"
         if finished.is_file() and not restart:
             return _read_finished(finished, settings, digest, network, results)
-        if rank_zero_only.rank == 0:  # what an earlier process left: half-written files, or all of it
+        if getattr(rank_zero_only, "rank", 0) == 0:  # what an earlier process left: half-written files, or all of it
             for file in (*folder.glob("*.partial"), *((finished, checkpoint) if restart else ())):
                 file.unlink(missing_ok=True)
         resume = (
@@ -155,7 +155,7 @@ def train(
             strategy=DDPStrategy(find_unused_parameters=getattr(network, "has_unused_weights", False))
             if strategy in ("auto", "ddp") and devices * nodes > 1
             else strategy,
-            precision=settings.precision,
+            precision=cast(Any, settings.precision),
             max_epochs=max(settings.epochs - module.start_epoch, 0),
             gradient_clip_val=settings.gradient_clip,
             deterministic="warn" if deterministic else None,
@@ -188,7 +188,7 @@ def train(
             run = replace(run, metrics={"val": _best_validation(module.history, module.best["epoch"])})
         if stopped:
             return run
-        module.load_best()
+        best = module.load_best()
         if test:
             trainer.test(module, verbose=False)
             run = replace(run, metrics={**run.metrics, "test": module.evaluated["test"]})
@@ -197,7 +197,7 @@ def train(
         device = device_name(trainer.strategy.root_device)
         common = _common(settings) | {
             "command": settings.command + ("" if test else " --no-test"),
-            "best_epoch": module.best["epoch"],
+            "best_epoch": best["epoch"],
             "parameters": num_parameters(model),
             "num_train": len(splits["train"]),
             "seconds": round(module.seconds, 1),
@@ -284,7 +284,7 @@ def _write_finished(
 ) -> None:
     """The trained model, the predictions and, last, the record that says that the run is finished."""
     if hasattr(model, "save_pretrained"):
-        model.save_pretrained(file.parent / "model")
+        cast(Any, model).save_pretrained(file.parent / "model")
     else:
         stream = io.BytesIO()
         torch.save(model.state_dict(), stream)
@@ -312,7 +312,7 @@ def _read_finished(file: Path, settings: Settings, digest: str, model: nn.Module
         record = json.loads(read_checked(file))
         known = {key: record[key] for key in ("settings", "data", "metrics", "history", "row")}
         if hasattr(model, "save_pretrained"):
-            model.load_state_dict(type(model).from_pretrained(weights.parent).state_dict())
+            model.load_state_dict(cast(Any, type(model)).from_pretrained(weights.parent).state_dict())
         else:
             content = io.BytesIO(read_checked(weights))
             model.load_state_dict(torch.load(content, map_location="cpu", weights_only=True))

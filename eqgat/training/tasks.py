@@ -62,6 +62,8 @@ class Task:
         self.monitor = settings.monitor or self.spec.metrics[0]
         self.mode = direction(self.monitor)
         self.loss = LOSSES[settings.loss or self.spec.losses[0]]
+        # Those that the model does not take, too: edges have a cutoff whether or not the model knows it.
+        self.all_options = {**self.spec.profiles[settings.profile]["model_options"], **settings.model_options}
 
     def data_options(self) -> dict[str, Any]:
         """Options of the data: the user's, and what follows from the model.
@@ -70,7 +72,7 @@ class Task:
         """
         own: dict[str, Any] = {}
         if self.spec.reader is not None:
-            own["cutoff"] = self.settings.model_options.get("cutoff", 4.5)
+            own["cutoff"] = self.all_options["cutoff"]
             if self.spec.reader.num_marks and self.settings.model_options.get("readout") == "node":
                 own["hops"] = getattr(build_model(self.settings), "hops", None)
         return {**own, **self.settings.data_options}
@@ -117,7 +119,7 @@ class Task:
 
     def prepare(self, batch: Batch) -> Batch:
         """Last touch on the device, for example the edges."""
-        return self.spec.finish(batch, self.settings.model_options)
+        return self.spec.finish(batch, self.all_options)
 
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
         """Predictions [rows, out_channels], raw."""
@@ -200,8 +202,9 @@ class PairModel(nn.Module):
 
     def __init__(self, network: nn.Module, wide: bool = False) -> None:
         super().__init__()
-        first = next((module for module in network.head.modules() if isinstance(module, nn.Linear)), None)
-        width = network.node_out.out.dim if first is None else first.in_features  # SEGNN has no head
+        linear = (module for module in network.get_submodule("head").modules() if isinstance(module, nn.Linear))
+        # SEGNN has no head, and says how many numbers an atom has.
+        width: int = first.in_features if (first := next(linear, None)) else getattr(network, "num_features")  # noqa: B009
         network.head = nn.Identity()
         self.network = network
         hidden = 4 * width if wide else width
@@ -233,8 +236,8 @@ def make_task(settings: Settings) -> Task:
 
 def left_out(data: Any) -> str:
     """How much of a split was left out, and why most of it; "" if nothing was."""
-    skipped = getattr(data, "skipped", ())
-    if not len(skipped):
+    skipped = getattr(data, "skipped", None)
+    if skipped is None or skipped.empty:
         return ""
     broken = int((skipped["name"] == "").sum())
     return (

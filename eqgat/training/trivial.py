@@ -48,7 +48,7 @@ def _load(task: str, folder: str | None, split: str) -> tuple[Task, dict[str, An
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
     chosen = make_task(make_settings(task))
-    whole = {key: None for key in ("hops", "drawn_pairs") if key in chosen.data_options()}
+    whole: dict[str, Any] = {key: None for key in ("hops", "drawn_pairs") if key in chosen.data_options()}
     chosen = make_task(make_settings(task, data_options=whole))
     return chosen, chosen.load(folder)
 

@@ -66,6 +66,12 @@ class Scalars:
         """Label with unit, as written at the colour bar."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
+    @property
+    def beyond(self) -> str:
+        """At which end of the colour bar values are cut off, in matplotlib's words: neither, min, max or both."""
+        low, high = np.nanmin(self.values) < self.limits[0], np.nanmax(self.values) > self.limits[1]
+        return "both" if low and high else "min" if low else "max" if high else "neither"
+
     def colours(self) -> np.ndarray:
         """[n] array of hexadecimal colours, one for each value."""
         steps = 256
@@ -185,7 +191,7 @@ class Camera:
     def facing(cls, positions: Any) -> Camera:
         """Look at a cloud of points from where it is widest: its two long axes lie in the page."""
         positions = as_array(positions, "positions", (None, 3))
-        _, _, axes = np.linalg.svd(positions - positions.mean(axis=0), full_matrices=True)
+        _, _, axes = np.linalg.svd(positions - positions.mean(axis=0), full_matrices=len(positions) < 3)
         # An axis has no sign of its own; take the one whose largest component is positive.
         axes = axes * np.sign(axes[np.arange(3), np.abs(axes).argmax(axis=1)])[:, None]
         return cls(direction=tuple(axes[2].tolist()), up=tuple(axes[1].tolist()))

@@ -1,7 +1,7 @@
 """What is to be seen in 3D, apart from who draws it.
 
 A `Scene` holds plain arrays: atoms, bonds, numbers per atom or per edge, vectors per atom, labels and a camera. Two
-renderers draw it: `Scene.view` an interactive py3Dmol view, `Scene.still` a matplotlib figure. Captions and
+renderers draw it: `Scene.view` an interactive view, `Scene.still` a matplotlib figure. Captions and
 alternative texts are made from the same arrays, so they cannot say anything that is not drawn.
 """
 
@@ -282,10 +282,10 @@ class Scene:
         return replace(self, positions=positions, vectors=turned, structure=structure)
 
     def view(self, width: int = 640, height: int = 440) -> Any:
-        """Interactive view: an `eqgat.viz.view3d.View`, which is a py3Dmol view. Sizes in pixels."""
-        from eqgat.viz.view3d import render
+        """Interactive view, an `eqgat.viz.view3d.View`. Sizes in pixels."""
+        from eqgat.viz.view3d import View
 
-        return render(self, width, height)
+        return View(self, width, height)
 
     def still(self, width: float = 6.4, height: float = 4.8) -> Figure:
         """Picture for print: a matplotlib figure with colour bars, scale bar and arrow key. Sizes in inches."""

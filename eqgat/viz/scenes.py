@@ -15,25 +15,25 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from eqgat.inspection import TERM_NAMES, attention_received, equal_share, mean_terms, over_channels
+from eqgat.inspection import TERM_NAMES, mean_terms, over_channels
 from eqgat.layers import LayerTrace
 from eqgat.molecule import Molecule
 from eqgat.viz.parts import Camera, Edges, Scalars, Vectors
 from eqgat.viz.scene import Scene, round_unit
-from eqgat.viz.style import DIVERGING, TERM_COLOURS
+from eqgat.viz.style import SEQUENTIAL, TERM_COLOURS
 
 __all__ = [
-    "attention_scene",
     "burial_scene",
     "neighbourhood_scene",
-    "pocket_scene",
     "residue_scene",
     "term_vectors",
     "terms_scene",
+    "vector_kind",
 ]
 
 TERMS = {"v_direction": "directions, Eq. 3", "v_mix": "mixing, Eq. 4", "v_cross": "cross products, Eq. 5"}
 LABEL_DISTANCE = 8.0  # Å, at least, between two labels of a whole protein
+EDGE_MAP = "Purples"  # a colour that no element has; what gets nothing fades into the page
 BOND = 1.6  # Å, at most, of an arrow at an atom of a small group
 Channels = int | Iterable[int] | None
 
@@ -47,6 +47,7 @@ def neighbourhood_scene(
     title: str = "",
     shares: bool = False,
     limits: tuple[float, float] | None = None,
+    camera: Camera | None = None,
 ) -> Scene:
     """One atom, its neighbours and the bonds between them; attention as the colour of the edges, vectors as arrows.
 
@@ -61,6 +62,7 @@ def neighbourhood_scene(
         title: heading of the still.
         shares: attention in equal shares instead of α itself.
         limits: ends of the colour bar; the range of the data if left out.
+        camera: where the reader stands; where the neighbourhood is widest if left out.
 
     Raises:
         ValueError: the atom has no neighbours, or record and structure do not have the same atoms.
@@ -81,17 +83,21 @@ def neighbourhood_scene(
         for term, name in TERMS.items():
             mean = getattr(record, term)[incoming, :, vector_channel].mean(dim=0)
             vectors.append(
-                Vectors(mean[None], name, kind=_kind(term, 1), atoms=[0], colour=TERM_COLOURS[term], same_length=True)
+                Vectors(
+                    mean[None], name, kind=vector_kind(term, 1), atoms=[0], colour=TERM_COLOURS[term], same_length=True
+                )
             )
     atoms = local.atoms
     # One label a residue, at its outermost atom: more would lie on top of each other.
-    camera = Camera.facing(local.positions)
+    camera = camera or Camera.facing(local.positions)
     reach = (((local.positions - local.positions[0]) @ camera.rotation()[:2].T) ** 2).sum(axis=1)
     outermost = pd.Series(reach).groupby(atoms["residue"].to_numpy()).idxmax().drop(atoms["residue"].iloc[0])
     labels = {row: _atom_label(local, row) for row in [0, *outermost]}
     return Scene.from_structure(
         local,
-        edges=Edges(torch.stack([number, torch.zeros_like(number)]), Scalars(attention, label, limits=limits)),
+        edges=Edges(
+            torch.stack([number, torch.zeros_like(number)]), Scalars(attention, label, cmap=EDGE_MAP, limits=limits)
+        ),
         vectors=tuple(vectors),
         labels=labels,
         camera=camera,
@@ -113,47 +119,6 @@ def burial_scene(structure: Molecule, num_neighbours: Tensor, centre: int, title
         atom_scalars=Scalars(num_neighbours, "neighbours within the cutoff"),
         labels={centre: _atom_label(structure, centre)},
         title=title,
-    )
-
-
-def attention_scene(
-    structure: Molecule,
-    record: LayerTrace,
-    channels: Channels = None,
-    num_edges: int = 300,
-    num_labels: int = 3,
-    limit: float | None = None,
-    title: str = "",
-) -> Scene:
-    """A whole structure: how much all others listen to each atom, and the edges with the strongest attention.
-
-    Atoms are coloured by log2 of (attention received / what equal shares would give): 0 is no preference, 1 twice as
-    much. Edges by α_ji |N(i)|. Labels: the atoms that receive most in this measure, none close to another label.
-
-    Args:
-        structure, record: the atoms, and what one layer did with their graph.
-        channels: one channel, several (a head), or None for the mean over all.
-        num_edges: how many of the strongest edges to draw; 0 for none.
-        num_labels: how many atoms to label.
-        limit: the colour bar of the atoms goes from -limit to limit; chosen if left out.
-        title: heading of the still.
-    """
-    _check(structure, record)
-    received = attention_received(record, channels) / equal_share(record)
-    ratio = torch.where(received.isfinite(), received.log2(), torch.nan)
-    order = torch.nan_to_num(ratio, nan=-torch.inf).argsort(descending=True, stable=True)
-    edges = None
-    if num_edges:
-        share = over_channels(record.attention, channels) * record.edges.num_neighbours[record.edges.receiver]
-        kept = share.argsort(descending=True, stable=True)[:num_edges]
-        index = torch.stack([record.edges.source, record.edges.receiver])[:, kept]
-        edges = Edges(index, Scalars(share[kept], f"strongest α (equal shares), {_channel_name(channels)}"))
-    limits = None if limit is None else (-limit, limit)
-    colours = Scalars(ratio, "log₂ of attention received / equal share", cmap=DIVERGING, limits=limits)
-    labels = {row: _atom_label(structure, row) for row in _far_apart(structure.positions, order.tolist(), num_labels)}
-    radius = 0.35 if num_edges else 0.7  # large balls show their colour, small ones do not hide the edges
-    return Scene.from_structure(
-        structure, atom_scalars=colours, radii=np.full(len(structure), radius), edges=edges, labels=labels, title=title
     )
 
 
@@ -181,7 +146,7 @@ def term_vectors(
             (
                 "sum of the three, Eq. 6" if term == "sum" else TERMS[term],
                 vectors[:, :, channel],
-                _kind(term, layer - 1),
+                vector_kind(term, layer - 1),
             )
         )
     return made
@@ -233,60 +198,6 @@ def terms_scene(
     return replace(scene, arrow_scale=round_unit(longest, BOND * stretch * scene.arrow_size()) if longest else None)
 
 
-def pocket_scene(
-    structure: Molecule,
-    record: LayerTrace,
-    ligand: str,
-    channels: Channels = None,
-    num_labels: int = 4,
-    title: str = "",
-) -> Scene:
-    """A ligand, the atoms of the protein that it listens to, and how much: edges in equal shares.
-
-    Args:
-        structure, record: the atoms, and what one layer did with their graph.
-        ligand: residue name, as "XK2".
-        channels: one channel, several (a head), or None for the mean over all.
-        num_labels: label the protein atoms at the strongest edges, one a residue.
-        title: heading of the still.
-
-    Raises:
-        ValueError: no such ligand, or no protein atom within its reach.
-    """
-    _check(structure, record)
-    bound = (structure.atoms["resname"].str.strip() == ligand).to_numpy()
-    if not bound.any():
-        found = sorted(set(structure.atoms["resname"][structure.atoms["hetero"].str.startswith("H")]))
-        raise ValueError(
-            f"{structure.name} has no residue {ligand!r}; its hetero groups are {', '.join(found) or 'none'}"
-        )
-    source, receiver = record.edges.source.numpy(), record.edges.receiver.numpy()
-    across = np.flatnonzero(bound[receiver] & ~bound[source])
-    if not len(across):
-        raise ValueError(f"{ligand} has no protein atom within the cutoff")
-    share = (over_channels(record.attention, channels) * record.edges.num_neighbours[record.edges.receiver]).numpy()
-    rows = np.concatenate([np.flatnonzero(bound), np.unique(source[across])])
-    place = {row: number for number, row in enumerate(rows)}
-    local = structure.select(rows)
-    index = [[place[row] for row in ends[across]] for ends in (source, receiver)]
-    two_chains = structure.atoms["chain"].nunique() > 1  # then two residues may have one name
-    labels: dict[int, str] = {}
-    for edge in across[np.argsort(-share[across], kind="stable")]:
-        if len(labels) < num_labels and structure.residue_index[source[edge]] not in (
-            structure.residue_index[rows[row]] for row in labels
-        ):
-            labels[place[source[edge]]] = _atom_label(structure, source[edge], with_chain=two_chains)
-    near = np.arange(len(rows)) < bound.sum()
-    return Scene.from_structure(
-        local,
-        edges=Edges(index, Scalars(share[across], f"α (equal shares), {_channel_name(channels)}")),
-        faded=~near,
-        labels=labels,
-        camera=Camera.facing(local.positions[near]),
-        title=title,
-    )
-
-
 def residue_scene(
     structure: Molecule,
     values: Any,
@@ -296,22 +207,26 @@ def residue_scene(
     camera: Camera | None = None,
     limits: tuple[float, float] | None = None,
     title: str = "",
+    cmap: str = SEQUENTIAL,
 ) -> Scene:
-    """A protein as a cartoon, each residue coloured by the mean of ``values`` [N] over its atoms.
+    """A protein as a cartoon, each residue in a colour of its own: of ``values`` [R], or of the mean of [N] over its atoms.
 
-    ``num_labels`` residues with the largest means are labelled, at their alpha carbons, none close to another label.
+    ``num_labels`` residues with the largest values are labelled, at their alpha carbons, none close to another label.
     """
-    means = pd.Series(np.asarray(values, dtype=float)).groupby(structure.residue_index).mean().to_numpy()
+    means = np.asarray(values, dtype=float)
+    if len(means) != len(structure.residues):
+        means = pd.Series(means).groupby(structure.residue_index).mean().to_numpy()
+        label = f"{label}, mean of a residue"
     ranked = structure.residues.iloc[np.argsort(-means, kind="stable")]
     at = [int((structure.atoms["name"].iloc[row.first : row.last + 1] == "CA").idxmax()) for row in ranked.itertuples()]
-    labels = {row: _atom_label(structure, row).split()[0] for row in _far_apart(structure.positions, at, num_labels)}
+    labels = {row: _residue_label(structure, row) for row in _far_apart(structure.positions, at, num_labels)}
     return Scene.from_structure(
         structure,
         representation="cartoon",
         labels=labels,
         title=title,
         camera=camera or Camera.facing(structure.positions),
-        atom_scalars=Scalars(means[structure.residue_index], f"{label}, mean of a residue", unit, limits=limits),
+        atom_scalars=Scalars(means[structure.residue_index], label, unit, cmap, limits),
     )
 
 
@@ -333,13 +248,14 @@ def _check(structure: Molecule, record: LayerTrace) -> None:
         )
 
 
-def _kind(term: str, before: int) -> str:
-    """Handedness of a term in a layer with ``before`` layers before it.
+def vector_kind(term: str, before: int, cross_product: bool = True) -> str:
+    """Handedness of a term in a layer with ``before`` layers before it: "polar", "axial" or "mixed".
 
     Vectors are polar after the first layer. The second adds axial ones to them and mixes both kinds, and its update
-    puts pseudoscalars into s, so that from the third on even the coefficients differ in a mirror.
+    puts pseudoscalars into s, so that from the third on even the coefficients differ in a mirror. Without cross
+    products everything stays polar.
     """
-    if before == 0:
+    if before == 0 or not cross_product:
         return "polar"
     if before == 1:
         return {"v_direction": "polar", "v_mix": "polar", "v_cross": "axial"}.get(term, "mixed")
@@ -355,7 +271,12 @@ def _channel_name(channels: Channels) -> str:
     return f"channels {channels[0]} to {channels[-1]}"
 
 
-def _atom_label(structure: Molecule, row: int, with_chain: bool = False) -> str:
+def _atom_label(structure: Molecule, row: int) -> str:
+    return f"{_residue_label(structure, row)} {structure.atoms['name'].iloc[int(row)].strip()}"
+
+
+def _residue_label(structure: Molecule, row: int) -> str:
+    """Phe22 for amino acids, PO4 70 for what is not written in letters alone."""
     atom = structure.atoms.iloc[int(row)]
-    chain = atom["chain"].strip() if with_chain else ""
-    return f"{atom['resname'].strip().capitalize()}{atom['residue']}{chain} {atom['name'].strip()}"
+    name = atom["resname"].strip()
+    return f"{name.capitalize()}{atom['residue']}" if name.isalpha() else f"{name} {atom['residue']}"

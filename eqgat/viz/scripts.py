@@ -36,6 +36,11 @@ class Script:
         return VENDOR / Path(self.member).name
 
     @property
+    def address(self) -> str:
+        """Where a page without a copy asks the network for it."""
+        return f"https://cdn.jsdelivr.net/npm/{self.package}@{self.version}/{self.member.removeprefix('package/')}"
+
+    @property
     def licence_path(self) -> Path:
         return VENDOR / f"LICENSE.{self.package}"
 

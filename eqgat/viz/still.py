@@ -111,7 +111,8 @@ def panels(
         if right:
             length = min(2.8, height * rows - 0.8)
             place = (width - right, (height * rows - length) / 2, length)
-            _draw_bar(fig, replace(bars[0], label=bar_title, unit=""), place, (width, height * rows))
+            everything = np.concatenate([bar.values for bar in bars])
+            _draw_bar(fig, replace(bars[0], values=everything, label=bar_title, unit=""), place, (width, height * rows))
         lettered = list(zip(ascii_lowercase, scenes, strict=False))
         return describe(
             fig,
@@ -182,7 +183,8 @@ def _draw_bar(
     """A colour bar at `place`, its left, bottom and length, in a figure of this `size`, all in inches."""
     (left, bottom, length), (width, height) = place, size
     cax = fig.add_axes([(left + 0.08) / width, bottom / height, 0.16 / width, length / height])
-    bar = fig.colorbar(mpl.cm.ScalarMappable(Normalize(*scalars.limits), scalars.cmap), cax=cax)
+    shades = mpl.cm.ScalarMappable(Normalize(*scalars.limits), scalars.cmap)
+    bar = fig.colorbar(shades, cax=cax, extend=scalars.beyond)  # a tip where values are cut off
     fits = max(12, int(length * 72 / (0.56 * SMALL)))  # letters in a line
     lines = len(textwrap.wrap(scalars.title, fits))
     even = next(

@@ -1,6 +1,54 @@
-// Draws one scene with 3Dmol.js. `scene` is the object that view3d.py writes; all lengths are in Å.
-function eqgatDraw(viewer, scene) {
+// Draws every view of the page that is not drawn yet, each in its own box and from its own data: views have no names
+// that two notebooks, or two copies of one output, could share. `address` is where 3Dmol.js is asked for if the page
+// does not hold it.
+function eqgatViews(address) {
   "use strict";
+  const library = () => new Promise((resolve, reject) => {
+    let tries = 0;
+    const look = () => {
+      if (window.$3Dmol) return resolve();
+      if (++tries < 20) return setTimeout(look, 100); // the cell that holds the script may be drawn after this one
+      const define = window.define; // a loader of modules would keep the script to itself
+      const tag = document.createElement("script");
+      window.define = undefined;
+      tag.src = address;
+      tag.onload = () => { window.define = define; resolve(); };
+      tag.onerror = () => { window.define = define; reject(new Error("3Dmol.js")); };
+      document.head.appendChild(tag);
+    };
+    look();
+  });
+  if (!window.eqgat3Dmol) {
+    window.eqgat3Dmol = library();
+    window.eqgat3Dmol.catch(() => { delete window.eqgat3Dmol; }); // the next view may try again
+  }
+  for (const view of document.querySelectorAll(".eqgat-view:not([data-begun])")) {
+    view.dataset.begun = "yes";
+    const [note, box] = [".eqgat-note", ".eqgat-box"].map((name) => view.querySelector(name));
+    const scene = JSON.parse(view.querySelector("script[type='application/json']").textContent);
+    const missing = (reason) => {
+      box.style.cssText = "display:none";
+      note.textContent = "The interactive 3D view is not drawn here: " + reason + " The still picture shows the same scene.";
+    };
+    window.eqgat3Dmol.then(() => {
+      box.style.cssText = `position:relative;width:min(100%, ${scene.width}px);height:${scene.height}px`;
+      try {
+        box.viewer = eqgatDraw(box, scene);
+        note.style.display = "none";
+      } catch (error) {
+        console.error(error);
+        missing("this browser offers no WebGL, or the drawing failed (its console says more).");
+      }
+    }, () => missing("3Dmol.js is not stored in this page, and the network did not bring it. " +
+      "Fetch it with `python -m eqgat.viz.scripts`, and run the notebook again."));
+  }
+}
+
+// Draws one scene with 3Dmol.js into a box and returns the viewer. `scene` is the object that view3d.py writes.
+function eqgatDraw(box, scene) {
+  "use strict";
+  const viewer = $3Dmol.createViewer(box, { backgroundColor: "white", antialias: eqgatSmooth(), disableFog: scene.fogless });
+  if (!viewer || !box.querySelector("canvas")) throw new Error("3Dmol.js made no viewer");
   const colour = (index) => scene.palette[index];
   const model = viewer.addModel();
   if (scene.pdb) {
@@ -25,90 +73,18 @@ function eqgatDraw(viewer, scene) {
     const balls = { sphere: { radius: scene.radii[i] }, stick: { radius: scene.stick } };
     atom.style = scene.pdb && !atom.hetflag ? { cartoon: { thickness: 0.4, arrows: true } } : balls;
   });
-
-  // All edges and arrows become a few meshes: one object is drawn much faster than thousands. 3Dmol splits a mesh of
-  // 64,000 corners or more, but not its colours, so a new one is begun before.
-  const empty = () => ({ vertexArr: [], normalArr: [], faceArr: [], color: [] });
-  let mesh = empty();
-  const flush = (limit) => {
-    if (mesh.vertexArr.length <= limit) return;
-    viewer.addCustom(mesh);
-    mesh = empty();
-  };
-  const add = (a, s, b) => [a[0] + s * b[0], a[1] + s * b[1], a[2] + s * b[2]];
-  const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
-  const length = (a) => Math.sqrt(a[0] * a[0] + a[1] * a[1] + a[2] * a[2]);
-  const norm = (a) => add([0, 0, 0], 1 / length(a), a);
-  const rgb = (hex) => {
-    const n = parseInt(hex.slice(1), 16);
-    return { r: (n >> 16) / 255, g: ((n >> 8) & 255) / 255, b: (n & 255) / 255 };
-  };
-  const frame = (axis) => { // two unit vectors upright on an axis and on each other
-    const u = norm(cross(axis, Math.abs(axis[2]) < 0.9 ? [0, 0, 1] : [1, 0, 0]));
-    return [u, cross(axis, u)];
-  };
-  const circles = {};
-  const circle = (corners) => circles[corners] = circles[corners] || Array.from({ length: corners }, (_, s) =>
-    [Math.cos((2 * Math.PI * s) / corners), Math.sin((2 * Math.PI * s) / corners)]);
-  const corner = (centre, radius, out, tint) => {
-    const [x, y, z] = add(centre, radius, out);
-    mesh.vertexArr.push({ x, y, z });
-    mesh.normalArr.push({ x: out[0], y: out[1], z: out[2] });
-    mesh.color.push(tint);
-  };
-  // Faces between two circles of `sides` corners that begin at `a` and `b`.
-  const band = (a, b, sides) => {
-    for (let s = 0; s < sides; s++) {
-      const t = (s + 1) % sides;
-      mesh.faceArr.push(a + s, a + t, b + s, a + t, b + t, b + s);
-    }
-  };
-  // A surface along `points` with one radius at each, `sides` corners round `axis`.
-  const sweep = (points, radii, axis, tint, sides) => {
-    const [u, v] = frame(axis);
-    flush(60000);
-    const first = mesh.vertexArr.length;
-    points.forEach((point, k) => {
-      for (const [c, s] of circle(sides)) corner(point, radii[k], add(add([0, 0, 0], c, u), s, v), tint);
-      if (k > 0) band(first + (k - 1) * sides, first + k * sides, sides);
-    });
-  };
-  const ring = (centre, axis, radius, thickness, tint) => {
-    const [u, v] = frame(axis), around = 14, sides = 4;
-    flush(60000);
-    const first = mesh.vertexArr.length;
-    circle(around).forEach(([c, s], k) => {
-      const outward = add(add([0, 0, 0], c, u), s, v), middle = add(centre, radius, outward);
-      for (const [x, y] of circle(sides)) corner(middle, thickness, add(add([0, 0, 0], x, outward), -y, axis), tint);
-      band(first + k * sides, first + ((k + 1) % around) * sides, sides);
-    });
-  };
-  const arrow = (start, end, width, head, tint, ringed, hollow) => {
-    const along = add(end, -1, start), size = length(along);
-    if (size < 1e-6) return;
-    const axis = norm(along), cone = Math.min(head, 0.45 * size), neck = add(end, -cone, axis);
-    sweep([start, start, neck], [0, width, width], axis, tint, 8);
-    sweep([neck, neck, end], [0, 0.38 * cone, 0], axis, hollow ? rgb("#FFFFFF") : tint, 12);
-    if (ringed) {
-      const radius = Math.min(2.6 * width + 0.1 * head, 0.25 * size);
-      ring(add(start, 0.5, add(neck, -1, start)), axis, radius, 0.45 * width, tint);
-      ring(neck, axis, 0.38 * cone, 0.35 * width, tint);
-    }
-  };
   const triple = (list, k) => [list[3 * k], list[3 * k + 1], list[3 * k + 2]];
+  const mesh = eqgatMesh(), { width, heads } = scene.edges;
   const sides = scene.edges.colours.length > 500 ? 4 : 6;
-  const tints = scene.palette.map(rgb);
   scene.edges.colours.forEach((index, k) => {
-    const start = triple(scene.edges.start, k), end = triple(scene.edges.end, k), width = scene.edges.width;
-    if (scene.edges.heads) arrow(start, end, width, 4 * width, tints[index], false, false);
-    else sweep([start, end], [width, width], norm(add(end, -1, start)), tints[index], sides);
+    const start = triple(scene.edges.start, k), end = triple(scene.edges.end, k);
+    if (heads) mesh.arrow(start, end, { colour: colour(index), width, head: 4 * width });
+    else mesh.tube(start, end, width, colour(index), sides);
   });
   for (const set of scene.arrows) {
-    for (let k = 0; 3 * k < set.start.length; k++) {
-      arrow(triple(set.start, k), triple(set.end, k), set.width, set.head, rgb(set.colour), set.ring, set.hollow);
-    }
+    for (let k = 0; 3 * k < set.start.length; k++) mesh.arrow(triple(set.start, k), triple(set.end, k), set);
   }
-  flush(0);
+  mesh.into(viewer);
   for (const [text, x, y, z] of scene.labels) {
     viewer.addLabel(text, {
       position: { x, y, z }, fontSize: 14, fontColor: "black", backgroundColor: "white", backgroundOpacity: 0.75,
@@ -119,5 +95,7 @@ function eqgatDraw(viewer, scene) {
   viewer.zoom(scene.zoom);
   const look = viewer.getView();
   scene.quaternion.forEach((q, k) => { look[4 + k] = q; });
-  viewer.setView(look); // py3Dmol renders at the end
+  viewer.setView(look);
+  viewer.render();
+  return viewer;
 }

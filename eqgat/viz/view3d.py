@@ -1,4 +1,4 @@
-"""A scene as an interactive view in a notebook or an exported page, drawn by 3Dmol.js through py3Dmol.
+"""A scene as an interactive view in a notebook, or as a page of its own, drawn by 3Dmol.js.
 
 Three things can be missing where a page is read: scripts (a preview, a notebook that is not trusted), 3Dmol.js, or
 WebGL. A view therefore begins as a sentence that says so, which goes away only when the molecule has been drawn;
@@ -7,16 +7,15 @@ WebGL. A view therefore begins as a sentence that says so, which goes away only 
 
 from __future__ import annotations
 
+import base64
 import html
-import inspect
-import itertools
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import py3Dmol
 from matplotlib.colors import to_hex
 from scipy.spatial.transform import Rotation
 
@@ -24,17 +23,12 @@ from eqgat.viz import scripts
 from eqgat.viz.backbone import secondary_structure
 from eqgat.viz.parts import Scalars, Vectors
 from eqgat.viz.scene import Scene
-from eqgat.viz.style import use_style
+from eqgat.viz.style import png_bytes, use_style
 
-# Where py3Dmol itself loads the script from: for pages without a copy of it.
-ADDRESS = inspect.signature(py3Dmol.view.__init__).parameters["js"].default
-DRAW = Path(__file__).with_name("view3d.js")
-PAGE = Path(__file__).with_name("page.js")
 NO_SCRIPTS = (
     "The interactive 3D view is not drawn here: this page runs no scripts, or does not trust them yet "
     "(in JupyterLab, run the notebook's cells). The still picture shows the same scene."
 )
-_numbers = itertools.count(1)
 _page = {"script": False}  # whether `setup` has put 3Dmol.js into this notebook
 
 
@@ -48,7 +42,7 @@ def setup() -> None:
     from IPython.display import HTML, display
 
     use_style()
-    script = _inlined()
+    script = inlined()
     _page["script"] = bool(script) and get_ipython() is not None  # a plain script has no page that could hold it
     display(
         HTML(
@@ -67,78 +61,76 @@ def show(scene: Scene, width: int = 640, height: int = 440) -> None:
     """
     from IPython.display import HTML, Markdown, display
 
-    display(HTML(scene.view(width, height).to_html()))
+    display(HTML(scene.view(width, height)._repr_html_()))
     display(scene.still(6.4, 6.4 * height / width))
     display(Markdown(f"*{scene.caption()}*"))
 
 
-class View(py3Dmol.view):
-    """A py3Dmol view whose page needs no network, and which says what is missing where it cannot be drawn.
+@dataclass(frozen=True, eq=False)
+class View:
+    """The interactive view of a scene. A notebook shows it; `to_html` makes a page of it. Sizes in pixels."""
 
-    Methods of 3Dmol's viewer (`addLabel`, `spin`, ...) can be called on it as on every py3Dmol view.
-    """
-
-    def __init__(self, width: int, height: int, alt: str, legend: str = "") -> None:
-        super().__init__(width=width, height=height, js=ADDRESS)
-        self.startjs = self.startjs[self.startjs.index("<script>") :]  # py3Dmol's box is empty until it is drawn
-        options = f"antialias: eqgatSmooth(), disableFog: {json.dumps(bool(legend))}"  # fog would pale what has a key
-        self.startjs = self.startjs.replace("{backgroundColor:", f"{{{options}, backgroundColor:")
-        self.size, self.alt, self.legend = (width, height), alt, legend
+    scene: Scene
+    width: int = 640
+    height: int = 440
 
     def to_html(self) -> str:
-        """The view as a piece of a page: a sentence, an empty box, and the scripts that fill it."""
-        self.uniqueid = f"eqgat{next(_numbers)}"  # counted, not timed: a notebook that is run again stays the same
-        self.updatejs = ""
-        options = {"id": self.uniqueid, "width": self.size[0], "height": self.size[1], "address": ADDRESS}
-        page = PAGE.read_text(encoding="utf-8")
+        """A whole page that needs no network, for a file of its own: the view, its caption and, for where the view
+        cannot be drawn, the still picture."""
+        scene, alt = self.scene, html.escape(self.scene.alt_text(), quote=True)
+        title = html.escape(scene.title or "3D view")
+        picture = base64.b64encode(png_bytes(scene.still(6.4, 6.4 * self.height / self.width))).decode()
         return (
-            f'<div role="img" aria-label="{html.escape(self.alt, quote=True)}">'
-            f'<p id="note_{self.uniqueid}"><em>{NO_SCRIPTS}</em></p><div id="3dmolviewer_{self.uniqueid}"></div>'
-            f'<div id="legend_{self.uniqueid}">{self.legend}</div></div>\n'
-            + ("" if _page["script"] else _inlined())
-            + f"<script>{page}\neqgatWait({json.dumps(options)});</script>\n"
-            + (self.startjs + self.endjs).replace("UNIQUEID", self.uniqueid)
-            + f'<script>eqgatDone("{self.uniqueid}");</script>'
+            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            "<style>body{font-family:sans-serif;max-width:60em;margin:1em auto;padding:0 1em}img{max-width:100%}"
+            "</style></head>\n"
+            f"<body><main><h1>{title}</h1>\n{self._fragment(inlined())}\n<p>{html.escape(scene.caption())}</p>\n"
+            f'<img alt="{alt}" src="data:image/png;base64,{picture}"></main></body></html>\n'
         )
 
-    _make_html = to_html  # what py3Dmol's own methods call
-
     def _repr_html_(self) -> str:
-        return self.to_html()
+        return self._fragment("" if _page["script"] else inlined())
 
-    def show(self) -> None:
-        """Display the view; py3Dmol's own version would store the page twice."""
-        from IPython.display import HTML, display
+    def _fragment(self, script: str) -> str:
+        """The view as a piece of a page: a sentence, an empty box, the data, and the scripts that fill the box."""
+        scene = self.scene
+        legend = "".join(
+            [
+                *(_arrow_key(vectors) for vectors in scene.vectors if len(vectors.kept())),
+                *(_colour_bar(bar) for bar in scene.colour_bars()),
+            ]
+        )
+        if scene.arrow_words().startswith("|v|"):
+            legend += f"<div>an arrow 1 Å long: {html.escape(scene.arrow_words())}</div>"
+        # Fog would pale the colours that the legend explains.
+        data = {"width": self.width, "height": self.height, "fogless": bool(legend)}
+        data |= _data(scene, self.width, self.height)
+        return (
+            f'<div class="eqgat-view"><div role="img" aria-label="{html.escape(scene.alt_text(), quote=True)}">'
+            f'<p class="eqgat-note"><em>{NO_SCRIPTS}</em></p><div class="eqgat-box"></div></div>\n<div>{legend}</div>'
+            f'<script type="application/json">{as_json(data)}</script></div>\n{script}'
+            f"<script>{source('mesh.js')}{source('view3d.js')}\n"
+            f"eqgatViews({json.dumps(scripts.THREEDMOL.address)});</script>"
+        )
 
-        display(HTML(self.to_html()))
+
+def source(name: str) -> str:
+    """A script or style of this package, as text."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-def render(scene: Scene, width: int = 640, height: int = 440) -> View:
-    """The view of a scene; `width` and `height` in pixels."""
-    legend = "".join(
-        [
-            *(_arrow_key(vectors) for vectors in scene.vectors if len(vectors.kept())),
-            *(_colour_bar(bar) for bar in scene.colour_bars()),
-        ]
-    )
-    if scene.arrow_words().startswith("|v|"):
-        legend += f"<div>an arrow 1 Å long: {html.escape(scene.arrow_words())}</div>"
-    view = View(width, height, scene.alt_text(), legend)
-    # JSON may hold "</script>" in a label, which would end the script.
-    data = json.dumps(_data(scene, width, height), ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
-    view.startjs += f"{DRAW.read_text(encoding='utf-8')}\neqgatDraw(viewer_UNIQUEID, {data});\n"
-    return view
+def as_json(data: dict[str, Any]) -> str:
+    """JSON that may stand inside of a script element: a label that holds "</script>" would end it."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
 
 
-def _inlined() -> str:
+def inlined() -> str:
     """3Dmol.js as a script element, or nothing. Loaders of modules are hidden from it: it shall define $3Dmol."""
-    source = scripts.source(scripts.THREEDMOL)
-    if source is None:
+    text = scripts.source(scripts.THREEDMOL)
+    if text is None:
         return ""
-    return (
-        f"<script>if (!window.$3Dmol) (function (exports, module, define) {{\n{source}\n}}).call(window);\n"
-        "window.$3Dmolpromise = Promise.resolve();</script>\n"
-    )
+    return f"<script>if (!window.$3Dmol) (function (exports, module, define) {{\n{text}\n}}).call(window);</script>\n"
 
 
 def _data(scene: Scene, width: int = 640, height: int = 440) -> dict[str, Any]:
@@ -203,6 +195,8 @@ def _colour_bar(scalars: Scalars) -> str:
     """A colour bar for the page, with the same map and limits as the still's."""
     stops = ", ".join(to_hex(colour) for colour in mpl.colormaps[scalars.cmap](np.linspace(0, 1, 17)))
     low, high = (f"{limit:.3g}" for limit in scalars.limits)
+    low = "≤ " + low if scalars.beyond in ("min", "both") else low
+    high = "≥ " + high if scalars.beyond in ("max", "both") else high
     look = f"display:inline-block;width:12em;height:0.9em;background:linear-gradient(to right, {stops})"
     bar = f'<span style="{look}"></span>'
     return f"<div>{html.escape(scalars.title)}: {low} {bar} {high}</div>"

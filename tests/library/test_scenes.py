@@ -10,14 +10,12 @@ import torch
 
 from eqgat import EQGAT
 from eqgat.datasets import embedded_structure
-from eqgat.inspection import attention_received, equal_share, mean_terms
+from eqgat.inspection import attention_received, mean_terms
 from eqgat.symmetry import random_reflection, random_rotation, with_vector_bias
 from eqgat.viz import Camera, still
 from eqgat.viz.scene import Scene
 from eqgat.viz.scenes import (
-    attention_scene,
     neighbourhood_scene,
-    pocket_scene,
     residue_scene,
     terms_scene,
 )
@@ -55,13 +53,12 @@ def _scenes(model, structure, kinds_known: bool) -> dict[str, Scene]:
     ring = [structure.find_atom("A", 22, name) for name in RING]
     scenes = {
         "one atom": neighbourhood_scene(structure, trace[1], centre, channel=[0, 1, 2], vector_channel=1, shares=True),
-        "whole protein": attention_scene(structure, trace[1], num_edges=50),
         "ring": terms_scene(structure, trace, ring, camera=CAMERA),
         "residues": residue_scene(structure, attention_received(trace[1]), "attention received", camera=CAMERA),
     }
     if not kinds_known:
         scenes["ring, third layer"] = terms_scene(structure, trace, ring, layer=3, terms=("sum",), camera=CAMERA)
-        scenes["whole protein, third layer"] = attention_scene(structure, trace[2], num_edges=50)
+        scenes["residues, third layer"] = residue_scene(structure, attention_received(trace[2]), "r", camera=CAMERA)
     return scenes
 
 
@@ -123,32 +120,6 @@ def test_sum_of_the_terms_is_the_message_and_its_kind_follows_the_layer(protein,
         scene.rotated(np.diag([1.0, 1.0, -1.0]))
 
 
-def test_attention_scene_shows_what_is_received_and_the_strongest_edges(protein, model):
-    record = _trace(model, protein)[1]
-    scene = attention_scene(protein, record, channels=[1, 2], num_edges=20, num_labels=2)
-    expected = (attention_received(record, [1, 2]) / equal_share(record)).log2().numpy()
-    np.testing.assert_allclose(scene.atom_scalars.values, expected)
-    share = record.attention[:, 1:3].mean(dim=1) * record.edges.num_neighbours[record.edges.receiver]
-    assert scene.edges.scalars.values.min() >= share.sort(descending=True).values[19]
-    first, second = scene.labels
-    assert first == expected.argmax()
-    assert np.linalg.norm(protein.positions[first] - protein.positions[second]) > 8
-    assert f"{expected.max():.3g}" in scene.caption()
-
-
-def test_pocket_scene_shows_the_edges_from_the_protein_into_the_ligand(model):
-    structure = embedded_structure("1hvr")
-    record = _trace(model, structure)[1]
-    scene = pocket_scene(structure, record, "XK2")
-    bound = (structure.atoms["resname"] == "XK2").to_numpy()
-    source, receiver = record.edges.source.numpy(), record.edges.receiver.numpy()
-    assert scene.edges.index.shape[1] == (bound[receiver] & ~bound[source]).sum()
-    assert (~scene.faded).sum() == bound.sum() == 46
-    assert all("XK2" not in label.upper() for label in scene.labels.values())
-    with pytest.raises(ValueError, match="its hetero groups are CSO, XK2"):
-        pocket_scene(structure, record, "ATP")
-
-
 def test_residue_scene_shows_the_mean_of_each_residue(protein):
     values = np.arange(len(protein), dtype=float)
     scene = residue_scene(protein, values, "number", num_labels=2)
@@ -165,11 +136,11 @@ def test_bad_input_says_what_is_wrong(protein, model):
     trace = _trace(model, protein)
     small = protein.select(np.arange(10))
     for call, message in [
-        (lambda: attention_scene(small, trace[0]), "trace has 459 atoms, the structure 10"),
+        (lambda: neighbourhood_scene(small, trace[0], 5), "trace has 459 atoms, the structure 10"),
         (lambda: terms_scene(protein, trace, [0, 1], layer=4), "layer must be 1 to 3"),
         (lambda: terms_scene(protein, trace, [0, 1], channel=4), "vector channel must be 0 to 3"),
         (lambda: terms_scene(protein, trace, [0, 1], terms=("v_3",)), "unknown vector term"),
-        (lambda: attention_scene(protein, trace[0], channels=8), "channels must be among 0 to 7"),
+        (lambda: neighbourhood_scene(protein, trace[0], 5, channel=8), "channels must be among 0 to 7"),
         (lambda: still.panels([]), "at least one scene"),
     ]:
         with pytest.raises(ValueError, match=message):

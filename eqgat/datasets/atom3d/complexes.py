@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from eqgat.datasets.atom3d.data import ItemData
+from eqgat.datasets.atom3d.data import Atom3DData, ItemData
 from eqgat.datasets.atom3d.samples import make_graph
 from eqgat.errors import UserError
 
@@ -37,7 +37,7 @@ class Complexes(torch.utils.data.Dataset):
         UserError: data of another task, or fewer than one pair.
     """
 
-    def __init__(self, data: ItemData, pairs: int) -> None:
+    def __init__(self, data: Atom3DData, pairs: int) -> None:
         if not isinstance(data, ItemData) or data.task != "ppi" or pairs < 1:
             raise UserError(f"complexes are made of PPI items with at least one pair; got {data} and {pairs} pairs")
         self.data, self.pairs, self.epoch = data, pairs, 0

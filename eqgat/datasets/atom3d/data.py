@@ -298,7 +298,7 @@ class ItemData(Atom3DData):
         return self.contents.groups
 
     @property
-    def skipped(self) -> pd.DataFrame:  # type: ignore[override]
+    def skipped(self) -> pd.DataFrame:
         return self.contents.skipped
 
     @property

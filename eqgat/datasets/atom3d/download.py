@@ -122,7 +122,7 @@ def unpack(archive: str | Path, target: str | Path, limit: int | None = None) ->
         inner = partial / target.name if (partial / target.name).is_dir() else tops[0] if len(tops) == 1 else partial
         inner.replace(target)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        if getattr(error, "errno", None) is not None:  # the disk's trouble, not the archive's
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's trouble, not the archive's
             if (full := no_space(error, target, limit / _GROWTH * 2)) is not error:
                 raise full from error
             raise OSError(

@@ -18,6 +18,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -152,16 +153,16 @@ def write_lmdb(folder: str | os.PathLike[str], items: Iterable[Mapping[str, Any]
         "id_to_idx": json.dumps(positions).encode(),
     }
     room = sum(len(value) + 8192 for value in entries.values()) * 2 + 2**20
-    with new_folder(folder, room / 2) as partial:
+    with new_folder(folder, room / 2) as made:
         try:
-            with lmdb.open(str(partial), map_size=room) as environment, environment.begin(write=True) as transaction:
+            with lmdb.open(str(made), map_size=room) as environment, environment.begin(write=True) as transaction:
                 for key, value in entries.items():
                     transaction.put(key.encode("ascii"), value)
         except lmdb.Error as error:  # a system's error, of a full disk for example, is only in its text
             number = next((n for n in (errno.ENOSPC, errno.EDQUOT, errno.EIO) if os.strerror(n) in str(error)), 0)
             raise OSError(number, str(error)) from error
-        (partial / "lock.mdb").unlink(missing_ok=True)
-        file = partial / "data.mdb"
+        (made / "lock.mdb").unlink(missing_ok=True)
+        file = made / "data.mdb"
         write_files({sums_beside(file): f"{checksum(file)}  data.mdb\n"})
     return folder
 
@@ -226,7 +227,7 @@ class Pages:
                     if flags != _BRANCH:
                         break
                     # The first key of a branch page stands for everything before the second.
-                    chosen = max(_search(places, lambda place, page=page: _key(page, place) <= key, 1) - 1, 0)
+                    chosen = max(_search(places, partial(_is_up_to, page, key), 1) - 1, 0)
                     low, high, upper = struct.unpack_from("<HHH", page, places[chosen])
                     number = low | high << 16 | upper << 32
         except (struct.error, IndexError) as error:
@@ -263,6 +264,11 @@ class Pages:
         if len(value) != length:
             raise IndexError("a value is cut off")
         return value
+
+
+def _is_up_to(page: bytes, key: bytes, place: int) -> bool:
+    """Whether the entry at a place of a page has this key, or one before it."""
+    return _key(page, place) <= key
 
 
 def _key(page: bytes, place: int) -> bytes:

@@ -98,7 +98,7 @@ def _parse_complex(
         }
         if set(ends) != {first, second}:
             raise BrokenItem(f"a pair names the partners {', '.join(map(str, ends))} instead of {first} and {second}")
-        pair = tuple(places[side].get(ends[partner], -1) for side, partner in enumerate((first, second)))
+        pair = (places[0].get(ends[first], -1), places[1].get(ends[second], -1))
         if min(pair) < 0:
             lost = "-".join(f"{key[2]}{key[3]}" for key in (ends[first], ends[second]))
             parsed.skipped.append(Skipped(f"{ensemble}/{lost}", "one of its residues has not exactly one CA"))

@@ -121,7 +121,7 @@ class PreparedData(Atom3DData):
         return self._text(1)
 
     @property
-    def skipped(self) -> pd.DataFrame:  # type: ignore[override]
+    def skipped(self) -> pd.DataFrame:
         return pd.DataFrame(self.meta["skipped"], columns=["item", "name", "reason"])
 
     @property
