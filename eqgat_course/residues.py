@@ -11,8 +11,8 @@ from torch_geometric.data import Batch
 
 from eqgat import EQGAT
 from eqgat.datasets.atom3d import RESIDUES, ItemData
-from eqgat.datasets.samples import sample_items
 from eqgat.molecule import Molecule
+from eqgat_course.toy import sample_items
 
 __all__ = ["residue_answers", "without_side_chain"]
 

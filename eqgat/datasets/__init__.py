@@ -12,7 +12,6 @@ _HOME = {
         "embedded",
     ),
     **dict.fromkeys(("TriangleData", "make_triangles"), "triangle"),
-    **dict.fromkeys(("sample_items", "write_samples"), "samples"),
     "load_atom3d": "atom3d",
 }
 __all__ = [
@@ -25,8 +24,6 @@ __all__ = [
     "embedded_table",
     "load_atom3d",
     "make_triangles",
-    "sample_items",
-    "write_samples",
 ]
 
 

@@ -1,4 +1,4 @@
-"""The subcommands ``download``, ``prepare`` and ``toy``."""
+"""The subcommands ``download`` and ``prepare``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from eqgat.datasets.atom3d.spec import ATOM3D
 from eqgat.files import is_writable
 from eqgat.options import named_value
 
-__all__ = ["download", "prepare", "toy"]
+__all__ = ["download", "prepare"]
 
 
 def download(argv: list[str]) -> None:
@@ -46,22 +46,3 @@ def prepare(argv: list[str]) -> None:
     from eqgat.datasets.atom3d.prepare import prepare as run
 
     run(options.task, options.folder, options.out, only_tell=options.dry_run, **chosen)
-
-
-def toy(argv: list[str]) -> None:
-    """Write toy data in the form of the official ATOM3D archives, made from the structures that come with the package.
-
-    They are not the ATOM3D data: no score on them can be set beside a published one.
-    """
-    parser = Parser(prog="eqgat toy", description=toy.__doc__)
-    parser.add_argument("task", choices=ATOM3D, metavar="TASK", help=", ".join(ATOM3D))
-    parser.add_argument("folder", metavar="DIR", help="where to write")
-    options = parser.parse_args(argv)
-    is_writable(options.folder, "the folder")
-    from eqgat.datasets.samples import write_samples
-
-    write_samples(options.task, options.folder)
-    print(
-        f"Wrote the toy data of {options.task.upper()} to {options.folder}\n"
-        f'Read them: load_atom3d("{options.task}", "{options.folder}", split="train")'
-    )

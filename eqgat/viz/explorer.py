@@ -48,6 +48,7 @@ from eqgat.inspection import (
     heads,
     mean_terms,
     over_channels,
+    residue_preference,
 )
 from eqgat.layers import LayerTrace
 from eqgat.model import EQGAT
@@ -198,10 +199,12 @@ def explore(
         "extra": [[store.add(values) for values in pair] for pair in shown],
     }
     data["bytes"] = store.text()
-    last = traces[0][0][-1]
-    received = (attention_received(last) / equal_share(last)).log2()
     scene = residue_scene(
-        molecule, received, "log₂ of attention received / equal share", title=data["title"], cmap=DIVERGING
+        molecule,
+        residue_preference(traces[0][0][-1], torch.as_tensor(molecule.residue_index)),
+        "log₂ of attention received / equal share",
+        title=data["title"],
+        cmap=DIVERGING,
     )
     return Explorer(data["title"], data, scene)
 

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
 from scipy.stats import spearmanr
 
-from eqgat.datasets.samples.lba import LIGANDS, lba_item
 from eqgat.molecule import Molecule
 from eqgat.viz.parts import Camera
 from eqgat.viz.scene import Scene
@@ -19,6 +18,7 @@ from eqgat.viz.style import COLOURS, describe
 from eqgat_course.ch10_atom3d_lba.study import complex_graph, edge_kinds, family_labels, memorise
 from eqgat_course.figures import figure
 from eqgat_course.results import beside_the_paper
+from eqgat_course.toy.lba import LIGANDS, lba_item
 
 SMALL = 11.5
 KIND_COLOURS = {"pocket": COLOURS["grey"], "between": COLOURS["vermilion"], "ligand": COLOURS["blue"]}

@@ -13,8 +13,8 @@ from torch_geometric.data import Batch, Data
 
 from eqgat import EQGAT
 from eqgat.datasets.atom3d import ItemData
-from eqgat.datasets.samples.lba import lba_item
 from eqgat.training import fit, seeded
+from eqgat_course.toy.lba import lba_item
 
 __all__ = [
     "GAS_CONSTANT",

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eqgat.datasets.samples.superposition import rmsd
 from eqgat.symmetry import random_rotation
 from eqgat.training.metrics import ranking_metrics
 from eqgat_course.exercises import (
@@ -24,6 +23,7 @@ from eqgat_course.exercises import (
     read,
     seeded,
 )
+from eqgat_course.toy.superposition import rmsd
 
 
 @exercise("11.1", "The best superposition", "implement", points=2)
@@ -100,8 +100,8 @@ def _decoys(seed: int, extra: bool = True) -> tuple[np.ndarray, np.ndarray, np.n
         predicted = np.full(size, 1.0) if name in ("T4", "T6") else predicted
         rows += zip(predicted, true, [name] * size, strict=True)
     random.shuffle(rows)
-    columns = [np.array(column) for column in zip(*rows, strict=True)]
-    return columns[0], columns[1], columns[2]
+    first, second, third = (np.array(column) for column in zip(*rows, strict=True))
+    return first, second, third
 
 
 @exercise("11.3", "Mean R_S with its counts", "implement", points=2)

@@ -12,10 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
 from scipy.stats import spearmanr
 
-from eqgat.datasets.samples import ranking
-from eqgat.datasets.samples._schema import polymer
-from eqgat.datasets.samples.decoys import clashes, radius_of_gyration
-from eqgat.datasets.samples.superposition import structure_scores, superpose
+from eqgat.datasets.atom3d.trivial import radius_of_gyration
 from eqgat.molecule import Molecule
 from eqgat.viz import still
 from eqgat.viz.parts import Camera
@@ -24,6 +21,10 @@ from eqgat.viz.style import COLOURS, describe
 from eqgat_course.ch11_atom3d_psr_rsr.study import TEST, alpha_carbons, overlay, ranking_toy
 from eqgat_course.figures import figure
 from eqgat_course.results import beside_the_paper
+from eqgat_course.toy import ranking
+from eqgat_course.toy._schema import polymer
+from eqgat_course.toy.decoys import clashes
+from eqgat_course.toy.superposition import structure_scores, superpose
 
 SMALL = 11.5
 SHOWN = ("1ahsA", ("hinge_1_4", "spread_2_3"))

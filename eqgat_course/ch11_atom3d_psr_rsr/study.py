@@ -12,10 +12,10 @@ from torch_geometric.data import Batch
 
 from eqgat import EQGAT
 from eqgat.datasets.atom3d import ItemData
-from eqgat.datasets.samples import ranking
-from eqgat.datasets.samples._schema import polymer
-from eqgat.datasets.samples.superposition import superpose
 from eqgat.molecule import Molecule
+from eqgat_course.toy import ranking
+from eqgat_course.toy._schema import polymer
+from eqgat_course.toy.superposition import superpose
 
 __all__ = ["TEST", "TRAIN", "alpha_carbons", "decoy_set", "fit_ranking", "overlay", "ranking_toy"]
 

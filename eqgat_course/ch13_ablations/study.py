@@ -15,11 +15,11 @@ from torch_geometric.data import Batch
 
 from eqgat import EQGAT
 from eqgat.datasets.atom3d import ItemData
-from eqgat.datasets.samples import sample_items
 from eqgat.pretrained import pretrained
 from eqgat.training.receptive_field import at_centers
 from eqgat.training.tables import paper_numbers
 from eqgat_course.results import TARGETS, TRIANGLE_MODELS, triangle_runs
+from eqgat_course.toy import sample_items
 
 __all__ = [
     "ABLATED",

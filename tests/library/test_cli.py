@@ -27,7 +27,7 @@ def bad_lines(folder: Path) -> list[list[str]]:
     ]
     for command in COMMANDS:
         lines += [[command, "--nope"], [command, "nope", "a", "b", "c"], [command, "--out"]]
-    for command in ("train", "trivial", "download", "prepare", "toy"):
+    for command in ("train", "trivial", "download", "prepare"):
         lines += [[command], [command, ""], [command, "LBA"], [command, "square", str(folder)]]
     numbers = ("--epochs", "--batch-size", "--learning-rate", "--size", "--devices", "--nodes")
     lines += [
@@ -86,7 +86,6 @@ def bad_lines(folder: Path) -> list[list[str]]:
             ["prepare", task, str(folder / "empty"), "--out", str(file)],
             ["download", task, str(file)],
             ["download", task, str(folder / "d"), "--source", "zenodo"],
-            ["toy", task, str(file)],
         ]
     lines += [
         ["train", "ppi", "--option", "drawn_pairs=5", "--model-option", "norm=equivariant"],
@@ -142,7 +141,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 def test_help_and_wrong_lines_load_no_library() -> None:
     program = (
         "import sys, contextlib\nfrom eqgat.cli import main\n"
-        "for line in ([], ['train', 'x'], ['trivial', 'x'], ['download', 'x'], ['prepare', 'x'], ['toy', 'x'], ['tables', 'x']):\n"
+        "for line in ([], ['train', 'x'], ['trivial', 'x'], ['download', 'x'], ['prepare', 'x'], ['tables', 'x']):\n"
         "    main(line)\n"
         "with contextlib.suppress(SystemExit):\n    main(['train', '--help'])\n"
         "assert not {'torch', 'pandas', 'scipy', 'lightning', 'e3nn'} & set(sys.modules), sorted(sys.modules)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,14 @@ import numpy as np
 from eqgat.datasets.atom3d.data import Atom3DData, ItemData, make_options, warn_of_broken
 from eqgat.datasets.atom3d.lmdb import read_lmdb
 from eqgat.datasets.atom3d.prepared import PreparedData, find_prepared
-from eqgat.datasets.samples import sample_items
 from eqgat.datasets.task import SPLITS, TASKS
 from eqgat.errors import UserError
 
-__all__ = ["load_atom3d", "load_splits", "open_items"]
+__all__ = ["load_atom3d", "load_splits", "open_items", "toy_items"]
 
 
 def load_splits(task: str, folder: str | None, unprepared: Sequence[str] = (), **options: Any) -> dict[str, Atom3DData]:
-    """All splits of a task; without a folder, of the toy data that come with the package.
+    """All splits of a task; without a folder, of the toy data that the course brings.
 
     Args:
         task, folder: which.
@@ -29,16 +29,31 @@ def load_splits(task: str, folder: str | None, unprepared: Sequence[str] = (), *
         **options: see ``load_atom3d``.
 
     Raises:
-        FileNotFoundError, UserError: see ``load_atom3d``.
+        FileNotFoundError, UserError: see ``load_atom3d`` and ``toy_items``.
     """
     if folder is not None:
         return {
             split: load_atom3d(task, folder, split, prepared=split not in unprepared, **options) for split in SPLITS
         }
-    splits = {split: ItemData(task, sample_items(task, split), split, **options) for split in SPLITS}
+    splits = {split: ItemData(task, toy_items(task, split), split, **options) for split in SPLITS}
     for data in splits.values():
         data.toy = True
     return dict(splits)
+
+
+def toy_items(task: str, split: str, **options: Any) -> list[dict[str, Any]]:
+    """The items of a split of the toy data, from the package that offers "eqgat.toy_data" as an entry point.
+
+    Raises:
+        UserError: none does.
+    """
+    offers = list(entry_points(group="eqgat.toy_data"))
+    if not offers:
+        raise UserError(
+            f"there are no toy data of {task}, as the course (eqgat_course) is not installed; give the folder of the "
+            f"data with --data; `eqgat download {task} DIR` fetches them"
+        )
+    return offers[0].load()(task, split, **options)
 
 
 def load_atom3d(

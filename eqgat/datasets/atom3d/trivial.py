@@ -10,9 +10,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from eqgat.datasets.samples.decoys import radius_of_gyration
-
-__all__ = ["CORRELATIONS", "RANKING", "close_pairs", "num_atoms", "openness", "plain_scores"]
+__all__ = ["CORRELATIONS", "RANKING", "close_pairs", "num_atoms", "openness", "plain_scores", "radius_of_gyration"]
 
 CLASH = 2.3  # Å: heavy atoms closer than this are bonded, bonded to the same third atom, or in a clash
 BURIAL = 10.0  # Å around an alpha carbon
@@ -31,6 +29,15 @@ def num_atoms(pos: np.ndarray) -> float:
 def close_pairs(pos: np.ndarray) -> float:
     """Pairs of atoms closer than ``CLASH`` Å, an atom. Those of the bonds are the same in all decoys of a target."""
     return len(cKDTree(pos).query_pairs(CLASH)) / len(pos)
+
+
+def radius_of_gyration(pos: np.ndarray) -> float:
+    """Root mean square distance of points [n, 3] from their centre, in their unit.
+
+    >>> radius_of_gyration(np.array([[1.0, 0, 0], [-1.0, 0, 0]]))
+    1.0
+    """
+    return float(np.sqrt(pos.var(axis=0).sum()))
 
 
 def plain_scores(radius: float, clashes: float) -> dict[str, Callable[[Any], Tensor]]:

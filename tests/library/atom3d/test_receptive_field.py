@@ -13,8 +13,8 @@ from torch_geometric.data import Batch, Data
 from eqgat import EQGAT, radius_graph
 from eqgat.datasets.atom3d import ItemData
 from eqgat.datasets.atom3d.complexes import Complexes
+from eqgat.datasets.atom3d.load import toy_items
 from eqgat.datasets.atom3d.samples import count_hops
-from eqgat.datasets.samples import sample_items
 from eqgat.training import make_settings
 from eqgat.training.receptive_field import at_centers
 from eqgat.training.settings import build_model, models_of
@@ -41,7 +41,7 @@ def double(graphs: list[Data]) -> Batch:
 
 @pytest.fixture(scope="module")
 def items() -> list[dict]:
-    return sample_items("res", "test", environments=2)[:2]
+    return toy_items("res", "test", environments=2)[:2]
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])

@@ -19,7 +19,7 @@ from torch_geometric.data import Batch, Data
 
 from eqgat import EQGAT, radius_graph
 from eqgat.datasets.atom3d import RESIDUES, BrokenItem, ItemData, PreparedData, load_atom3d, write_lmdb, write_prepared
-from eqgat.datasets.samples import sample_items
+from eqgat.datasets.atom3d.load import toy_items
 from eqgat.files import sums_beside, write_checked
 
 TASKS = ("lba", "psr", "rsr", "res", "ppi")
@@ -387,7 +387,7 @@ def test_a_radius_of_three_cutoffs_changes_no_prediction_of_three_layers_in_res(
         num_radial=4,
         readout="node",
     )
-    item = sample_items("res", "test", environments=3)[0]
+    item = toy_items("res", "test", environments=3)[0]
     whole, near = ItemData("res", [item]), ItemData("res", [item], radius=13.5)
     for one, other in zip(whole, near, strict=True):
         assert other.num_nodes < one.num_nodes

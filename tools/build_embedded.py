@@ -1,6 +1,6 @@
 """Make ``embedded_data`` from the two source distributions that hold the structure files.
 
-    python -m eqgat.datasets.build_embedded biopython-1.88.tar.gz mdanalysistests-2.11.0.tar.gz [FOLDER]
+    python tools/build_embedded.py biopython-1.88.tar.gz mdanalysistests-2.11.0.tar.gz [FOLDER]
 
 Both are on the Python package index (``pip download --no-binary :all: --no-deps NAME==VERSION``). No atom's
 coordinates are changed. What is left out of a file, and why, is in the column ``preparation`` of ``table.csv``.
@@ -469,7 +469,7 @@ def _write(entry: Entry, original: bytes, folder: Path) -> dict[str, object]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's description."""
-    parser = argparse.ArgumentParser(prog="python -m eqgat.datasets.build_embedded", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("biopython", type=Path, help="source distribution biopython-1.88.tar.gz")
     parser.add_argument("mdanalysistests", type=Path, help="source distribution mdanalysistests-2.11.0.tar.gz")
     parser.add_argument("folder", type=Path, nargs="?", default=DATA, help="where to write (default: the package)")

@@ -6,7 +6,7 @@ hetero groups stay in the table of atoms. Pairs that do not touch are all the ot
 official data.
 
 The split is by complex: interfaces of one complex, which share chains, are never in two splits. That no chain of one
-split is related to one of another was checked with the alignments that ``eqgat.datasets.samples.res`` describes (best
+split is related to one of another was checked with the alignments that ``eqgat_course.toy.res`` describes (best
 score between splits 48, where 78 would be one chance in a thousand); the nanobody of 7CFN and the T-cell receptor of
 1BD2, both immunoglobulins, are related and both in "train". 6WG6 (3.5 Å) and 7DDO (3.4 Å) are of low resolution: their
 side chains are less certain than their folds.
@@ -19,7 +19,7 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from eqgat.datasets.embedded import embedded_structure, embedded_table
-from eqgat.datasets.samples._schema import official_atoms, split_of
+from eqgat_course.toy._schema import official_atoms, split_of
 
 CONTACT = 6.0  # Å
 # Complex and its two chains.

@@ -31,8 +31,8 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from eqgat.datasets.embedded import embedded_structure
-from eqgat.datasets.samples._schema import official_atoms, split_of
 from eqgat.molecule import Molecule
+from eqgat_course.toy._schema import official_atoms, split_of
 
 POCKET = 6.0  # Å
 

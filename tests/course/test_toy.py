@@ -1,4 +1,4 @@
-"""The samples: labels recomputed by brute force, geometry kept, nothing shared between splits, the official schema."""
+"""The toy data: labels recomputed by brute force, geometry kept, nothing shared between splits, the official schema."""
 
 import ast
 import re
@@ -14,12 +14,15 @@ from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 from eqgat.cli import main
-from eqgat.datasets import embedded_structure, load_atom3d, sample_items, write_samples
-from eqgat.datasets.samples import SPLITS, TASKS, lba, ppi, ranking, res, superposition
-from eqgat.datasets.samples._schema import polymer
-from eqgat.datasets.samples.decoys import MOST_CLASHES, backbone_torsions, clashes, radius_of_gyration
-from eqgat.datasets.samples.superposition import rmsd, structure_scores, superpose
+from eqgat.datasets import embedded_structure, load_atom3d
+from eqgat.datasets.atom3d.spec import ATOM3D
+from eqgat.datasets.atom3d.trivial import radius_of_gyration
+from eqgat.datasets.task import SPLITS
 from eqgat.molecule import ATOM_COLUMNS
+from eqgat_course.toy import lba, ppi, ranking, res, sample_items, superposition, write_samples
+from eqgat_course.toy._schema import polymer
+from eqgat_course.toy.decoys import MOST_CLASHES, backbone_torsions, clashes
+from eqgat_course.toy.superposition import rmsd, structure_scores, superpose
 
 XYZ = ["x", "y", "z"]
 QUICK = {
@@ -56,7 +59,7 @@ def few(monkeypatch):
 # --- the schema -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ATOM3D)
 def test_items_have_the_official_schema(task, few):
     for item in sample_items(task, "test", **QUICK[task]):
         assert set(item) == KEYS[task]
@@ -77,12 +80,12 @@ def test_items_have_the_official_schema(task, few):
 def test_unknown_tasks_and_splits_are_refused():
     with pytest.raises(ValueError, match="no samples for 'smp'; there are for lba, psr, rsr, res, ppi"):
         sample_items("smp")
-    for task in TASKS:
+    for task in ATOM3D:
         with pytest.raises(ValueError, match="no split 'dev'; the splits are train, val, test"):
             sample_items(task, "dev")
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ATOM3D)
 def test_the_same_call_gives_the_same_items(task, few, tmp_path, monkeypatch):
     first = sample_items(task, "val", **QUICK[task])
     ranking.decoys.cache_clear()
@@ -93,7 +96,7 @@ def test_the_same_call_gives_the_same_items(task, few, tmp_path, monkeypatch):
             assert a[key].equals(b[key]) if isinstance(a[key], pd.DataFrame) else a[key] == b[key]
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ATOM3D)
 def test_written_and_read_back_they_give_the_same_graphs(task, few, tmp_path):
     from eqgat.datasets.atom3d.data import ItemData
 
@@ -160,7 +163,7 @@ def test_environments_by_brute_force():
         chain, number, resname = subunit.split("_")
         own = (atoms["chain"] == chain) & (atoms["residue"] == int(number))
         assert set(atoms[own]["resname"]) == {resname}
-        assert res.RESIDUE_LABELS[label] == resname
+        assert res.RESIDUES[label] == resname
         alpha = atoms[own & (atoms["name"] == "CA")][XYZ].to_numpy()[0]
         assert np.allclose(np.array(centre) - alpha, [-0.5311, -0.7584, 1.2198])
         near = np.linalg.norm(positions - centre, axis=1) <= 10 * np.sqrt(3)

@@ -10,8 +10,6 @@ import pandas as pd
 from eqgat.datasets.embedded import embedded_structure
 from eqgat.molecule import Molecule
 
-SPLITS = ("train", "val", "test")
-
 
 def official_atoms(structure: Molecule, file: str) -> pd.DataFrame:
     """The atoms of a structure, [N, 20], as ATOM3D writes those of a PDB file.

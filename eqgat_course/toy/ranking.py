@@ -2,13 +2,13 @@
 
 **PSR**: 20 embedded protein chains of 79 to 152 residues without gaps, missing atoms or bridges between cysteines, so
 that every bond and angle of a decoy is that of the crystal structure. Label: GDT_TS of the alpha carbons against it.
-The split is by protein, and no two are related (see ``eqgat.datasets.samples.res``).
+The split is by protein, and no two are related (see ``eqgat_course.toy.res``).
 
 **RSR**: one RNA, a hairpin of 23 nucleotides (a frame of a simulation that started from 1K5I). Label: RMSD of all
 heavy atoms to that frame, Å. **There is one target**, so all splits are decoys of the same molecule, made by different
 walks: a score on them says nothing about RNAs that a model has not seen.
 
-**The decoys are made here** (``eqgat.datasets.samples.decoys``), they are not submissions to CASP or RNA-Puzzles. Those
+**The decoys are made here** (``eqgat_course.toy.decoys``), they are not submissions to CASP or RNA-Puzzles. Those
 of one walk are frames of the same path, and each is laid in space at random. The native structures are not among them.
 
 **What a model has to beat** is not zero. On the test proteins of PSR, with the default options, two numbers that know
@@ -31,10 +31,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from eqgat.datasets.cache import cache_folder
-from eqgat.datasets.samples import decoys as decoy_code
-from eqgat.datasets.samples._schema import generator, official_atoms, polymer, split_of
-from eqgat.datasets.samples.decoys import walk
-from eqgat.datasets.samples.superposition import rmsd, structure_scores
+from eqgat_course.toy import decoys as decoy_code
+from eqgat_course.toy._schema import generator, official_atoms, polymer, split_of
+from eqgat_course.toy.decoys import walk
+from eqgat_course.toy.superposition import rmsd, structure_scores
 
 PROTEINS = {
     "train": (

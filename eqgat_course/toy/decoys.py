@@ -25,8 +25,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from eqgat.datasets.samples.superposition import rmsd
+from eqgat.datasets.atom3d.trivial import radius_of_gyration
 from eqgat.molecule import Molecule
+from eqgat_course.toy.superposition import rmsd
 
 CLASH = 2.5  # Å
 MOST_CLASHES = 150
@@ -99,11 +100,6 @@ def backbone_torsions(structure: Molecule) -> list[Torsion]:
 def clashes(positions: np.ndarray) -> int:
     """Number of pairs of atoms [N, 3] closer than 2.5 Å. Most are bonds, and do not change when torsions turn."""
     return len(cKDTree(positions, balanced_tree=False).query_pairs(CLASH, output_type="ndarray"))
-
-
-def radius_of_gyration(positions: np.ndarray) -> float:
-    """Root mean square distance of points [N, 3] from their centre, Å."""
-    return float(np.sqrt(positions.var(axis=0).sum()))
 
 
 def walk(

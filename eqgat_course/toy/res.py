@@ -25,33 +25,11 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
+from eqgat.datasets.atom3d.res import RESIDUES
 from eqgat.datasets.embedded import embedded_names
-from eqgat.datasets.samples._schema import generator, official_atoms, polymer, split_of
 from eqgat.molecule import Molecule
+from eqgat_course.toy._schema import generator, official_atoms, polymer, split_of
 
-# ATOM3D's order of the labels 0 to 19.
-RESIDUE_LABELS = (
-    "HIS",
-    "LYS",
-    "ARG",
-    "ASP",
-    "GLU",
-    "SER",
-    "THR",
-    "ASN",
-    "GLN",
-    "ALA",
-    "VAL",
-    "LEU",
-    "ILE",
-    "MET",
-    "PHE",
-    "TYR",
-    "TRP",
-    "PRO",
-    "GLY",
-    "CYS",
-)
 RADIUS = 10 * np.sqrt(3)  # Å
 VIRTUAL_BETA = np.array([-0.5311, -0.7584, 1.2198])  # Å, from the alpha carbon
 BACKBONE = ("N", "CA", "C", "O")
@@ -93,8 +71,8 @@ def _read(name: str) -> tuple[pd.DataFrame, Molecule, tuple[tuple[int, np.ndarra
     for residue in structure.residues.itertuples():
         rows = np.arange(residue.first, residue.last + 1)
         at = {names[row]: row for row in rows}
-        if residue.resname in RESIDUE_LABELS and all(atom in at for atom in BACKBONE):
-            residues.append((RESIDUE_LABELS.index(residue.resname), rows, np.array([at[atom] for atom in BACKBONE])))
+        if residue.resname in RESIDUES and all(atom in at for atom in BACKBONE):
+            residues.append((RESIDUES.index(residue.resname), rows, np.array([at[atom] for atom in BACKBONE])))
     return official_atoms(structure, f"{name}.pdb"), structure, tuple(residues)
 
 

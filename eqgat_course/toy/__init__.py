@@ -2,9 +2,8 @@
 
 ``sample_items("res", split="train")`` gives items in the schema of the official data (dictionaries of tables and
 scores), ``write_samples("res", folder)`` writes them as the official archive unpacks, and then
-``load_atom3d("res", folder, split="train")`` reads them like the real thing. On the command line:
-
-    eqgat toy res FOLDER
+``load_atom3d("res", folder, split="train")`` reads them like the real thing. On the command line it is ``eqgat toy res
+FOLDER``; and the library finds ``sample_items`` through the entry-point group "eqgat.toy_data" where a run names no data.
 
 The same call gives the same items. **These are not the ATOM3D data**: sizes, splits and, in PSR and RSR, the decoys
 are other ones, so no score reached here can be set beside a published one.
@@ -30,12 +29,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from eqgat.datasets.samples._schema import SPLITS
+from eqgat.cli import Parser
+from eqgat.datasets.atom3d.spec import ATOM3D
+from eqgat.datasets.task import SPLITS, TASKS
 from eqgat.errors import UserError
+from eqgat.files import is_writable
 
-TASKS = ("lba", "psr", "rsr", "res", "ppi")
-
-__all__ = ["SPLITS", "TASKS", "sample_items", "write_samples"]
+__all__ = ["main", "sample_items", "write_samples"]
 
 
 def sample_items(task: str, split: str = "train", **options: Any) -> list[dict[str, Any]]:
@@ -44,10 +44,13 @@ def sample_items(task: str, split: str = "train", **options: Any) -> list[dict[s
     Options are those of the task's function: ``res_items`` (``environments``, ``frame``, ``seed``), ``psr_items``
     (``walks``, ``frames``, ``seed``, ``targets``), ``rsr_items`` (``walks``, ``frames``, ``seed``); ``ppi_items`` and
     ``lba_items`` have none. Raises ``UserError`` for an unknown task or split.
+
+    >>> [item["id"] for item in sample_items("lba", "test")]
+    ['10gs_B']
     """
-    if task not in TASKS:
-        raise UserError(f"there are no samples for {task!r}; there are for {', '.join(TASKS)}")
-    module = import_module(f"eqgat.datasets.samples.{'ranking' if task in ('psr', 'rsr') else task}")
+    if task not in ATOM3D:
+        raise UserError(f"there are no samples for {task!r}; there are for {', '.join(ATOM3D)}")
+    module = import_module(f"eqgat_course.toy.{'ranking' if task in ('psr', 'rsr') else task}")
     return getattr(module, f"{task}_items")(split, **options)
 
 
@@ -61,9 +64,25 @@ def write_samples(task: str, folder: str | os.PathLike[str], **options: Any) -> 
         FileExistsError: the folder holds such a data set already.
     """
     from eqgat.datasets.atom3d.lmdb import write_lmdb
-    from eqgat.datasets.task import TASKS as SPECS
 
     splits = {split: sample_items(task, split, **options) for split in SPLITS}
     for split, items in splits.items():
-        write_lmdb(Path(folder) / SPECS[task].archive.folder / "data" / split, items)
+        write_lmdb(Path(folder) / TASKS[task].archive.folder / "data" / split, items)
     return Path(folder)
+
+
+def main(argv: list[str]) -> None:
+    """Write toy data in the form of the official ATOM3D archives, made from the structures that come with the package.
+
+    They are not the ATOM3D data: no score on them can be set beside a published one.
+    """
+    parser = Parser(prog="eqgat toy", description=main.__doc__)
+    parser.add_argument("task", choices=ATOM3D, metavar="TASK", help=", ".join(ATOM3D))
+    parser.add_argument("folder", metavar="DIR", help="where to write")
+    options = parser.parse_args(argv)
+    is_writable(options.folder, "the folder")
+    write_samples(options.task, options.folder)
+    print(
+        f"Wrote the toy data of {options.task.upper()} to {options.folder}\n"
+        f'Read them: load_atom3d("{options.task}", "{options.folder}", split="train")'
+    )
