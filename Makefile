@@ -8,15 +8,20 @@ WORKERS ?= 2
 LIBRARIES := e3nn.o3, lightning, torch_geometric.nn
 TOOLS := Bio.Align, hypothesis, ipykernel.kernelapp, ipywidgets, matplotlib.pyplot, nbclient, nbconvert, pytest, selenium.webdriver
 
-.PHONY: help install run lab test lint figures tables notebooks bench coursework
+FUZZ ?= 10000
+
+.PHONY: help install run lab solutions test lint check mutants fuzz figures tables notebooks bench coursework
 
 help:
 	@echo "make run        install, execute all notebooks (quick profile, CPU), rebuild the figures"
 	@echo "make test       install, run all tests and check the notebooks' outputs"
-	@echo "make lab        open the notebooks in JupyterLab"
+	@echo "make lab        open notebooks without solutions in JupyterLab, in my-notebooks; what is there is kept"
+	@echo "make solutions  open the solved notebooks in JupyterLab"
 	@echo "make figures    rebuild every figure        make tables   rebuild every table"
 	@echo "make notebooks  execute the notebooks in place, as they are committed"
 	@echo "make bench      measure speed and memory    make lint     check the style of the code"
+	@echo "make mutants    put small errors into the core and see that the tests notice each"
+	@echo "make fuzz       read thousands of mangled structure files (FUZZ=10000)"
 	@echo "make coursework build the student notebooks and the solutions set into build/coursework"
 
 # One stamp file: a second call installs nothing. A changed pyproject.toml installs again. A new pip is twice as fast as
@@ -46,6 +51,10 @@ run: $(INSTALLED)
 	@echo "in build/figures/. To work with the notebooks themselves, start JupyterLab: make lab"
 
 lab: $(INSTALLED)
+	$(BIN)/python -m eqgat coursework lab my-notebooks
+	$(BIN)/jupyter lab my-notebooks/00_start_here.ipynb
+
+solutions: $(INSTALLED)
 	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
 test: $(INSTALLED) lint
@@ -57,6 +66,12 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
+
+mutants: $(INSTALLED)
+	$(BIN)/python tests/mutants.py --workers $(WORKERS)
+
+fuzz: $(INSTALLED)
+	$(BIN)/python tests/fuzz_structures.py $(FUZZ)
 
 figures: $(INSTALLED)
 	$(BIN)/python -m eqgat figures

@@ -30,7 +30,7 @@ LONGEST = (
     "test_grading",
     "09_triangle_benchmark",
     "test_training",
-    "test_samples",
+    "test_toy",
     "test_browser",
     "11_atom3d_psr_rsr",
     "08_seeing_a_protein",

@@ -1,6 +1,6 @@
 """How fast graphs of the ATOM3D tasks come: from the LMDB folders, and from prepared data.
 
-    python benchmarks/loading.py DIR            # DIR holds the unpacked archives, or `python -m eqgat samples` folders
+    python benchmarks/loading.py DIR            # DIR holds the unpacked archives, or `eqgat toy` folders
     python benchmarks/loading.py DIR --write    # and put the rows into figures/results/loading.csv
 
 Graphs are asked for one by one in one process, in the stored order and in a random order, as training does. Each
@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 
 from eqgat.datasets.atom3d import Atom3DData, load_atom3d, write_prepared
-from eqgat.datasets.atom3d.data import TASKS
+from eqgat.datasets.atom3d.spec import ATOM3D
 from eqgat.training.results import package_versions, results_folder
 
 
@@ -65,7 +65,7 @@ def main() -> None:
     """Measure, print, and write if asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="with the data of the tasks")
-    parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
+    parser.add_argument("--tasks", nargs="+", choices=list(ATOM3D), default=list(ATOM3D))
     parser.add_argument("--seconds", type=float, default=1.0, help="for each number")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()

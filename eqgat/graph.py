@@ -11,15 +11,14 @@ Conventions, used everywhere in this package:
 
 from __future__ import annotations
 
-from itertools import pairwise
+import math
 
-import numpy as np
 import torch
-from scipy.sparse import csr_array
-from scipy.spatial import cKDTree
 from torch import Tensor
 
-from eqgat.checks import check_positions
+from eqgat.checks import check_batch, check_positions
+from eqgat.errors import UserError
+from eqgat.neighbours import by_candidates, by_trees
 
 __all__ = ["edge_geometry", "radius_graph"]
 
@@ -40,42 +39,29 @@ def radius_graph(pos: Tensor, cutoff: float, batch: Tensor | None = None) -> Ten
         ``edge_index`` [2, E], int64, on the device of ``pos``: sources j, receivers i, sorted by (i, j).
 
     Raises:
-        ValueError: wrong shapes, NaN or infinite coordinates, a cutoff that is not positive, an unsorted batch.
+        UserError: wrong shapes, NaN, infinite or too distant coordinates, a cutoff that is not positive, a bad batch, more
+            than 50 million edges (``eqgat.neighbours.MAX_EDGES``), as where many atoms coincide.
+
+    >>> radius_graph(torch.tensor([[0.0, 0, 0], [0, 0, 1], [0, 0, 9]]), cutoff=4.5)
+    tensor([[1, 0],
+            [0, 1]])
     """
     check_positions(pos)
-    if not (cutoff > 0 and np.isfinite(cutoff)):
-        raise ValueError(f"cutoff must be a positive length in Å; got {cutoff}")
-    points = pos.detach().to("cpu", torch.float64).numpy()
-    starts = [0, len(points)]
+    if not 0 < cutoff < math.inf:
+        raise UserError(f"cutoff must be a positive length in Å; got {cutoff}")
     if batch is not None:
-        if batch.shape != pos.shape[:1]:
-            raise ValueError(f"batch must have shape [N] = [{len(pos)}]; got {list(batch.shape)}")
-        if len(batch) and not bool((batch[1:] >= batch[:-1]).all()):
-            raise ValueError("batch must be ascending: the atoms of one graph stand together")
-        starts = [0, *(np.flatnonzero(np.diff(batch.cpu().numpy())) + 1), len(points)]
-    first, second = np.concatenate([_close_pairs(points[a:b], cutoff) + a for a, b in pairwise(starts)]).T
-    # A sparse matrix sorts the edges by (receiver, source) several times faster than a comparison sort.
-    receiver, source = np.concatenate([first, second]), np.concatenate([second, first])
-    matrix = csr_array((np.ones(len(source), dtype=bool), (receiver, source)), shape=(len(points), len(points)))
-    matrix.sort_indices()
-    receiver = np.repeat(np.arange(len(points)), np.diff(matrix.indptr))
-    return torch.from_numpy(np.stack([matrix.indices.astype(np.int64), receiver])).to(pos.device)
-
-
-def _close_pairs(points: np.ndarray, cutoff: float) -> np.ndarray:
-    """Pairs of rows of ``points`` [n, 3] with distance < ``cutoff``, each pair once: [P, 2], int64."""
-    if len(points) < 2:
-        return np.empty((0, 2), dtype=np.int64)
-    pairs = cKDTree(points, balanced_tree=False).query_pairs(cutoff, output_type="ndarray").astype(np.int64, copy=False)
-    # The tree also returns pairs exactly at the cutoff.
-    relative = points.take(pairs[:, 0], axis=0) - points.take(pairs[:, 1], axis=0)
-    return pairs[np.sqrt(np.einsum("ij,ij->i", relative, relative)) < cutoff]
+        check_batch(batch, len(pos))
+    graph = torch.zeros(len(pos), dtype=torch.int64, device=pos.device) if batch is None else batch
+    points = pos.detach().double()
+    if pos.device.type == "cpu":
+        return torch.from_numpy(by_trees(points.numpy(), graph.numpy(), cutoff))
+    return by_candidates(points, graph, cutoff)
 
 
 def edge_geometry(pos: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:
     """Distances and unit vectors of the edges: d_ji and p_ji,n = (p_i - p_j) / d_ji (Section 3).
 
-    Where two atoms coincide the direction is undefined; it is set to zero there, and so are the gradients of
+    Where two atoms coincide the direction is undefined; it is set to zero there, and so are all derivatives of
     both results, so that such an edge adds no direction and no NaN.
 
     Args:
@@ -84,11 +70,14 @@ def edge_geometry(pos: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         ``distance`` [E] in Å and ``direction`` [E, 3] without unit.
+
+    >>> edge_geometry(torch.tensor([[0.0, 0, 0], [0, 3, 4]]), torch.tensor([[0], [1]]))
+    (tensor([5.]), tensor([[0.0000, 0.6000, 0.8000]]))
     """
     source, receiver = edge_index
     relative = pos[receiver] - pos[source]
-    distance = torch.linalg.vector_norm(relative, dim=1)
-    apart = distance > 0
-    # Dividing by 1 where d = 0, before the mask, keeps NaN out of the backward pass.
-    direction = relative / torch.where(apart, distance, 1.0).unsqueeze(1)
-    return distance, direction * apart.unsqueeze(1)
+    apart = relative.any(dim=1, keepdim=True)
+    # A stand-in where d = 0, before the root and the division, keeps NaN out of the backward passes.
+    relative = torch.where(apart, relative, 1.0)
+    distance = torch.linalg.vector_norm(relative, dim=1, keepdim=True)
+    return (distance * apart).squeeze(1), relative / distance * apart

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor
 
+from eqgat.errors import UserError
 from eqgat.layers import LayerTrace, sum_over_neighbours
 from eqgat.model import EQGAT
 
@@ -44,10 +45,13 @@ def heads(num_channels: int, num_heads: int) -> list[list[int]]:
     EQGAT itself has no heads: each channel has weights of its own. A head here is only a group to be averaged over.
 
     Raises:
-        ValueError: no head, or more heads than channels.
+        UserError: no head, or more heads than channels.
+
+    >>> heads(num_channels=5, num_heads=2)
+    [[0, 1, 2], [3, 4]]
     """
     if not 1 <= num_heads <= num_channels:
-        raise ValueError(f"{num_channels} channels can be cut into 1 to {num_channels} heads, not {num_heads}")
+        raise UserError(f"{num_channels} channels can be cut into 1 to {num_channels} heads, not {num_heads}")
     return [part.tolist() for part in torch.arange(num_channels).tensor_split(num_heads)]
 
 
@@ -55,12 +59,15 @@ def over_channels(attention: Tensor, channels: int | Iterable[int] | None = None
     """Attention [E, C] of one channel, or the mean over several (a head) or over all (None): [E].
 
     Raises:
-        ValueError: a channel that does not exist.
+        UserError: a channel that does not exist.
+
+    >>> over_channels(torch.tensor([[0.25, 0.75]]), channels=[0, 1])
+    tensor([0.5000])
     """
     chosen = range(attention.shape[1]) if channels is None else [channels] if isinstance(channels, int) else channels
     chosen = list(chosen)
     if not chosen or not all(0 <= channel < attention.shape[1] for channel in chosen):
-        raise ValueError(f"channels must be among 0 to {attention.shape[1] - 1}; got {channels!r}")
+        raise UserError(f"channels must be among 0 to {attention.shape[1] - 1}; got {channels!r}")
     return attention[:, chosen].mean(dim=1)
 
 
@@ -68,6 +75,12 @@ def attention_received(record: LayerTrace, channels: int | Iterable[int] | None 
     """sum over the receivers i of α_ji: how much all atoms together listen to atom j, [N].
 
     Each atom with neighbours gives away exactly 1, so that the mean over such a graph is 1.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> graph = embedded_structure("5pti").graph(cutoff=4.5)
+    >>> record = EQGAT(num_elements=9, out_channels=1, num_layers=2).trace(graph)[1]
+    >>> round(float(attention_received(record).mean()), 4)
+    1.0
     """
     edges = record.edges
     return sum_over_neighbours(over_channels(record.attention, channels), edges.source, len(record.s))
@@ -77,6 +90,12 @@ def equal_share(record: LayerTrace) -> Tensor:
     """What each atom would receive if all atoms listened equally to all of their neighbours, [N].
 
     Atom j receives sum over i of 1 / |N(i)|: more where it has many neighbours, and where these have few others.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> graph = embedded_structure("5pti").graph(cutoff=4.5)
+    >>> record = EQGAT(num_elements=9, out_channels=1, num_layers=2).trace(graph)[1]
+    >>> round(float(equal_share(record).mean()), 4)
+    1.0
     """
     edges = record.edges
     return sum_over_neighbours(1 / edges.num_neighbours[edges.receiver], edges.source, len(record.s))
@@ -86,16 +105,29 @@ def effective_neighbours(record: LayerTrace) -> Tensor:
     """exp of the entropy of α over the neighbours, as a share of |N(i)|, [N, F_s]: 1 where all weights are equal.
 
     Atoms without neighbours get NaN.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> graph = embedded_structure("5pti").graph(cutoff=4.5)
+    >>> record = EQGAT(num_elements=9, out_channels=1, num_layers=2).trace(graph)[1]
+    >>> bool((effective_neighbours(record) < 1.0001).all())
+    True
     """
     edges = record.edges
     entropy = sum_over_neighbours(torch.special.entr(record.attention), edges.receiver, len(record.s))
-    return entropy.exp() / edges.num_neighbours.unsqueeze(1).where(edges.num_neighbours.unsqueeze(1) > 0, torch.nan)
+    number = edges.num_neighbours.unsqueeze(1)
+    return entropy.exp() / number.where(number > 0, torch.nan)
 
 
 def mean_terms(record: LayerTrace) -> dict[str, Tensor]:
     """The three terms of Eqs. 3 to 5, each averaged over the neighbours as in Eq. 6: name -> [N, 3, F_v].
 
     For a model that averages, their sum is the vector message m_i,v.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> graph = embedded_structure("5pti").graph(cutoff=4.5)
+    >>> record = EQGAT(num_elements=9, out_channels=1, num_layers=2).trace(graph)[1]
+    >>> torch.allclose(sum(mean_terms(record).values()), record.vector_message, atol=1e-5)
+    True
     """
     edges = record.edges
     count = edges.num_neighbours.clamp(min=1).view(-1, 1, 1)
@@ -110,10 +142,13 @@ def best_plane(positions: Tensor) -> tuple[Tensor, float]:
     The sign of a normal is a convention: its largest component is positive.
 
     Raises:
-        ValueError: fewer than three points, which do not define a plane.
+        UserError: fewer than three points, which do not define a plane.
+
+    >>> best_plane(torch.tensor([[0.0, 0, 5], [1, 0, 5], [0, 1, 5]]))
+    (tensor([0., 0., 1.]), 0.0)
     """
     if len(positions) < 3:
-        raise ValueError(f"a plane needs at least three points; got {len(positions)}")
+        raise UserError(f"a plane needs at least three points; got {len(positions)}")
     centred = positions - positions.mean(dim=0)
     normal = torch.linalg.svd(centred, full_matrices=True)[2][2]
     normal = normal * normal[normal.abs().argmax()].sign()
@@ -121,9 +156,14 @@ def best_plane(positions: Tensor) -> tuple[Tensor, float]:
 
 
 def out_of_plane(vectors: Tensor, normal: Tensor) -> Tensor:
-    """|v · n| / |v| of vectors [..., 3] and a unit normal [3]: 0 in the plane, 1 upright on it; NaN where v is zero."""
-    length = vectors.norm(dim=-1)
-    return (vectors @ normal).abs() / length.where(length > 0, torch.nan)
+    """|v · n| / |v| of vectors [..., 3] and a unit normal [3]: 0 in the plane, 1 upright on it; NaN where v is zero.
+
+    >>> out_of_plane(torch.tensor([[3.0, 0, 4]]), torch.tensor([0.0, 0, 1]))
+    tensor([0.8000])
+    """
+    length = torch.linalg.vector_norm(vectors, dim=-1)
+    share: Tensor = (vectors @ normal).abs() / length.where(length > 0, torch.nan)
+    return share
 
 
 def handed_vectors(model: EQGAT, data: Data) -> list[tuple[Tensor, Tensor]]:
@@ -131,6 +171,12 @@ def handed_vectors(model: EQGAT, data: Data) -> list[tuple[Tensor, Tensor]]:
 
     The model is run on the molecule and on its mirror image. With the mirror Q, a polar part p appears there as Q p,
     an axial part x as -Q x; so p = (v + Q v') / 2 and x = (v - Q v') / 2, exactly.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> graph = embedded_structure("5pti").graph(cutoff=4.5)
+    >>> polar, axial = handed_vectors(EQGAT(num_elements=9, out_channels=1, cross_product=None), graph)[-1]
+    >>> bool(axial.abs().max() < 1e-4 * polar.abs().max())
+    True
     """
     mirror = torch.tensor([1.0, 1.0, -1.0], dtype=data.pos.dtype)
     mirrored = data.clone()
@@ -153,10 +199,16 @@ def neighbourhood_change(first: LayerTrace, second: LayerTrace) -> tuple[Tensor,
         first, second: traces of one layer, of two graphs with the same atoms in the same order.
 
     Raises:
-        ValueError: different numbers of atoms or channels.
+        UserError: different numbers of atoms or channels.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> graph = embedded_structure("5pti").graph(cutoff=4.5)
+    >>> record = EQGAT(num_elements=9, out_channels=1, num_layers=2).trace(graph)[1]
+    >>> [float(change.max()) for change in neighbourhood_change(record, record)]
+    [0.0, 0.0]
     """
     if len(first.s) != len(second.s) or first.attention.shape[1] != second.attention.shape[1]:
-        raise ValueError(
+        raise UserError(
             f"the two traces must have the same atoms and channels; got {len(first.s)} and "
             f"{len(second.s)} atoms, {first.attention.shape[1]} and {second.attention.shape[1]} channels"
         )

@@ -20,23 +20,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
-__all__ = [
-    "AttentionFilter",
-    "EQGATLayer",
-    "Edges",
-    "EquivariantNorm",
-    "GatedUpdate",
-    "InvariantReadout",
-    "LayerTrace",
-    "mean_over_graph",
-    "neighbour_softmax",
-    "sum_over_neighbours",
-    "vector_length",
-]
+from eqgat.config import EQGATConfig
 
 
 class Edges(NamedTuple):
-    """What a layer needs to know of the graph; the same for all layers, computed once a batch."""
+    """What a layer needs to know of the graph; the same for all layers, computed once a batch.
+
+    >>> Edges._fields
+    ('source', 'receiver', 'distance', 'direction', 'radial', 'num_neighbours')
+    """
 
     source: Tensor  # j, [E]
     receiver: Tensor  # i, [E], ascending
@@ -47,12 +39,20 @@ class Edges(NamedTuple):
 
 
 def sum_over_neighbours(values: Tensor, receiver: Tensor, num_nodes: int) -> Tensor:
-    """sum_{j in N(i)} values_ji: [E, ...] -> [N, ...]; an atom without neighbours gets zero."""
+    """sum_{j in N(i)} values_ji: [E, ...] -> [N, ...]; an atom without neighbours gets zero.
+
+    >>> sum_over_neighbours(torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0, 0, 2]), num_nodes=3)
+    tensor([3., 0., 4.])
+    """
     return values.new_zeros(num_nodes, *values.shape[1:]).index_add(0, receiver, values)
 
 
 def mean_over_graph(values: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
-    """Mean over the atoms of each graph: [N, C] -> [num_graphs, C]; zero for a graph without atoms."""
+    """Mean over the atoms of each graph: [N, C] -> [num_graphs, C]; zero for a graph without atoms.
+
+    >>> mean_over_graph(torch.tensor([[1.0], [3.0], [5.0]]), torch.tensor([0, 0, 1]), num_graphs=2).tolist()
+    [[2.0], [5.0]]
+    """
     count = torch.bincount(batch, minlength=num_graphs).clamp(min=1).to(values.dtype)
     return sum_over_neighbours(values, batch, num_graphs) / count.unsqueeze(1)
 
@@ -67,44 +67,52 @@ def neighbour_softmax(logits: Tensor, receiver: Tensor, num_nodes: int) -> Tenso
 
     Returns:
         α [E, C] in (0, 1]; the edges into one atom sum to 1 in every channel, and a single neighbour has α = 1.
+
+    >>> neighbour_softmax(torch.tensor([[0.0], [0.0], [7.0]]), torch.tensor([0, 0, 1]), num_nodes=2).tolist()
+    [[0.5], [0.5], [1.0]]
     """
     # Subtracting the largest logit of a neighbourhood cancels in the fraction and keeps exp from overflowing.
-    index = receiver.unsqueeze(1).expand_as(logits)
-    largest = logits.new_zeros(num_nodes, logits.shape[1]).scatter_reduce(
-        0, index, logits.detach().contiguous(), "amax", include_self=False
-    )  # of a slice it would be far slower
+    index, values = receiver.unsqueeze(1).expand_as(logits), logits.detach().contiguous()  # a slice is far slower
+    largest = values.new_zeros(num_nodes, logits.shape[1]).scatter_reduce(0, index, values, "amax", include_self=False)
     weight = (logits - largest.index_select(0, receiver)).exp()
     total = sum_over_neighbours(weight, receiver, num_nodes)
     return weight / total.index_select(0, receiver)
 
 
 def vector_length(v: Tensor, epsilon: float = 1e-6) -> Tensor:
-    """sqrt(|v|^2 + epsilon) over the three components: [N, 3, C] -> [N, C]; smooth where v = 0."""
+    """sqrt(|v|^2 + epsilon) over the three components: [N, 3, C] -> [N, C]; smooth where v = 0.
+
+    >>> vector_length(torch.tensor([[[3.0], [0.0], [4.0]]]))
+    tensor([[5.]])
+    """
     return (v.square().sum(dim=1) + epsilon).sqrt()
 
 
 class AttentionFilter(nn.Module):
     """Eq. 1: f_ji = MLP([s_i || s_j || κ(d_ji) G_d(d_ji)]) = [a_ji, b_ji,0, b_ji,1, b_ji,2].
 
+    The logits a_ji are F_s numbers with feature attention, 1 with one coefficient an edge.
+
     Args:
-        scalar_channels, vector_channels, num_radial: F_s, F_v, K.
-        num_logits: size of a_ji: F_s with feature attention, 1 with one coefficient an edge.
+        config: sizes and variant.
         num_terms: how many vector terms get coefficients: 3, without cross product 2, in the first layer 1.
             (There v = 0, so that the paper's other 2 F_v outputs would multiply zero and never learn.)
+
+    >>> AttentionFilter(EQGATConfig(num_elements=9, out_channels=1), num_terms=3).sizes
+    [100, 16, 16, 16]
     """
 
-    def __init__(
-        self, scalar_channels: int, vector_channels: int, num_radial: int, num_logits: int, num_terms: int
-    ) -> None:
+    def __init__(self, config: EQGATConfig, num_terms: int) -> None:
         super().__init__()
-        self.sizes = [num_logits, *[vector_channels] * num_terms]
-        self.hidden = nn.Linear(2 * scalar_channels + num_radial, scalar_channels)
-        self.out = nn.Linear(scalar_channels, sum(self.sizes))
+        num_scalar = config.scalar_channels
+        self.sizes = [num_scalar if config.attention == "feature" else 1, *[config.vector_channels] * num_terms]
+        self.hidden = nn.Linear(2 * num_scalar + config.num_radial, num_scalar)
+        self.out = nn.Linear(num_scalar, sum(self.sizes))
 
     def forward(self, s: Tensor, edges: Edges) -> list[Tensor]:
-        """``s`` [N, F_s] -> the list of a_ji [E, num_logits], b_ji,0, b_ji,1, b_ji,2 [E, F_v], as many as there are."""
+        """``s`` [N, F_s] -> the list of a_ji [E, F_s or 1] and those of b_ji,0, b_ji,1, b_ji,2 [E, F_v] there are."""
         num_scalar = s.shape[1]
-        of_receiver, of_source, of_radial = self.hidden.weight.split([num_scalar, num_scalar, edges.radial.shape[1]], 1)
+        of_receiver, of_source, of_radial = self.hidden.weight.tensor_split([num_scalar, 2 * num_scalar], dim=1)
         hidden = (
             linear(s, of_receiver, self.hidden.bias).index_select(0, edges.receiver)
             + linear(s, of_source).index_select(0, edges.source)
@@ -119,6 +127,8 @@ class GatedUpdate(nn.Module):
     [u || w] = v W_0;  n = |u|;  [g || Δs] = MLP([s || n]);  s <- s + Δs;  v <- v + (g ⊙ w) W_1.
     The only non-linearities act on invariants (s and n); vectors meet linear maps of channels without bias and
     multiplication by invariant gates, which commute with every rotation.
+
+    >>> s, v = GatedUpdate(8, 4)(torch.zeros(5, 8), torch.zeros(5, 3, 4))
     """
 
     def __init__(self, scalar_channels: int, vector_channels: int) -> None:
@@ -138,7 +148,11 @@ class GatedUpdate(nn.Module):
 
 
 class InvariantReadout(nn.Module):
-    """From (s, v) to one invariant vector an atom: W [s || |v V|] + bias, [N, F_s]."""
+    """From (s, v) to one invariant vector an atom: W [s || |v V|] + bias, [N, F_s].
+
+    >>> InvariantReadout(8, 4)(torch.zeros(5, 8), torch.zeros(5, 3, 4)).shape
+    torch.Size([5, 8])
+    """
 
     def __init__(self, scalar_channels: int, vector_channels: int) -> None:
         super().__init__()
@@ -147,7 +161,8 @@ class InvariantReadout(nn.Module):
 
     def forward(self, s: Tensor, v: Tensor) -> Tensor:
         """(``s`` [N, F_s], ``v`` [N, 3, F_v]) -> [N, F_s]."""
-        return self.out(torch.cat([s, vector_length(self.vector(v))], dim=1))
+        x: Tensor = self.out(torch.cat([s, vector_length(self.vector(v))], dim=1))
+        return x
 
 
 class EquivariantNorm(nn.Module):
@@ -155,6 +170,10 @@ class EquivariantNorm(nn.Module):
 
     s <- γ (s - mean) / std + β and v <- v / sqrt(mean |v|^2), means over the atoms and channels of a graph.
     The released code divides vectors by a mean of v_x^2 instead, which no rotation but those about x leaves alone.
+
+    >>> s, v = EquivariantNorm(1)(torch.tensor([[0.0], [2.0]]), torch.zeros(2, 3, 1), torch.tensor([0, 0]), 1)
+    >>> s.flatten()
+    tensor([-1.0000,  1.0000], grad_fn=...)
     """
 
     def __init__(self, scalar_channels: int, epsilon: float = 1e-6) -> None:
@@ -176,7 +195,14 @@ class EquivariantNorm(nn.Module):
 
 @dataclass
 class LayerTrace:
-    """What one layer did in one forward pass. Coefficients of terms that a layer does not have are zero."""
+    """What one layer did in one forward pass. Coefficients of terms that a layer does not have are zero.
+
+    >>> from eqgat import EQGAT
+    >>> from eqgat.datasets import embedded_structure
+    >>> graph = embedded_structure("5pti").graph(cutoff=4.5)
+    >>> [record.v_cross.shape[1:] for record in EQGAT(num_elements=9, out_channels=1, num_layers=2).trace(graph)]
+    [torch.Size([3, 16]), torch.Size([3, 16])]
+    """
 
     edges: Edges  # the graph that it saw
     s_in: Tensor  # s^(l), [N, F_s] (normalised, where the model has a norm)
@@ -207,67 +233,53 @@ class LayerTrace:
     def v_cross(self) -> Tensor:
         """v_ji,2 = b_ji,2 ⊙ (v_i x v_j), [E, 3, F_v] (Eq. 5), edge by edge."""
         central, partner = self.v_in[self.edges.receiver], self.v_partner[self.edges.source]
-        return self.b_cross.unsqueeze(1) * torch.linalg.cross(central, partner, dim=1)
+        product: Tensor = torch.linalg.cross(central, partner, dim=1)
+        return self.b_cross.unsqueeze(1) * product
 
 
 class EQGATLayer(nn.Module):
     """Messages (Eqs. 1-6), residual connection and gated update of one layer.
 
     Args:
-        scalar_channels, vector_channels, num_radial: F_s, F_v, K.
+        config: sizes and variants.
         first: the layer that gets v = 0: it has the direction term (Eq. 3) alone, and no W_v.
-        attention: "feature" (one α per scalar channel) or "scalar" (one α an edge: No-Feature-Attention).
-        cross_product: "raw" (v_i x v_j, Eq. 5), "mixed" (v_i x v_j W_v, as released) or None (No-Cross-Product).
-        vector_aggregation: "mean" (Eq. 6) or "sum".
+
+    >>> EQGATLayer(EQGATConfig(num_elements=9, out_channels=1), first=True).filter.sizes
+    [100, 16]
     """
 
-    def __init__(
-        self,
-        scalar_channels: int,
-        vector_channels: int,
-        num_radial: int,
-        *,
-        first: bool,
-        attention: str = "feature",
-        cross_product: str | None = "raw",
-        vector_aggregation: str = "mean",
-    ) -> None:
+    def __init__(self, config: EQGATConfig, *, first: bool) -> None:
         super().__init__()
-        self.cross_product, self.vector_aggregation = cross_product, vector_aggregation
-        num_terms = 1 if first else 2 if cross_product is None else 3
-        self.filter = AttentionFilter(
-            scalar_channels, vector_channels, num_radial, scalar_channels if attention == "feature" else 1, num_terms
-        )
-        self.scalar_weight = nn.Linear(scalar_channels, scalar_channels)  # W_s; its bias: released code
-        self.vector_weight = None if first else nn.Linear(vector_channels, vector_channels, bias=False)  # W_v
-        self.update = GatedUpdate(scalar_channels, vector_channels)
+        num_scalar, num_vector = config.scalar_channels, config.vector_channels
+        self.cross_product, self.vector_aggregation = config.cross_product, config.vector_aggregation
+        self.filter = AttentionFilter(config, num_terms=1 if first else 2 if config.cross_product is None else 3)
+        self.scalar_weight = nn.Linear(num_scalar, num_scalar)  # W_s; its bias: released code
+        self.vector_weight = None if first else nn.Linear(num_vector, num_vector, bias=False)  # W_v
+        self.update = GatedUpdate(num_scalar, num_vector)
 
     def forward(self, s: Tensor, v: Tensor, edges: Edges) -> LayerTrace:
         """(``s`` [N, F_s], ``v`` [N, 3, F_v]) -> the new states, and all that was computed on the way to them."""
         source, receiver, num_nodes = edges.source, edges.receiver, len(s)
-        logits, *coefficients = self.filter(s, edges)  # Eq. 1
+        b: list[Tensor]
+        logits, *b = self.filter(s, edges)  # Eq. 1
         attention = neighbour_softmax(logits, receiver, num_nodes)
-        scalar_message = sum_over_neighbours(  # Eq. 2
-            attention * self.scalar_weight(s).index_select(0, source), receiver, num_nodes
-        )
+        values = attention * self.scalar_weight(s).index_select(0, source)  # Eq. 2
+        scalar_message = sum_over_neighbours(values, receiver, num_nodes)
 
-        terms = edges.direction.unsqueeze(2) * coefficients[0].unsqueeze(1)  # Eq. 3
+        terms = edges.direction.unsqueeze(2) * b[0].unsqueeze(1)  # Eq. 3
         v_mixed = partner = v
         if self.vector_weight is not None:
-            v_mixed = self.vector_weight(v)
-            terms = terms + coefficients[1].unsqueeze(1) * v_mixed.index_select(0, source)  # Eq. 4
+            v_mixed = self.vector_weight(v).to(v.dtype)  # autocast gives bfloat16
+            terms = terms + b[1].unsqueeze(1) * v_mixed.index_select(0, source)  # Eq. 4
         vector_message = sum_over_neighbours(terms, receiver, num_nodes)
-        if len(coefficients) == 3:  # Eq. 5, factored
+        if len(b) == 3:  # Eq. 5, factored
             partner = v if self.cross_product == "raw" else v_mixed
-            weighted = coefficients[2].unsqueeze(1) * partner.index_select(0, source)
-            vector_message = vector_message + torch.linalg.cross(
-                v, sum_over_neighbours(weighted, receiver, num_nodes), dim=1
-            )
+            weighted = sum_over_neighbours(b[2].unsqueeze(1) * partner.index_select(0, source), receiver, num_nodes)
+            vector_message = vector_message + torch.linalg.cross(v, weighted, dim=1)
         if self.vector_aggregation == "mean":  # Eq. 6
             vector_message = vector_message / edges.num_neighbours.clamp(min=1).view(-1, 1, 1)
 
         s_out, v_out = self.update(s + scalar_message, v + vector_message)
-        b = [*coefficients, *[torch.zeros_like(coefficients[0])] * (3 - len(coefficients))]
-        return LayerTrace(
-            edges, s, v, logits, attention, *b, v_mixed, partner, scalar_message, vector_message, s_out, v_out
-        )
+        b_direction, b_mix, b_cross = [*b, *[torch.zeros_like(b[0])] * (3 - len(b))]
+        coefficients = logits, attention, b_direction, b_mix, b_cross
+        return LayerTrace(edges, s, v, *coefficients, v_mixed, partner, scalar_message, vector_message, s_out, v_out)

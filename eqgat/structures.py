@@ -1,298 +1,60 @@
-"""From a structure file to a graph: PDB or mmCIF -> a table of atoms -> elements, positions, neighbours.
+"""From a structure file to a molecule: PDB and mmCIF, gzipped or not.
 
-``read_structure`` reads a file, ``Structure.from_atoms`` takes a table of atoms as ATOM3D stores it, and
-``Structure.graph`` makes the input of every model in this package: element indices, positions in Å and the
-edges between atoms that are closer than a cutoff (Section 2 of the paper).
+``read_structure(file).graph(cutoff=4.5)`` is the input of every model in this package (Section 2 of the paper). What
+counts as an atom of the molecule, and what happens to the rest, stands at the head of ``eqgat.molecule``.
 
-The paper calls its graphs "full-atom". What counts as an atom of the structure is nevertheless a choice, and
-each choice changes the graph, so all of them are arguments with these defaults:
-
-=================  ==================  ===================================================================
-argument           default             what it means for the graph
-=================  ==================  ===================================================================
-``model``          the first           an NMR entry holds several models of one molecule in one place;
-                                       together they would be a heap of overlapping atoms
-``chains``         all                 contacts between chains are edges; one chain alone loses them
-``hydrogens``      dropped             most X-ray entries have none: kept, they would tell the experiment
-                                       from the molecule, at four times the edges (deuterium is hydrogen)
-``waters``         dropped             how many are modelled depends on the resolution
-``hetero``         kept                ligands, ions and modified residues; dropping them also cuts
-                                       selenomethionine and its like out of the protein chain
-``altloc``         ``"highest"``       of alternate locations only one is kept, see ``read_structure``
-=================  ==================  ===================================================================
+gemmi reads the syntax of mmCIF. PDB's records have fixed columns, and are read here, because each row has to be
+accounted for with its line: gemmi, as other readers do, stops at END, and takes a part of a number for a number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+import gzip
+import json
+import re
+import stat
+import zlib
+from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+import gemmi
 import numpy as np
-import pandas as pd
-from scipy.spatial import cKDTree
 
-from eqgat._atom_tables import (
+from eqgat.molecule import (
     ATOM_COLUMNS,
     ELEMENTS,
-    LETTERS,
     OTHER_ELEMENT,
-    RESIDUE_KEY,
-    STANDARD_RESIDUES,
-    check_chains,
+    AtomRows,
+    Choices,
+    Molecule,
+    StructureError,
     element_index,
-    parse_file,
-    select_atoms,
+    is_known,
+    residue_letter,
 )
 
-if TYPE_CHECKING:
-    import torch
-    from torch_geometric.data import Data
+__all__ = [
+    "ATOM_COLUMNS",
+    "ELEMENTS",
+    "OTHER_ELEMENT",
+    "Molecule",
+    "StructureError",
+    "element_index",
+    "read_structure",
+]
 
-__all__ = ["ATOM_COLUMNS", "ELEMENTS", "OTHER_ELEMENT", "Structure", "element_index", "read_structure"]
+MAX_BYTES = 100 * 2**20  # of a file's text, unpacked; more is refused while it is read
+MAX_ATOMS = 500_000  # rows of the model that is read
 
-# Covalent radii in Å (Cordero et al. 2008). Elements that are not listed, metals above all, get no bonds.
-_RADII = {
-    "H": 0.31,
-    "D": 0.31,
-    "B": 0.84,
-    "C": 0.76,
-    "N": 0.71,
-    "O": 0.66,
-    "F": 0.57,
-    "Si": 1.11,
-    "P": 1.07,
-    "S": 1.05,
-    "Cl": 1.02,
-    "Se": 1.20,
-    "Br": 1.20,
-    "I": 1.39,
-}
-_BOND_TOLERANCE = 0.4
-
-
-@dataclass(frozen=True, eq=False)
-class Structure:
-    """The atoms of one structure, in file order, and what one wants to ask about them.
-
-    Attributes:
-        atoms: one row per atom with ATOM3D's 20 columns (``ATOM_COLUMNS``) and a 0, 1, 2, ... index. x, y, z in Å;
-            ``element`` as chemists write it (``Cl``); ``hetero`` is ``" "`` for polymers, ``"W"`` for water,
-            ``"H_"`` + residue name for the rest; ``model`` is the number that the file gives.
-        name: what to call the structure; the file's name unless given.
-    """
-
-    atoms: pd.DataFrame
-    name: str = ""
-
-    @classmethod
-    def from_atoms(
-        cls,
-        atoms: pd.DataFrame,
-        *,
-        name: str = "",
-        model: int | str | None = None,
-        chains: str | Iterable[str] | None = None,
-        hydrogens: bool = False,
-        waters: bool = False,
-        hetero: bool = True,
-        altloc: str = "highest",
-    ) -> Structure:
-        """A structure from a table of atoms, for instance one that ATOM3D stores.
-
-        Needs the columns x, y, z (Å) and ``element`` or ``name``; other missing columns of ATOM3D's 20 are filled
-        with ``ATOM_COLUMNS``' stand-ins. The arguments are those of ``read_structure`` with one exception: several
-        models in one table must be chosen from, by number or with ``model="all"``.
-
-        Raises:
-            ValueError: columns missing; several models and no choice; NaN or infinite coordinates; an element that
-                is unknown or cannot be told from the atom name; nothing left after the selection.
-        """
-        needed = {"x", "y", "z"} - set(atoms.columns)
-        if needed or not {"element", "name"} & set(atoms.columns):
-            missing = ", ".join(sorted(needed)) or "element or name"
-            raise ValueError(f"the table of atoms has no column {missing}; it has {', '.join(map(str, atoms.columns))}")
-        stand_ins = {column: value for column, value in ATOM_COLUMNS.items() if column not in atoms.columns}
-        table = atoms.reindex(columns=list(ATOM_COLUMNS)).reset_index(drop=True).assign(**stand_ins)
-        table = table.fillna({column: value for column, value in ATOM_COLUMNS.items() if isinstance(value, str)})
-        models = pd.unique(table["model"])
-        if model is None and len(models) > 1:
-            raise ValueError(
-                f"the table holds {len(models)} models ({', '.join(map(str, models[:10]))}); "
-                'choose one with model=NUMBER, or model="all" to put them into one graph'
-            )
-        return cls(select_atoms(table, name, model, chains, hydrogens, waters, hetero, altloc), name)
-
-    def __len__(self) -> int:
-        return len(self.atoms)
-
-    def __repr__(self) -> str:
-        chains = "".join(map(str, pd.unique(self.atoms["chain"]))).strip()
-        return f"Structure({self.name!r}: {len(self)} atoms, {len(self.residues)} residues, chains {chains or '-'})"
-
-    @property
-    def positions(self) -> np.ndarray:
-        """Coordinates in Å, [N, 3], float64 (a copy)."""
-        return self.atoms[["x", "y", "z"]].to_numpy(np.float64)
-
-    @cached_property
-    def elements(self) -> np.ndarray:
-        """Vocabulary indices 0 to 8 of the atoms' elements, [N], int64."""
-        return (
-            self.atoms["element"]
-            .map({s: element_index(s) for s in pd.unique(self.atoms["element"])})
-            .to_numpy(np.int64)
-        )
-
-    @cached_property
-    def residue_index(self) -> np.ndarray:
-        """For each atom the row of its residue in ``residues``, [N], int64."""
-        key = self.atoms[[*RESIDUE_KEY, "resname"]]
-        return (key != key.shift()).any(axis=1).to_numpy().cumsum() - 1
-
-    @cached_property
-    def residues(self) -> pd.DataFrame:
-        """One row per residue: chain, residue, insertion_code, resname, hetero, and its atom rows first ... last."""
-        starts = np.flatnonzero(np.diff(self.residue_index, prepend=-1))
-        table = self.atoms.loc[starts, ["chain", "residue", "insertion_code", "resname", "hetero"]]
-        return table.assign(first=starts, last=np.append(starts[1:], len(self)) - 1).reset_index(drop=True)
-
-    def sequence(self, chain: str | None = None) -> str:
-        """One-letter sequence of the polymer residues that have coordinates, in file order.
-
-        Modified residues have the letter of their parent (MSE is M), unknown ones X; gaps are not shown, since the
-        atoms do not tell of them. Ligands, ions and waters have no letter. Raises ``ValueError`` for an unknown chain.
-        """
-        structure = self if chain is None else self.chain(chain)
-        backbone = structure.atoms["name"].isin(["CA", "C1'", "C1*"]) & structure.atoms["element"].eq("C")
-        polymer = set(structure.residue_index[backbone])
-        letters = []
-        for row, residue in enumerate(structure.residues.itertuples()):
-            # A standard residue written as a hetero group is a ligand: the asparagine bound to its synthetase.
-            if residue.hetero == " " or (residue.resname not in STANDARD_RESIDUES and row in polymer):
-                letters.append(LETTERS.get(residue.resname, "X" if row in polymer else ""))
-        return "".join(letters)
-
-    def select(self, which: np.ndarray | Sequence[bool] | Sequence[int]) -> Structure:
-        """The atoms of a boolean mask [N] or of a list of rows, as a new structure. ``ValueError`` if none is left."""
-        which = np.asarray(which)
-        if which.dtype == bool and len(which) != len(self):
-            raise ValueError(f"the mask has {len(which)} entries for {len(self)} atoms")
-        atoms = self.atoms.iloc[np.flatnonzero(which) if which.dtype == bool else which]
-        if atoms.empty:
-            raise ValueError(f"no atom of {self.name or 'the structure'} is selected")
-        return replace(self, atoms=atoms.reset_index(drop=True))
-
-    def chain(self, *chains: str) -> Structure:
-        """The atoms of these chains, as a new structure. ``ValueError`` for a chain that is not there."""
-        check_chains(self.atoms, chains)
-        return self.select(self.atoms["chain"].isin(chains).to_numpy())
-
-    def find_atom(self, chain: str, residue: int, name: str, insertion_code: str = " ") -> int:
-        """Row of the atom with this chain, residue number and name: ``find_atom("A", 22, "CA")``.
-
-        Raises ``ValueError``, naming the atoms that the residue does have, if there is no such atom or more than one.
-        """
-        a = self.atoms
-        here = a[(a["chain"] == chain) & (a["residue"] == residue) & (a["insertion_code"] == insertion_code)]
-        rows = here.index[here["name"] == name]
-        if len(rows) != 1:
-            there = f"has the atoms {', '.join(here['name'])}" if len(here) else "does not exist"
-            raise ValueError(
-                f"{len(rows)} atoms are called {name} in residue {residue}{insertion_code.strip()} of "
-                f"chain {chain!r} in {self.name or 'the structure'}; that residue {there}"
-            )
-        return int(rows[0])
-
-    def with_positions(self, positions: np.ndarray) -> Structure:
-        """A copy with other coordinates, [N, 3] in Å: a rotated or a perturbed structure."""
-        positions = np.asarray(positions, dtype=np.float64)
-        if positions.shape != (len(self), 3):
-            raise ValueError(f"positions must have shape [{len(self)}, 3]; got {list(positions.shape)}")
-        return replace(self, atoms=self.atoms.assign(**dict(zip("xyz", positions.T, strict=True))))
-
-    def graph(self, cutoff: float = 4.5, dtype: torch.dtype | None = None) -> Data:
-        """The radius graph of the atoms: a node per atom, an edge (j, i) where d_ji < ``cutoff`` (Å), no cap.
-
-        Returns ``Data`` with ``z`` [N] int64 (0 to 8), ``pos`` [N, 3] in Å (``dtype``, float32 by default),
-        ``edge_index`` [2, E] (source j, receiver i; sorted by receiver), and for later use ``residue`` [N] int64
-        (row in ``residues``; each graph of a batch counts from 0) and ``alpha_carbon`` [N] bool (one per amino
-        acid; a calcium ion is not one).
-        """
-        import torch
-        from torch_geometric.data import Data
-
-        from eqgat.graph import radius_graph
-
-        # Edges from float64 coordinates: which atoms are neighbours must not depend on the precision of the model.
-        positions = torch.from_numpy(self.positions)
-        alpha = (self.atoms["name"].eq("CA") & self.atoms["element"].eq("C")).to_numpy()
-        return Data(
-            z=torch.from_numpy(self.elements.copy()),
-            pos=positions.to(dtype or torch.float32),
-            edge_index=radius_graph(positions, cutoff),
-            residue=torch.from_numpy(self.residue_index.copy()),
-            alpha_carbon=torch.from_numpy(alpha),
-        )
-
-    def bonds(self) -> np.ndarray:
-        """Pairs of atom rows i < j that are covalently bonded, [B, 2]: for pictures, the model sees none of it.
-
-        Rule: 0.4 Å < d < r_i + r_j + 0.4 Å with the covalent radii r of Cordero et al. (2008), not between two
-        hydrogens, and none for elements without a radius here, so that metal ions stay single spheres.
-        """
-        radii = self.atoms["element"].map(_RADII).to_numpy(np.float64)
-        positions, hydrogen = self.positions, self.elements == 0
-        i, j = cKDTree(positions).query_pairs(2 * max(_RADII.values()) + _BOND_TOLERANCE, output_type="ndarray").T
-        distance = np.linalg.norm(positions[i] - positions[j], axis=1)
-        bonded = (distance > 0.4) & (distance < radii[i] + radii[j] + _BOND_TOLERANCE) & ~(hydrogen[i] & hydrogen[j])
-        pairs = np.stack([i[bonded], j[bonded]], axis=1)
-        return pairs[np.lexsort(pairs.T[::-1])]
-
-    def to_pdb(self, bfactor: np.ndarray | None = None) -> str:
-        """The structure as PDB text, for viewers; ``bfactor`` [N] replaces the B factors, to colour atoms by a number.
-
-        Raises ``ValueError`` where the format's fixed columns have no room: 100,000 or more atoms, chain names longer
-        than one letter, residue names longer than three (four as force fields write them), B factors of 1,000 and more.
-        """
-        atoms = self.atoms
-        values = atoms["bfactor"].to_numpy(np.float64) if bfactor is None else np.asarray(bfactor, dtype=np.float64)
-        if values.shape != (len(self),) or not np.isfinite(values).all() or np.abs(values).max() >= 999:
-            raise ValueError(
-                f"bfactor must be {len(self)} finite numbers between -999 and 999; got shape {list(values.shape)}"
-            )
-        too_long = [
-            f"{what} {value!r}"
-            for what, room in (("chain", 1), ("resname", 4), ("name", 4))
-            for value in pd.unique(atoms[what])
-            if len(value) > room
-        ]
-        too_long += [
-            f"{what} {worst:.0f}"
-            for what, least, most in [("residue", -999, 9999), *((axis, -999.999, 9999.999) for axis in "xyz")]
-            for worst in (atoms[what].min(), atoms[what].max())
-            if not least <= worst <= most
-        ]
-        if len(self) > 99_999 or too_long:
-            raise ValueError(
-                f"PDB text has no room for {too_long[0] if too_long else f'{len(self)} atoms'}; "
-                "select fewer atoms or rename"
-            )
-        lines, previous = [], None
-        for serial, (a, b) in enumerate(zip(atoms.itertuples(), values, strict=True), start=1):
-            if previous is not None and previous.hetero == " " and (a.chain, a.hetero) != (previous.chain, " "):
-                lines.append("TER")
-            # The element's symbol is right-aligned in columns 13-14, which is what tells CA from calcium.
-            name = f"{a.name}" if len(a.element) == 2 or len(a.name) == 4 else f" {a.name}"
-            lines.append(
-                f"{'ATOM' if a.hetero == ' ' else 'HETATM':6}{serial:5d} {name:4}{a.altloc:1}{a.resname:>3.4}"
-                f"{'' if len(a.resname) > 3 else ' '}{a.chain:1}{a.residue:4d}{a.insertion_code:1}   "
-                f"{a.x:8.3f}{a.y:8.3f}{a.z:8.3f}{a.occupancy:6.2f}{b:6.2f}          {a.element.upper():>2}"
-            )
-            previous = a
-        return "\n".join([*lines, "TER", "END", ""])
+_KINDS = {".pdb": "pdb", ".ent": "pdb", ".cif": "cif", ".mmcif": "cif"}
+_ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+# A line that has three coordinates in PDB's columns is an atom, whatever its record name has become.
+_ATOM_LIKE = re.compile(r" *(?:ATOM|HETATM)\b|.{27,33}(?: *-?\d+\.\d{3}){3}(?!\d)", re.IGNORECASE)
+_NOT_ATOMS = ("REMARK", "SIGATM", "USER")
+_NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\(\d+\))?\s*")
+_SEQUENCE_NUMBER = re.compile(r"([-+]?\d{1,9})([A-Za-z]?)")
 
 
 def read_structure(
@@ -305,49 +67,312 @@ def read_structure(
     hetero: bool = True,
     altloc: str = "highest",
     name: str | None = None,
-) -> Structure:
+) -> Molecule:
     """Read a PDB (``.pdb``, ``.ent``) or mmCIF (``.cif``, ``.mmcif``) file, gzipped (``.gz``) or not.
 
     Args:
         path: the file.
-        model: number of the model as the file gives it; by default the first one; ``"all"`` keeps every one.
+        model: number of the model as the file gives it (1, 2, ... where a PDB file numbers none or one twice); by
+            default the first one; ``"all"`` keeps every one. END ends nothing; ENDMDL and MODEL end a model.
         chains: the chains to keep, ``"A"`` or ``["A", "B"]`` (author's names in mmCIF); by default all.
         hydrogens: keep hydrogen and deuterium atoms.
         waters: keep water molecules (HOH, DOD, and TIP3, SOL ... of simulations, also where written as ATOM).
         hetero: keep the other HETATM groups: ligands, ions, modified residues.
-        altloc: ``"highest"``: in each residue the alternate location of the highest mean occupancy, of equal ones the
-            first in alphabetical order; a label, ``"B"``: that one where it exists; ``"all"``: every one. An atom that
-            exists only under another label of the same residue is kept, so that no residue is left with a hole.
-        name: what to call the structure; by default the file's name without its endings.
+        altloc: ``"highest"``, a label or ``"all"``; see the head of ``eqgat.molecule``.
+        name: what to call the molecule; by default the file's name without its endings.
 
-    An atom that a file repeats word for word is read once. Where the element column is empty, the element is inferred
-    from atom name, residue and column (``CA`` is an alpha carbon in an amino acid, calcium in the residue ``CA``).
+    What a file leaves out has a stand-in: occupancy 1, B factor 0, no insertion code, the ``label_`` item of mmCIF for
+    an ``auth_`` item; an element is inferred from atom name, residue and column.
 
     Raises:
         FileNotFoundError: no such file or folder.
-        ValueError: a folder instead of a file; an unknown file type; a damaged or cut-off file; NaN or infinite
-            coordinates; a model, chain or location that is not there; an element that is no chemical element or that
-            cannot be told; no atoms left, saying which choice removed them.
+        StructureError: a folder, pipe or device instead of a file; an unknown file type; a damaged, cut-off or too
+            large file (``MAX_BYTES``, ``MAX_ATOMS``); a row that cannot be read or placed; a model, chain or location
+            that is not there; no atoms left, saying which choice removed them. It names file and line.
+
+    >>> from eqgat.datasets import embedded_path
+    >>> protease = read_structure(embedded_path("1hvr"))
+    >>> protease, protease.dropped
+    (Molecule('1hvr': 1560 atoms, 199 residues, chains AB), {'hydrogen': 330})
     """
     path = Path(path)
-    stem, suffixes = path.name, [s.lower() for s in path.suffixes]
-    kind = {".pdb": "pdb", ".ent": "pdb", ".cif": "cif", ".mmcif": "cif"}.get(
-        (suffixes[-2:-1] if suffixes[-1:] == [".gz"] else suffixes[-1:] or [""])[0] if suffixes[:1] else ""
-    )
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; give the structure file in it")
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    zipped = suffixes[-1:] == [".gz"]
+    kind = _KINDS.get("".join(suffixes[:-1][-1:] if zipped else suffixes[-1:]))
     if not path.exists():
         where = "" if path.parent.exists() else f": the folder {path.parent} does not exist"
         raise FileNotFoundError(f"no structure file {path}{where}")
+    if path.is_dir():
+        raise StructureError(f"{path} is a folder; give the structure file in it")
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise StructureError(f"{path} is a pipe, socket or device; give a file")
     if kind is None:
-        raise ValueError(
+        raise StructureError(
             f"{path.name} is of an unknown file type; known are .pdb, .ent, .cif and .mmcif, each also with .gz"
         )
-    table = parse_file(path, kind)
-    if table.empty:
-        raise ValueError(f"{path.name} has no atoms")
-    stem = path.name.removesuffix(path.suffix) if suffixes[-1] == ".gz" else path.name
-    table["ensemble"] = table["structure"] = path.name
-    model = table["model"].iloc[0] if model is None else model
-    name = name or Path(stem).stem
-    return Structure(select_atoms(table, name, model, chains, hydrogens, waters, hetero, altloc), name)
+    lines = _read_lines(path, zipped)
+    columns, line_of = (_read_pdb if kind == "pdb" else _read_mmcif)(path.name, lines, model)
+    stem = path.name.removesuffix(path.suffix) if zipped else path.name
+    choices = Choices(columns["model"][0] if model is None else model, chains, hydrogens, waters, hetero, altloc)
+    rows = AtomRows(columns, choices, path.name, lambda row: (path.name, line_of(row), "line"))
+    return rows.molecule(Path(stem).stem if name is None else name)
+
+
+def _read_lines(path: Path, zipped: bool) -> list[str]:
+    """The lines of a file, whatever ends them; the last one is empty where the file ends as it should."""
+    data = bytearray()
+    try:
+        with (gzip.open if zipped else open)(path, "rb") as handle:
+            while part := handle.read(2**20):
+                data += part
+                if len(data) > MAX_BYTES:
+                    line = data.count(b"\n")
+                    raise StructureError(f"the file has more than {MAX_BYTES >> 20} MiB", path.name, line)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        problem = f"not a complete gzip file ({error}); fetch or copy it again"
+        raise StructureError(problem, path.name, data.count(b"\n") + 1) from error
+    encoding = _ENCODINGS.get(bytes(data[:2]), "utf-8-sig")
+    try:
+        text = bytes(data).decode(encoding)
+    except UnicodeDecodeError:
+        text = data.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def _read_pdb(file: str, lines: list[str], model: int | str | None) -> tuple[dict[str, Any], Callable[[int], int]]:
+    """The atom records as columns, and the line of each; of the first model alone where none is asked for."""
+    numbers: list[int | None] = []  # one a model: what its MODEL record says
+    found: list[tuple[int, int]] = []  # model and line of each atom
+    inside = False
+    for line_number, line in enumerate(lines, start=1):
+        record = line[:6].upper()
+        if record == "HETATM" or (record[:4] == "ATOM" and not record[4:].strip(" 0123456789")):
+            if not inside:
+                numbers.append(None)
+                inside = True
+            found.append((len(numbers) - 1, line_number))
+        elif record.startswith("MODEL") and not record[5:].strip(" 0123456789"):
+            number = line[5:].split()[:1]
+            numbers.append(int(number[0]) if number and number[0].isdecimal() else None)
+            inside = True
+        elif record == "ENDMDL":
+            inside = False
+        elif not record.startswith(_NOT_ATOMS) and _ATOM_LIKE.match(line):
+            problem = f"looks like an atom, but does not begin with ATOM or HETATM: {line[:30]!r}"
+            raise StructureError(problem, file, line_number)
+    if not found:
+        raise StructureError("the file has no atoms (records ATOM and HETATM)", file, len(lines))
+    order = list(dict.fromkeys(which for which, _ in found))
+    labels = [numbers[which] for which in order]
+    counted = None in labels or len(set(labels)) < len(labels)
+    label_of = {which: place if counted else numbers[which] for place, which in enumerate(order, start=1)}
+    if model is None:
+        found = [atom for atom in found if atom[0] == order[0]]
+    if len(found) > MAX_ATOMS:
+        raise StructureError(f"the model has more than {MAX_ATOMS} atoms", file, found[MAX_ATOMS][1])
+    if lines[-1] and found[-1][1] == len(lines) and len(lines[-1]) < 66 and len(lines[-1]) not in (54, 60):
+        raise StructureError("the file ends within an atom; fetch or copy it again", file, len(lines))
+
+    rows = [(label_of[which], *_pdb_row(file, number, lines[number - 1])) for which, number in found]
+    names = """model hetero serial padded_name altloc resname extra chain residue_number insertion_code positions
+        occupancy bfactor segment symbol""".split()  # noqa: SIM905
+    columns: dict[str, Any] = {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    resnames, extra, chains = (columns.pop(name) for name in ("resname", "extra", "chain"))
+    # Column 21 holds the first letter of a chain, or the fourth of a residue's name, as force fields write them.
+    if any(
+        more != " " and chain != " " and is_known(resname) and not is_known(resname + more)
+        for resname, more, chain in set(zip(resnames, extra, chains, strict=True))
+    ):
+        columns["chain_name"], columns["residue_name"] = [a + b for a, b in zip(extra, chains, strict=True)], resnames
+    else:
+        columns["chain_name"], columns["residue_name"] = chains, [a + b for a, b in zip(resnames, extra, strict=True)]
+    columns["hetero"] = [
+        f"H_{resname.strip()}" if hetero else " "
+        for hetero, resname in zip(columns["hetero"], columns["residue_name"], strict=True)
+    ]
+    columns["atom_name"] = columns["padded_name"]
+    columns["source"] = [""] * len(rows)
+    return columns, lambda row: found[row][1]
+
+
+def _pdb_row(file: str, number: int, line: str) -> tuple[Any, ...]:
+    """The fields of one ATOM or HETATM record."""
+
+    def error(problem: str) -> StructureError:
+        return StructureError(problem + "; correct the record, or fetch the file again", file, number)
+
+    text = line.ljust(80)
+    if not text[:6].isupper():  # a file in lower case; the chain stays as it is
+        text = text[:21].upper() + text[21] + text[22:].upper()
+    where = text[30:54]
+    cut = [end for end, point in _ENDS if text[end].isdecimal() and text[end - 1] != " " and text[point] != "."]
+    try:
+        if len(line.rstrip()) < 54 or where.count(".") != 3 or where.strip(" +-.0123456789") or cut:
+            raise ValueError
+        position = float(text[30:38]), float(text[38:46]), float(text[46:54])
+    except ValueError:
+        raise error(f"columns 31-54 are not three coordinates of eight columns each: {line[30:54]!r}") from None
+    residue_number = _hybrid36(text[22:26])
+    if residue_number is None:
+        raise error(f"the residue number (columns 23-26) is no number: {text[22:26]!r}")
+    shares = []
+    for what, field, stand_in in (("occupancy", text[54:60], 1.0), ("B factor", text[60:66], 0.0)):
+        if field.strip(" +-.0123456789*"):
+            raise error(f"the {what} is no number: {field!r}")
+        try:
+            shares.append(float(field) if field.strip(" *") else stand_in)
+        except ValueError:
+            raise error(f"the {what} is no number: {field!r}") from None
+    symbol = text[76:78].strip()
+    return (
+        text[0] == "H",
+        _hybrid36(text[6:11]) or 0,
+        text[12:16],
+        text[16],
+        text[17:20],
+        text[20],
+        text[21],
+        residue_number,
+        text[26],
+        position,
+        *shares,
+        text[72:76],
+        symbol if symbol.isalpha() and len(line) != 77 else "",  # old files have numbers there; 77: perhaps cut
+    )
+
+
+# End of each number in a PDB record, and where its point is if it fills its columns: then the next may follow at once.
+_ENDS = ((38, 34), (46, 42), (54, 50), (60, 57))
+
+
+def _hybrid36(text: str) -> int | None:
+    """A number in PDB's columns; beyond 9999 they count on with letters (A000 is 10000). None for anything else."""
+    digits = text.strip()
+    if re.fullmatch(r"[-+]?[0-9]+", digits):
+        return int(digits)
+    if re.fullmatch(r"[A-Z][A-Z0-9]*|[a-z][a-z0-9]*", digits) and digits == text:
+        width = len(digits)
+        return int(digits, 36) + int(10**width + (-10 if digits[0].isupper() else 16) * 36 ** (width - 1))
+    return None
+
+
+def _read_mmcif(file: str, lines: list[str], model: int | str | None) -> tuple[dict[str, Any], Callable[[int], int]]:
+    """The rows of ``_atom_site`` as columns, and the line of each; of the first model alone where none is asked for."""
+    try:
+        tables = [
+            (block, table)
+            for block in gemmi.cif.read_string("\n".join(lines))
+            if len(table := block.find_mmcif_category("_atom_site."))
+        ]
+    except (ValueError, RuntimeError) as error:  # "string:17:0(612): ..." or "string:17 in data_x: ..."
+        told = re.match(r"string:(\d+)\S*\s*(.*)", str(error), re.DOTALL)
+        line, problem = (int(told[1]), told[2]) if told else (len(lines), str(error))
+        raise StructureError(f"cannot be read as mmCIF: {problem}", file, line) from error
+    if not tables:
+        raise StructureError("the file has no atoms (category _atom_site of mmCIF)", file, len(lines))
+    if len(tables) > 1:
+        names = ", ".join(block.name for block, _ in tables[:5])
+        problem = f"{len(tables)} data blocks have atoms ({names}); keep one in the file"
+        raise StructureError(problem, file, _line_of_atoms(tables[1][0]))
+    block, table = tables[0]
+    tags = [tag.lower().removeprefix("_atom_site.") for tag in table.tags]
+    width, start = len(tags), _line_of_atoms(block)
+
+    def line_of(row: int) -> int:
+        tokens = (token for token in _TOKEN.finditer("\n".join(lines[start - 1 :])) if token[0][0] != "#")
+        token = next(islice(tokens, 1 + width + row * width, None), None)
+        return start + (token.string.count("\n", 0, token.start()) if token else 0)
+
+    cells = table.loop.values if table.loop else [table[0][place] for place in range(width)]
+    raw = {tag: cells[place::width] for place, tag in enumerate(tags)}
+    rows = list(range(len(table)))
+    models = raw.get("pdbx_pdb_model_num", [])
+    if model is None and len(set(models)) > 1:
+        rows = [row for row in rows if models[row] == models[0]]
+        raw = {tag: [values[row] for row in rows] for tag, values in raw.items()}
+    if len(rows) > MAX_ATOMS:
+        raise StructureError(f"the model has more than {MAX_ATOMS} atoms", file, line_of(rows[MAX_ATOMS]))
+
+    def texts(*tags: str, stand_in: str = "") -> list[str]:
+        """The values of an item, or where it says ? or . those of the next one."""
+        values = [stand_in] * len(rows)
+        for tag in reversed(tags):
+            if tag in raw:
+                said = {value: None if value in ("?", ".") else gemmi.cif.as_string(value) for value in set(raw[tag])}
+                known = {value: text for value, text in said.items() if text is not None}
+                if len(known) == len(said):
+                    values = list(map(known.__getitem__, raw[tag]))
+                else:
+                    values = [known.get(value, other) for value, other in zip(raw[tag], values, strict=True)]
+        return values
+
+    def numbers(tag: str, stand_in: str = "") -> np.ndarray:
+        values = raw.get(tag, [])
+        try:
+            if values and set("".join(values)) <= set("-.0123456789"):
+                return np.array(
+                    json.loads(f"[{','.join(values)}]"), np.float64
+                )  # the fastest way to many numbers, and a strict one
+        except ValueError:
+            pass
+        values = texts(tag, stand_in=stand_in)
+        for place, value in enumerate(values):  # also 1.0(3), a number with its uncertainty
+            if not (number := _NUMBER.fullmatch(value)):
+                problem = f"{tag} is no number: {value!r}" if value else f"{tag} is missing"
+                raise StructureError(problem, file, line_of(rows[place]))
+            values[place] = number[1]
+        return np.array(values, np.float64)
+
+    def whole(*tags: str, stand_in: str) -> tuple[list[int], list[str]]:
+        """Whole numbers, and for each the letter that may follow it."""
+        values = texts(*tags, stand_in=stand_in)
+        found = {value: _SEQUENCE_NUMBER.fullmatch(value) for value in set(values)}
+        if None in found.values():
+            place = next(place for place, value in enumerate(values) if not found[value])
+            raise StructureError(f"{tags[0]} is no whole number: {values[place]!r}", file, line_of(rows[place]))
+        parts = {value: (int(match[1]), match[2]) for value, match in found.items() if match}
+        return tuple(map(list, zip(*map(parts.__getitem__, values), strict=True)))  # type: ignore[return-value]
+
+    resnames = texts("label_comp_id", "auth_comp_id", stand_in="UNK")
+    atom_names = texts("label_atom_id", "auth_atom_id")
+    in_sequence = texts("label_seq_id") if "label_seq_id" in raw else [residue_letter(name) for name in resnames]
+    groups = texts("group_pdb")
+    if odd := set(map(str.upper, set(groups))) - {"ATOM", "HETATM", ""}:
+        place = next(place for place, group in enumerate(groups) if group.upper() in odd)
+        raise StructureError(f"group_PDB is neither ATOM nor HETATM: {groups[place]!r}", file, line_of(rows[place]))
+    sequence_numbers, letters = whole("auth_seq_id", "label_seq_id", stand_in="0")
+    inserted = texts("pdbx_pdb_ins_code")
+    columns: dict[str, Any] = {
+        "model": whole("pdbx_pdb_model_num", stand_in="1")[0],
+        "hetero": [
+            " " if (group.upper() == "ATOM" if group else polymer) else f"H_{resname}"
+            for group, polymer, resname in zip(groups, in_sequence, resnames, strict=True)
+        ],
+        "serial": [int(value) if value.isdecimal() else 0 for value in raw.get("id", ["0"] * len(rows))],
+        "atom_name": atom_names,
+        "padded_name": atom_names,
+        "altloc": texts("label_alt_id"),
+        "residue_name": resnames,
+        "chain_name": texts("auth_asym_id", "label_asym_id"),
+        "residue_number": sequence_numbers,
+        "insertion_code": [code or letter for code, letter in zip(inserted, letters, strict=True)],
+        "positions": np.column_stack([numbers(f"cartn_{axis}") for axis in "xyz"]),
+        "occupancy": numbers("occupancy", stand_in="1"),
+        "bfactor": numbers("b_iso_or_equiv", stand_in="0"),
+        "segment": [" "] * len(rows),
+        "symbol": texts("type_symbol"),
+        "source": [""] * len(rows),
+    }
+    return columns, lambda row: line_of(rows[row])
+
+
+_TOKEN = re.compile(r"""^;.*?^;|'(?:[^'\n]|'(?=\S))*'(?=\s|$)|"(?:[^"\n]|"(?=\S))*"(?=\s|$)|#[^\n]*|\S+""", re.M | re.S)
+
+
+def _line_of_atoms(block: gemmi.cif.Block) -> int:
+    """The line where the category _atom_site begins."""
+    for item in block:
+        tag = item.loop.tags[0] if item.loop else item.pair[0] if item.pair else ""  # type: ignore[index]
+        if tag.lower().startswith("_atom_site."):
+            return item.line_number
+    return 1

@@ -6,13 +6,14 @@ Everything is meant for float64: an exact symmetry then shows errors near 1e-15,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from eqgat.errors import UserError
 from eqgat.graph import edge_geometry, radius_graph
 from eqgat.layers import EquivariantNorm, mean_over_graph, sum_over_neighbours
 from eqgat.model import EQGAT
@@ -35,6 +36,8 @@ __all__ = [
 ]
 
 KINDS = ("rotation", "reflection", "translation", "permutation")
+Kind = Literal["scalar", "vector", "pseudovector", "position"]  # how something transforms
+SHAPES: dict[str | None, list[int]] = {"scalar": [], "vector": [3], "pseudovector": [3], "position": [3], None: []}
 
 
 def random_rotation(seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -42,16 +45,24 @@ def random_rotation(seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
 
     The QR decomposition of a Gaussian matrix is uniform on O(3) once the signs of R's diagonal are fixed;
     a negative determinant is then mended by turning one column around.
+
+    >>> bool(torch.isclose(torch.linalg.det(random_rotation(seed=0)), torch.tensor(1.0, dtype=torch.float64)))
+    True
     """
     gaussian = torch.randn(3, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     q, r = torch.linalg.qr(gaussian)
     q = q * r.diagonal().sign()
     q[:, 0] *= torch.linalg.det(q).sign()
-    return q.to(dtype)
+    rotation: Tensor = q.to(dtype)
+    return rotation
 
 
 def random_reflection(seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    """An orthogonal matrix with det = -1, [3, 3]: a mirror image followed by a uniformly drawn rotation."""
+    """An orthogonal matrix with det = -1, [3, 3]: a mirror image followed by a uniformly drawn rotation.
+
+    >>> bool(torch.isclose(torch.linalg.det(random_reflection(seed=0)), torch.tensor(-1.0, dtype=torch.float64)))
+    True
+    """
     return random_rotation(seed, dtype) @ torch.diag(torch.tensor([1.0, 1.0, -1.0], dtype=dtype))
 
 
@@ -61,11 +72,14 @@ def rotation_about(
     """Rotation by ``angle`` (in radians) about ``axis`` [3], by Rodrigues' formula, [3, 3].
 
     Raises:
-        ValueError: an axis of length zero.
+        UserError: an axis of length zero.
+
+    >>> rotation_about((0, 0, 1), angle=torch.pi / 2).round().int().tolist()
+    [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
     """
     axis = torch.as_tensor(axis, dtype=dtype)
     if not float(axis.norm()) > 0:
-        raise ValueError("the axis of a rotation must not have length zero")
+        raise UserError("the axis of a rotation must not have length zero")
     x, y, z = (axis / axis.norm()).tolist()
     cross = torch.tensor([[0, -z, y], [z, 0, -x], [-y, x, 0]], dtype=dtype)
     turn = torch.tensor(angle, dtype=dtype)
@@ -79,6 +93,10 @@ def transform(data: Data, matrix: Tensor | None = None, shift: Tensor | None = N
         data: a graph.
         matrix: Q [3, 3], orthogonal; None for the identity.
         shift: t [3] in Å; None for zero.
+
+    >>> from torch_geometric.data import Data
+    >>> transform(Data(pos=torch.zeros(1, 3)), shift=torch.tensor([1.0, 2.0, 3.0])).pos
+    tensor([[1., 2., 3.]])
     """
     moved = data.clone()
     if matrix is not None:
@@ -89,77 +107,179 @@ def transform(data: Data, matrix: Tensor | None = None, shift: Tensor | None = N
 
 
 def relative_error(actual: Tensor, expected: Tensor) -> float:
-    """max |actual - expected| / max |expected|, or the numerator alone where everything expected is zero."""
+    """max |actual - expected| / max |expected|, or the numerator alone where everything expected is zero.
+
+    >>> relative_error(torch.tensor([1.0, 2.5]), torch.tensor([1.0, 2.0]))
+    0.25
+    """
     if expected.numel() == 0:
         return 0.0
     scale = float(expected.detach().abs().max())
     return float((actual - expected).detach().abs().max()) / (scale or 1.0)
 
 
-@dataclass(frozen=True)
-class EquivarianceErrors:
-    """Largest relative error of output, s and v under one transformation."""
+class EquivarianceErrors(SimpleNamespace):
+    """Largest relative error of each output under one transformation, by the name of the output.
 
-    output: float
-    s: float
-    v: float
+    >>> print(EquivarianceErrors(output=1e-15, v=0.5))
+    output 1.0e-15  v 5.0e-01
+    """
 
     def __str__(self) -> str:
-        return "  ".join(f"{name} {value:.1e}" for name, value in asdict(self).items())
+        return "  ".join(f"{name} {value:.1e}" for name, value in vars(self).items())
 
 
 def equivariance_errors(
-    model: EQGAT,
-    data: Data,
+    function: Callable[..., Any],
+    inputs: Data | tuple[Any, ...],
     seed: int = 0,
     kinds: Iterable[str] = KINDS,
+    *,
+    takes: Sequence[Kind | None] = (),
+    gives: Mapping[str, Kind | None] | None = None,
+    cutoff: float | None = None,
 ) -> dict[str, EquivarianceErrors]:
-    """How far the model is from f(g.x) = g.f(x) (Eq. 7), for a random element of each kind.
+    """How far a function is from f(g.x) = g.f(x) (Eq. 7), for a random element of each kind.
+
+    How something transforms is said by its kind: "scalar" [N, ...] (one row an atom), "vector" and "pseudovector"
+    [N, 3, ...] (Q v, and det(Q) Q v), "position" [N, 3] (Q p + t), or None: one thing for the whole molecule, the same
+    under every transformation.
 
     Args:
-        model: an ``EQGAT``, or a module called like it whose ``readout`` gets s and v; use ``model.double()``.
-        data: one graph; positions in float64 for errors near rounding. Its edges are built anew after each
-            transformation, so that the neighbour list is tested too.
-        seed: of the rotation, reflection, translation and permutation.
-        kinds: which of them to try.
+        function: a model or any other callable; in float64 for errors near rounding.
+        inputs: one graph, given as ``function(data)``; or a tuple of tensors, given as ``function(*inputs)``.
+        seed: of the rotation, reflection, translation (by about 100 Å) and permutation.
+        kinds: which of "rotation", "reflection", "translation" and "permutation" to try.
+        takes: kinds of the ``inputs``, where these are tensors.
+        gives: name -> kind of what the function returns, a tensor or a tuple of tensors. None: the function is an
+            ``EQGAT``, or a module whose ``readout`` gets s and v: its output, s and v are compared.
+        cutoff: in Å; the edges of a graph are built anew with it after each transformation, so that the neighbour list
+            is tested too. None: ``function.config.cutoff``, or, where there is none, the edges as they are.
 
     Returns:
-        Errors under "rotation", "reflection", "translation" (by about 100 Å) and "permutation". For the reflection
-        Q the vectors are compared with Q v, which holds for polar vectors alone.
+        Errors of each output for each kind.
+
+    Raises:
+        UserError: inputs or outputs that do not fit their kinds.
+
+    >>> def centre_to_atom(pos):
+    ...     return pos - pos.mean(dim=0)
+    >>> pos = torch.randn(5, 3, dtype=torch.float64)
+    >>> errors = equivariance_errors(centre_to_atom, (pos,), takes=["position"], gives={"arrow": "vector"})
+    >>> all(error.arrow < 1e-12 for error in errors.values())
+    True
     """
-    data = data.clone()
-    data.edge_index = radius_graph(data.pos, model.config.cutoff, data.get("batch"))
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(data.pos), generator=generator)
-    shift = 100 * torch.randn(3, generator=generator, dtype=torch.float64)
-    permuted = data.clone()
-    permuted.pos, permuted.z = data.pos[order], data.z[order]
-    cases = {
-        "rotation": (transform(data, random_rotation(seed)), random_rotation(seed)),
-        "reflection": (transform(data, random_reflection(seed)), random_reflection(seed)),
-        "translation": (transform(data, shift=shift), torch.eye(3)),
-        "permutation": (permuted, torch.eye(3)),
-    }
+    config: Any = getattr(function, "config", None)
+    cutoff = getattr(config, "cutoff", None) if cutoff is None else cutoff
+    outputs: dict[str, str | None] = {**gives} if gives is not None else {"output": None, "s": "scalar", "v": "vector"}
+    if gives is None:
+        if config is None or not hasattr(function, "readout"):
+            raise UserError('say what the function returns, for example gives={"output": None} for a prediction')
+        outputs["output"] = "scalar" if config.readout == "node" else None
+        function = _with_states(function)
+    given: tuple[Any, ...] = inputs if isinstance(inputs, tuple) else (inputs,)
+    taken: list[str | None] = [*takes] if isinstance(inputs, tuple) else ["graph"]
+    if isinstance(inputs, tuple):
+        num_atoms, batch = next((len(value) for value, kind in zip(given, taken, strict=False) if kind), 0), None
+        _check_kinds("inputs", inputs, taken, num_atoms)
+    else:
+        num_atoms, batch = len(inputs.pos), inputs.get("batch")
+        if cutoff is not None:
+            given = (inputs.clone().update({"edge_index": radius_graph(inputs.pos, cutoff, batch)}),)
+    moves = _moves(seed, num_atoms, batch)
     errors = {}
-    states: list[tuple[Tensor, Tensor]] = []  # s and v, on their way into the readout
-    watch = model.readout.register_forward_hook(lambda module, inputs, output: states.append(inputs))
-    try:
-        with torch.no_grad():
-            y, (s, v) = model(data), states.pop()
-            for name in kinds:
-                moved, matrix = cases[name]
-                moved.edge_index = radius_graph(moved.pos, model.config.cutoff, data.get("batch"))
-                rows = order if name == "permutation" else slice(None)
-                y_expected = y[rows] if model.config.readout == "node" else y
-                y_moved, (s_moved, v_moved) = model(moved), states.pop()
-                errors[name] = EquivarianceErrors(
-                    relative_error(y_moved, y_expected),
-                    relative_error(s_moved, s[rows]),
-                    relative_error(v_moved, matrix.to(v) @ v[rows]),
-                )
-    finally:
-        watch.remove()
+    with torch.no_grad():
+        before = _as_tuple(function(*given))
+        _check_kinds("outputs", before, [*outputs.values()], num_atoms)
+        for name in kinds:
+            move = moves[name]
+            moved = [move.of(value, kind, cutoff) for value, kind in zip(given, taken, strict=True)]
+            expected = [move.of(value, kind) for value, kind in zip(before, outputs.values(), strict=True)]
+            found = map(relative_error, _as_tuple(function(*moved)), expected)
+            errors[name] = EquivarianceErrors(**dict(zip(outputs, found, strict=True)))
     return errors
+
+
+class _Move(NamedTuple):
+    """Rotation or reflection Q, translation t, and a new order of the atoms."""
+
+    matrix: Tensor
+    shift: Tensor
+    order: Tensor
+
+    def of(self, value: Any, kind: str | None, cutoff: float | None = None) -> Any:
+        """``value``, moved as its kind says."""
+        if kind is None:
+            return value
+        if kind == "graph":
+            return self.of_graph(value, cutoff)
+        value, matrix = value[self.order], self.matrix.to(value)
+        if kind == "scalar":
+            return value
+        if kind == "position":
+            return value @ matrix.T + self.shift.to(value)
+        sign = torch.linalg.det(matrix).sign() if kind == "pseudovector" else 1
+        return sign * torch.einsum("ab,nb...->na...", matrix, value)
+
+    def of_graph(self, data: Data, cutoff: float | None) -> Data:
+        """The graph with moved positions; every field with one row an atom is put into the new order."""
+        moved = transform(data, self.matrix, self.shift)
+        for name, value in moved.items():
+            if isinstance(value, Tensor) and data.is_node_attr(name):
+                moved[name] = value[self.order]
+        if cutoff is not None:
+            moved.edge_index = radius_graph(moved.pos, cutoff, moved.get("batch"))
+        elif data.get("edge_index") is not None:
+            edge_index = self.order.argsort()[data.edge_index]
+            moved.edge_index = edge_index[:, edge_index[1].argsort(stable=True)]
+        return moved
+
+
+def _moves(seed: int, num_atoms: int, batch: Tensor | None) -> dict[str, _Move]:
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(num_atoms, generator=generator)
+    shift = 100 * torch.randn(3, generator=generator, dtype=torch.float64)
+    if batch is not None:  # the atoms of one graph stay together
+        order = order[batch[order].argsort(stable=True)]
+    still, origin, same = torch.eye(3, dtype=torch.float64), torch.zeros(3), torch.arange(num_atoms)
+    return {
+        "rotation": _Move(random_rotation(seed), origin, same),
+        "reflection": _Move(random_reflection(seed), origin, same),
+        "translation": _Move(still, shift, same),
+        "permutation": _Move(still, origin, order),
+    }
+
+
+def _with_states(model: Any) -> Callable[[Data], tuple[Tensor, Tensor, Tensor]]:
+    """The model as a function that also gives s and v, caught on their way into the readout."""
+
+    def function(data: Data) -> tuple[Tensor, Tensor, Tensor]:
+        states: list[tuple[Tensor, Tensor]] = []
+        watch = model.readout.register_forward_hook(lambda module, inputs, output: states.append(inputs))
+        try:
+            return (model(data), *states[0])
+        finally:
+            watch.remove()
+
+    return function
+
+
+def _as_tuple(result: Any) -> tuple[Any, ...]:
+    return result if isinstance(result, tuple) else (result,)
+
+
+def _check_kinds(role: str, values: Sequence[Any], kinds: Sequence[str | None], num_atoms: int) -> None:
+    """Raise ``UserError`` unless there is a kind for each value, and each value has the shape of its kind."""
+    if len(values) != len(kinds):
+        raise UserError(f"{len(values)} {role}, but {len(kinds)} kinds; name the kind of each")
+    for value, kind in zip(values, kinds, strict=True):
+        if kind not in SHAPES:
+            raise UserError(f"a kind must be one of {', '.join(map(repr, SHAPES))}; got {kind!r}")
+        shape = [num_atoms, *SHAPES[kind]]
+        if kind is not None and [*getattr(value, "shape", ())][: len(shape)] != shape:
+            raise UserError(
+                f"a {kind} among the {role} must have the shape {shape}; got {[*getattr(value, 'shape', ())]}"
+            )
 
 
 class ReleasedNorm(EquivariantNorm):
@@ -167,6 +287,10 @@ class ReleasedNorm(EquivariantNorm):
 
     Scalars are divided by the variance, vectors by q = mean over the graph of sum over channels of v_x^2: the x
     component alone. Only rotations about the x axis leave q as it is.
+
+    >>> along_y = torch.tensor([[[0.0], [1.0], [0.0]]])
+    >>> ReleasedNorm(1)(torch.zeros(1, 1), along_y, torch.tensor([0]), 1)[1].amax() > 1e5  # divided by almost nothing
+    tensor(True)
     """
 
     def forward(self, s: Tensor, v: Tensor, batch: Tensor, num_graphs: int) -> tuple[Tensor, Tensor]:
@@ -185,11 +309,15 @@ def with_released_norm(model: EQGAT) -> EQGAT:
     """The model, changed in place, with every equivariant norm replaced by ``ReleasedNorm``.
 
     Raises:
-        ValueError: the model has no norm to replace.
+        UserError: the model has no norm to replace.
+
+    >>> type(with_released_norm(EQGAT(num_elements=9, out_channels=1, norm="equivariant")).norms[0]).__name__
+    'ReleasedNorm'
     """
     if not model.norms:
-        raise ValueError('the model has no norm; build it with norm="equivariant" first')
-    norms = nn.ModuleList(ReleasedNorm(len(norm.weight)) for norm in model.norms)
+        raise UserError('the model has no norm; build it with norm="equivariant" first')
+    weights = [weight for name, weight in model.norms.named_parameters() if name.endswith("weight")]
+    norms = nn.ModuleList(ReleasedNorm(len(weight)) for weight in weights)
     norms.load_state_dict(model.norms.state_dict())
     model.norms = norms.to(model.embedding.weight)
     return model
@@ -200,8 +328,11 @@ def with_vector_bias(model: EQGAT, bias: float = 0.1) -> EQGAT:
 
     One number per channel is added to x, y and z alike, as ``nn.Linear`` does unless told not to: a vector along
     (1, 1, 1) that stays where it is when the molecule turns.
+
+    >>> with_vector_bias(EQGAT(num_elements=9, out_channels=1)).layers[0].update.vector_out.bias[:2]
+    tensor([0.1000, 0.1000], grad_fn=...)
     """
-    update = model.layers[0].update
+    update: Any = model.layers[0].update
     biased = nn.Linear(*update.vector_out.weight.shape[::-1]).to(update.vector_out.weight)
     biased.load_state_dict({"weight": update.vector_out.weight, "bias": torch.full_like(biased.bias, bias)})
     update.vector_out = biased
@@ -220,6 +351,10 @@ def coordinate_update(pos: Tensor, edge_index: Tensor, weight: Tensor) -> Tensor
 
     Returns:
         New positions [N, 3] in Å.
+
+    >>> coordinate_update(torch.tensor([[0.0, 0, 0], [0, 0, 2]]), torch.tensor([[0], [1]]), torch.tensor([0.5]))
+    tensor([[0.0000, 0.0000, 0.0000],
+            [0.0000, 0.0000, 2.5000]])
     """
     _, direction = edge_geometry(pos, edge_index)
     return pos + sum_over_neighbours(direction * weight.unsqueeze(1), edge_index[1], len(pos))

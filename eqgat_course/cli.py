@@ -1,4 +1,4 @@
-"""``python -m eqgat coursework build | grade | map``: hand out notebooks, mark what comes back, list the exercises."""
+"""``python -m eqgat coursework build | lab | grade | map``: hand out notebooks, mark what comes back, list the exercises."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> int:
     """The command: 0 if it did what was asked, 1 if a file is no submission, 2 a wrong request, 130 interrupted."""
     options = _parser().parse_args(argv)
     try:
-        return {"build": _build, "grade": _grade, "map": _map}[options.command](options)
+        return {"build": _build, "lab": _lab, "grade": _grade, "map": _map}[options.command](options)
     except KeyboardInterrupt:
         print("interrupted; what is done is kept, and the same command goes on from there", file=sys.stderr)
         return 130
@@ -31,6 +31,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     build = commands.add_parser("build", help="write a student release and a solutions set")
     build.add_argument("folder", type=Path, metavar="DIR", help="a new folder, or one that this command has written")
+    lab = commands.add_parser(
+        "lab", help="put notebooks without solutions into a folder, and keep those that are there"
+    )
+    lab.add_argument("folder", type=Path, metavar="DIR", help="your own folder")
     grade = commands.add_parser("grade", help="grade submissions")
     grade.add_argument("files", type=Path, nargs="+", metavar="FILE", help="notebooks, or folders of notebooks")
     grade.add_argument("--out", type=Path, default=Path("build/grades"), metavar="DIR", help="results and reports")
@@ -38,9 +42,10 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument("--cell-seconds", type=float, default=60.0, help="limit for one cell or test")
     grade.add_argument("--seconds", type=float, default=300.0, help="limit for a submission")
     grade.add_argument("--memory", type=int, default=2048, metavar="MB", help="limit beyond what the libraries take")
+    grade.add_argument("--seed", type=int, metavar="N", help="of an earlier run: its hidden tests again")
     exercises = commands.add_parser("map", help="print the table of the exercises, or renew it in a file")
     exercises.add_argument("--write", type=Path, metavar="FILE")
-    for command in (build, grade):
+    for command in (build, lab, grade):
         command.add_argument(
             "--source",
             type=Path,
@@ -64,21 +69,27 @@ def _build(options: argparse.Namespace) -> int:
     return 0
 
 
+def _lab(options: argparse.Namespace) -> int:
+    from eqgat_course.release.build import lab
+
+    new, kept = lab(find_notebooks(options.source, []), options.folder)
+    print(f"{options.folder}: {len(new)} notebooks without solutions, new; {len(kept)} were there and stay as they are")
+    return 0
+
+
 def _grade(options: argparse.Namespace) -> int:
     from eqgat_course.grading.grade import find_submissions, grade
-    from eqgat_course.grading.sandbox import Limits, hide, weaknesses
+    from eqgat_course.grading.sandbox import Limits, weakness
 
+    print(f"Isolation is weaker than it can be: {weakness()}." if weakness() else "Answers run inside bubblewrap.")
     submissions, refused = find_submissions(options.files, find_notebooks(options.source, []))
-    hide()
-    for weakness in weaknesses():
-        print(f"note: {weakness}", file=sys.stderr)
     limits = Limits(cell=options.cell_seconds, total=options.seconds, memory=options.memory)
-    grade(submissions, options.out, limits, options.jobs, refused)
+    grade(submissions, options.out, limits, options.jobs, refused, options.seed)
     for reason in refused:
         print(f"not graded: {reason}", file=sys.stderr)
     print(
         f"table: {options.out / 'grades.csv'}; a page for each student: {options.out / 'reports'}; "
-        f"what deserves a look: {options.out / 'for-the-teacher.md'}"
+        f"the class, and what deserves a look: {options.out / 'class.html'}"
     )
     return 1 if refused else 0
 

@@ -9,7 +9,7 @@ from eqgat_course.exercises import load_exercises
 
 __all__ = ["KINDS", "MARKERS", "exercise_map", "insert_map"]
 
-KINDS = ("predict", "implement", "break it")
+KINDS = ("predict", "implement", "break it", "prove")
 MARKERS = ("<!-- exercises -->", "<!-- /exercises -->")
 
 

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode
 
+from eqgat_course.answers import letters, tensor, word
 from eqgat_course.chapters import chapters
+from eqgat_course.cost import Cost, counting
 
 __all__ = [
     "EXERCISES",
@@ -29,7 +30,11 @@ __all__ = [
     "CheckFailed",
     "Cost",
     "Exercise",
+    "Unanswered",
+    "be_patient",
+    "between",
     "call",
+    "call_watched",
     "check",
     "close",
     "counting",
@@ -37,14 +42,23 @@ __all__ = [
     "expect",
     "expect_choice",
     "expect_close",
+    "expect_letters",
+    "gaussian",
+    "generator",
+    "gradient",
     "load_exercises",
     "measured",
+    "read",
     "seeded",
+    "some_edges",
 ]
 
-Kind = Literal["predict", "implement", "break it"]
+Kind = Literal["predict", "implement", "break it", "prove"]
 
+# PyTorch's ways to say that the dtypes of two tensors differ; not those about whole numbers wanted as an index.
+_TWO_DTYPES = re.compile(r"same dtype|same scalar type|equal to src\.dtype|dtypes match|scalar type \w+ but found")
 _DRAW: ContextVar[int] = ContextVar("draw", default=0)
+_patient = False  # not a ContextVar: each cell of a notebook runs in a context of its own
 
 
 class CheckFailed(AssertionError):
@@ -52,6 +66,10 @@ class CheckFailed(AssertionError):
 
     def _render_traceback_(self) -> list[str]:  # IPython's hook: a learner needs the hint, not our call stack
         return [f"✗ {self}"]
+
+
+class Unanswered(CheckFailed):
+    """The answer is still blank."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +94,6 @@ class AnswerError(Exception):
     def __init__(self, kind: str, message: str, line: int = 0) -> None:
         super().__init__(message)
         self.kind, self.line = kind, line
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a call took: floating-point operations, and the numbers in the largest of PyTorch's cross products."""
-
-    flops: int
-    largest_cross: int
 
 
 EXERCISES: dict[str, Exercise] = {}
@@ -121,7 +131,44 @@ def _find(number: str) -> Exercise:
 
 def seeded(seed: int) -> int:
     """The seed that a check should use for ``seed``: itself in a notebook, another in a hidden test (see ``check``)."""
-    return seed + 1000 * _DRAW.get()
+    return (seed + 1000 * _DRAW.get()) % 2**63
+
+
+def generator(seed: int) -> torch.Generator:
+    """A generator of random numbers for ``seed`` and the draw; see ``seeded``."""
+    return torch.Generator().manual_seed(seeded(seed))
+
+
+def gaussian(seed: int, *shapes: tuple[int, ...]) -> list[Tensor]:
+    """For each shape a tensor of normally distributed numbers, float64; see ``seeded``."""
+    source = generator(seed)
+    return [torch.randn(*shape, generator=source, dtype=torch.float64) for shape in shapes]
+
+
+def between(seed: int, low: float, high: float) -> float:
+    """A number between ``low`` and ``high``; see ``seeded``. A whole one is had with ``int``: ``high`` never comes."""
+    return low + (high - low) * float(torch.rand(1, generator=generator(seed), dtype=torch.float64))
+
+
+def some_edges(seed: int, nodes: int) -> Tensor:
+    """Random edges, [2, E], sorted by receiver; every atom hears at least two others, but the last hears none.
+
+    See ``seeded``. Some edges have no way back, so that sources and receivers are not exchanged unnoticed.
+    """
+    joined = torch.rand(nodes, nodes, generator=generator(seed)) < 0.4
+    atoms = torch.arange(nodes - 1)
+    joined[atoms, atoms + 1] = joined[atoms, (atoms + 2) % nodes] = True
+    joined[-1] = False
+    return joined.fill_diagonal_(False).nonzero().T.flip(0)  # rows of the matrix are receivers
+
+
+def be_patient() -> None:
+    """From now on a blank answer is no error in this process: its check says that it waits, and the notebook goes on.
+
+    The first cell of a student's notebook calls it. Graders do not: there a blank answer stays a failed check.
+    """
+    global _patient
+    _patient = True
 
 
 def check(number: str, answer: Any, draw: int = 0) -> None:
@@ -130,20 +177,24 @@ def check(number: str, answer: Any, draw: int = 0) -> None:
     Args:
         number: "NN.k".
         answer: what the exercise asks for.
-        draw: 0 for the numbers of the notebook; another draws others and prints nothing, for hidden tests.
+        draw: 0 for the numbers of the notebook; any other whole number draws others, and prints nothing, for hidden
+            tests.
 
     Raises:
         KeyError: there is no exercise of this number.
-        CheckFailed: the answer is missing or wrong.
+        CheckFailed: the answer is wrong, or it is missing (then ``Unanswered``; see ``be_patient``).
     """
     asked = _find(number)
-    if answer is None or answer is ...:
-        raise CheckFailed(f"{number}: not answered yet. Replace the placeholder in the cell above and run it first.")
     before = _DRAW.set(draw)
     try:
+        if answer is None or answer is ...:
+            raise Unanswered("not answered yet. Replace the placeholder in the cell above and run it first.")
         asked.check(answer)
     except CheckFailed as failed:
-        raise CheckFailed(f"{number}: {failed}") from None
+        if isinstance(failed, Unanswered) and _patient and not draw:
+            print(f"… {number} waits: {failed}")
+            return
+        raise type(failed)(f"{number}: {failed}") from None
     finally:
         _DRAW.reset(before)
     if not draw:
@@ -157,67 +208,162 @@ def expect(condition: bool | Tensor, hint: str) -> None:
 
 
 def expect_choice(answer: Any, right: str, hints: Mapping[str, str]) -> None:
-    """Raise ``CheckFailed`` unless ``answer`` is the letter ``right``; ``hints``: for each wrong one of a to d."""
-    letter = answer.lower() if isinstance(answer, str) else ""
-    expect(len(letter) == 1 and letter in "abcd", 'the answer is one of the letters "a", "b", "c", "d"')
-    expect(letter == right, hints.get(letter, ""))
+    """Raise ``CheckFailed`` unless ``answer`` is the letter or word ``right``; ``hints``: for each of the wrong ones."""
+    choice, options = word(answer), sorted({right, *hints})
+    kind = "letters" if len(right) == 1 else "words"
+    expect(choice in options, f"the answer is one of the {kind} {', '.join(map(repr, options))}")
+    expect(choice == right, hints.get(choice, ""))
+
+
+def expect_letters(answer: Any, allowed: Collection[str]) -> list[str]:
+    """The letters of ``answer`` in their order, small; ``CheckFailed`` if they are not all among ``allowed``."""
+    found = letters(answer, allowed)
+    example = "".join(sorted(allowed))
+    if found is None:
+        raise CheckFailed(f'give letters from {example[0]} to {example[-1]}, such as "{example[:2]}"; not {answer!r}')
+    return found
 
 
 def call(function: Any, *args: Any, **kwargs: Any) -> Any:
-    """What the learner's function returns; ``CheckFailed`` if it is not one, raises an error, or returns nothing."""
-    if not callable(function):
-        raise CheckFailed(f"a function is expected here, not {type(function).__name__}")
-    name = getattr(function, "__name__", "your function")
-    try:
-        result = function(*args, **kwargs)
-    except NotImplementedError:
-        raise CheckFailed(f"{name} is not written yet. Fill in its body and run its cell.") from None
-    except AnswerError as error:
-        raise CheckFailed(f"{name} stopped with {error.kind} at line {error.line} of its cell: {error}") from None
-    except Exception as error:
-        line = traceback.extract_tb(error.__traceback__)[-1].lineno
-        raise CheckFailed(f"{name} stopped with {type(error).__name__} at line {line} of its cell: {error}") from None
-    if result is None or result is ...:
-        raise CheckFailed(f"{name} returned nothing. Is its body still empty, or is the return missing?")
-    return result
+    """What the learner's function returns for copies of the arguments ``args``.
+
+    Raises:
+        CheckFailed: it is no function, or it raises an error.
+        Unanswered: it returns nothing.
+    """
+    return call_watched(function, *args, **kwargs)[0]
 
 
-class _CrossProducts(TorchFunctionMode):
-    """Notes how many numbers go through PyTorch's own cross product at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.largest = 0
-
-    def __torch_function__(self, func: Any, types: Any, args: Iterable[Any] = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if getattr(func, "__name__", "") in ("cross", "linalg_cross"):
-            self.largest = max(self.largest, result.numel())
-        return result
-
-
-@contextmanager
-def counting() -> Iterator[list[Cost]]:
-    """A list that holds, when the block is left, the cost of what ran in it."""
-    costs: list[Cost] = []
-    with FlopCounterMode(display=False) as flops, _CrossProducts() as crosses:
-        yield costs
-    costs.append(Cost(flops.get_total_flops(), crosses.largest))
+def call_watched(function: Any, *args: Any, **kwargs: Any) -> tuple[Any, bool]:
+    """``call``, and whether the function changed one of the copies that it was given."""
+    copies = [_copy(arg) for arg in args]
+    result = _run(partial(function, *copies, **kwargs) if callable(function) else function)
+    return result, any(_changed(arg, copy) for arg, copy in zip(args, copies, strict=True))
 
 
 def measured(function: Any, *args: Any) -> tuple[Any, Cost]:
     """``call(function, *args)``, and what it cost."""
+    copies = [_copy(arg) for arg in args]
     if hasattr(function, "with_cost"):  # it runs in another process, and is measured there
-        return call(function.with_cost, *args), function.cost
-    with counting() as costs:
-        result = call(function, *args)
+        return _run(partial(function.with_cost, *copies)), function.cost
+    with counting(*copies) as costs:
+        result = _run(partial(function, *copies) if callable(function) else function)
     return result, costs[0]
 
 
-def close(actual: Any, expected: Any, rtol: float = 1e-5, atol: float = 1e-8) -> bool:
-    """Are two numbers or arrays of one shape equal to within rounding?"""
-    actual, expected = _tensor(actual), _tensor(expected)
-    return actual.shape == expected.shape and torch.allclose(actual, expected, rtol=rtol, atol=atol)
+def gradient(function: Any, args: Sequence[Any], place: int, result: int | None = None) -> Tensor | None:
+    """Gradient of a random sum of what the learner's function returns, by its argument at ``place``.
+
+    Args:
+        function: the learner's.
+        args: its arguments; it has returned something for them without gradients.
+        place: of the argument, a tensor.
+        result: which of several results; None where there is one.
+
+    Returns:
+        A tensor of the argument's shape; None where the result does not depend on it as far as PyTorch knows.
+    """
+    given = list(args)
+    leaf = given[place] = given[place].detach().clone().requires_grad_()
+    with torch.enable_grad():
+        try:
+            made = call(function, *given)
+        except CheckFailed:  # numpy, for instance, refuses tensors that want a gradient
+            return None
+        value = made if result is None else made[result]
+        if not isinstance(value, Tensor) or not value.requires_grad:
+            return None
+        (weight,) = gaussian(99, tuple(value.shape))
+        return torch.autograd.grad((value * weight).sum(), leaf, allow_unused=True)[0]
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.clone()
+    return value.copy() if isinstance(value, np.ndarray) else value
+
+
+def _changed(before: Any, after: Any) -> bool:
+    if isinstance(before, Tensor):
+        return before.shape != after.shape or not torch.equal(before, after)
+    return isinstance(before, np.ndarray) and not np.array_equal(before, after)
+
+
+def _run(function: Any) -> Any:
+    """The result of a learner's function, given with its arguments as a ``partial``."""
+    if not isinstance(function, partial):
+        raise CheckFailed(f"a function is expected here, not {type(function).__name__}")
+    name = getattr(function.func, "__name__", "your function")
+    try:
+        result = function()
+    except CheckFailed:  # of the grader, which calls a function from afar
+        raise
+    except NotImplementedError:
+        raise Unanswered(f"{name} is not written yet. Fill in its body and run its cell.") from None
+    except AnswerError as error:
+        raise CheckFailed(_stopped(name, error.kind, error.line, error)) from None
+    except Exception as error:
+        code = getattr(function.func, "__code__", None)
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno or 0 for frame in frames if code is not None and frame.filename == code.co_filename]
+        raise CheckFailed(_stopped(name, type(error).__name__, lines[-1] if lines else 0, error)) from None
+    if result is None or result is ...:
+        raise Unanswered(f"{name} returned nothing. Is its body still empty, or is the return missing?")
+    return result
+
+
+def _stopped(name: str, kind: str, line: int, error: Exception) -> str:
+    where = f" at line {line} of its cell" if line else ""
+    advice = ""
+    if kind == "RuntimeError" and _TWO_DTYPES.search(str(error)):
+        advice = (
+            ". Two dtypes meet here. The numbers of the check are float64, while torch.zeros, torch.tensor and torch.randn "
+            "make float32 unless they are told otherwise: give them dtype=x.dtype, x being an argument of your function, "
+            "or use x.new_zeros and torch.zeros_like."
+        )
+    return f"{name} stopped with {kind}{where}: {error}{advice}"
+
+
+def read(value: Any, hint: str = "a number or tensor is expected") -> Tensor:
+    """What a learner handed in as a tensor, see ``eqgat_course.answers.tensor``; ``CheckFailed`` if it is none."""
+    try:
+        return tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        kind = "the text " + repr(value) if isinstance(value, str) else f"a value of type {type(value).__name__}"
+        raise CheckFailed(f"{hint}; {kind} cannot be read as one") from None
+
+
+def close(actual: Any, expected: Any, rtol: float = 1e-5, atol: float = 0.0) -> bool:
+    """Are two numbers or arrays of one shape equal to within rounding?
+
+    The largest difference is compared with the *largest* expected number, not each with its own: what is zero by
+    cancellation is known no better than what cancels. Results in float32 may differ by 1e-4 at least.
+    A number may come as an array of one number.
+
+    >>> close([1.0, 1e-6], [1.0, 0.0]), close([1.0, 1e-4], [1.0, 0.0]), close(torch.ones(1), 1)
+    (True, False, True)
+    """
+    found, right = tensor(actual), tensor(expected).to(torch.float64)
+    if right.dim() == 0 and found.numel() == 1:
+        found = found.reshape(())
+    return found.shape == right.shape and _error(found, right) <= max(rtol, _rounding(found)) + atol / _scale(right)
+
+
+def _rounding(found: Tensor) -> float:
+    return 1e-4 if found.dtype == torch.float32 else 0.0
+
+
+def _scale(right: Tensor) -> float:
+    """The size of what is expected: its largest number, or 1 where all are zero."""
+    return float(right.abs().max()) if right.numel() and bool((right != 0).any()) else 1.0
+
+
+def _error(found: Tensor, right: Tensor) -> float:
+    """Largest difference, as a share of the largest expected number; infinity where there is NaN."""
+    if not right.numel():
+        return 0.0
+    error = float((found.to(torch.float64) - right).abs().max()) / _scale(right)
+    return error if error == error else float("inf")
 
 
 def expect_close(
@@ -226,7 +372,7 @@ def expect_close(
     hint: str,
     mistakes: Mapping[str, Any] | None = None,
     rtol: float = 1e-5,
-    atol: float = 1e-8,
+    atol: float = 0.0,
 ) -> None:
     """Raise ``CheckFailed`` unless ``actual`` equals ``expected``; a known wrong value gets the hint made for it.
 
@@ -235,24 +381,21 @@ def expect_close(
         expected: the right value.
         hint: what to look at when the value is wrong in a way not foreseen.
         mistakes: hint -> the value that this typical mistake gives.
-        rtol, atol: relative and absolute tolerance.
+        rtol: tolerance, as a share of the largest expected number; see ``close``.
+        atol: tolerance to be added, in the unit of the numbers.
     """
-    try:
-        actual_tensor = _tensor(actual)
-    except (TypeError, ValueError, RuntimeError):
-        raise CheckFailed(f"a number or tensor is expected, not {type(actual).__name__}") from None
-    if close(actual_tensor, expected, rtol, atol):
+    found, right = read(actual), tensor(expected).to(torch.float64)
+    if close(found, right, rtol, atol):
         return
     for mistake, value in (mistakes or {}).items():
-        if close(actual_tensor, value, rtol, atol):
+        if close(found, value, rtol, atol):
             raise CheckFailed(mistake)
-    shape = _tensor(expected).shape
-    if actual_tensor.shape != shape:
-        raise CheckFailed(f"the shape should be {list(shape)}, yours is {list(actual_tensor.shape)}. {hint}")
-    if not bool(torch.isfinite(actual_tensor).all()):
+    if found.shape != right.shape:
+        raise CheckFailed(f"the shape should be {list(right.shape)}, yours is {list(found.shape)}. {hint}")
+    if not bool(torch.isfinite(found).all()):
         raise CheckFailed(f"the result has NaN or infinite values. {hint}")
+    if found.dtype in (torch.float16, torch.bfloat16) and _error(found, right) < 0.05:
+        raise CheckFailed(
+            f"the result is near, but {found.dtype} has too few digits. Compute in the dtype that you get."
+        )
     raise CheckFailed(hint)
-
-
-def _tensor(value: Any) -> Tensor:
-    return torch.as_tensor(value).detach().to("cpu", torch.float64)

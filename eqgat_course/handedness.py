@@ -1,8 +1,10 @@
-"""Left or right: the chiral centres of a protein, their mirror images, and a small test of what a model can learn."""
+"""Left or right: amino acids of real proteins, their mirror images, and a small test of what a model can learn."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,16 +12,47 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch_geometric.data import Batch, Data
 
 from eqgat import EQGAT, radius_graph
-from eqgat.structures import Structure
+from eqgat.datasets import embedded_names, embedded_structure
+from eqgat.molecule import Molecule
+from eqgat.symmetry import random_reflection, random_rotation, transform
+from eqgat.training import fit, seeded
 
-__all__ = ["chiral_centres", "flat_ring", "learn_handedness", "mirror_image", "mirror_pairs", "without_cross_product"]
+__all__ = [
+    "HandTest",
+    "chiral_centres",
+    "environments",
+    "flat_ring",
+    "learn_handedness",
+    "mirror_image",
+    "mirror_pairs",
+    "right_answers",
+    "split_by_protein",
+    "without_cross_product",
+]
 
 CENTRE = ("N", "CA", "C", "O", "CB")
 RING = ("CB", "CG", "CD1", "CE1", "CZ", "CE2", "CD2")
 
 
+@dataclass(frozen=True)
+class HandTest:
+    """What one training has shown.
+
+    Attributes:
+        history: cross-entropy of each step, in nats; ln 2 is that of a guess.
+        steps: after how many steps the test proteins were looked at.
+        accuracy: share of right answers there, among residues and mirror images together, one entry each of ``steps``.
+        logits: at the end, [pairs, 2]: as found, and mirrored.
+    """
+
+    history: list[float]
+    steps: list[int]
+    accuracy: list[float]
+    logits: Tensor
+
+
 def flat_ring(
-    structure: Structure, chain: str = "A", residue: int = 22, displacement: float = 0.0, cutoff: float = 4.5
+    structure: Molecule, chain: str = "A", residue: int = 22, displacement: float = 0.0, cutoff: float = 4.5
 ) -> Data:
     """A phenylalanine's ring and its CB, put into the xy plane: seven atoms, float64, in the order of ``RING``.
 
@@ -62,7 +95,7 @@ def mirror_image(data: Data) -> Data:
     return mirrored
 
 
-def chiral_centres(structure: Structure, cutoff: float = 4.5) -> list[Data]:
+def chiral_centres(structure: Molecule, cutoff: float = 4.5) -> list[Data]:
     """One graph of five atoms (N, CA, C, O, CB; float64) for each residue that has them: every amino acid but glycine.
 
     Args:
@@ -82,46 +115,105 @@ def chiral_centres(structure: Structure, cutoff: float = 4.5) -> list[Data]:
     return graphs
 
 
-def mirror_pairs(graphs: list[Data]) -> tuple[Batch, Tensor]:
-    """Each graph followed by its mirror image, and the labels 1 (as found) and 0 (mirrored): a batch and [2n]."""
-    both = [one for graph in graphs for one in (graph, mirror_image(graph))]
+def environments(
+    structure: Molecule, number: int | None = None, radius: float = 3.0, cutoff: float = 4.5
+) -> list[Data]:
+    """One graph for each residue with a CB (all amino acids but glycine): the heavy atoms around its CA, in float64.
+
+    Args:
+        structure: a protein.
+        number: how many, evenly spread along the protein; None for all.
+        radius: of the sphere around CA, Å; 3 Å hold the backbone up to the neighbouring residues, CB and often CG.
+        cutoff: c in Å of the edges.
+    """
+    atoms = structure.atoms
+    addresses = zip(atoms["chain"], atoms["residue"], atoms["name"], strict=True)
+    places = {address: row for row, address in enumerate(addresses)}
+    centres = [
+        row for (chain, residue, name), row in places.items() if name == "CA" and (chain, residue, "CB") in places
+    ]
+    if number is not None:
+        centres = [centres[int(k)] for k in torch.linspace(0, len(centres) - 1, number)]
+    every, z = torch.from_numpy(structure.positions), torch.from_numpy(structure.elements)
+    graphs = []
+    for row in centres:
+        near = ((every - every[row]).norm(dim=1) < radius).nonzero().flatten()
+        graphs.append(Data(z=z[near], pos=every[near] - every[row], edge_index=radius_graph(every[near], cutoff)))
+    return graphs
+
+
+def split_by_protein(train: int = 10, test: int = 20, each: int = 5) -> tuple[list[Data], list[Data], list[str]]:
+    """Residues of the first ``train`` embedded chains, of the next ``test`` chains, and the names of all these chains.
+
+    ``each``: residues of a chain. No chain is in both parts.
+    """
+    names = embedded_names("chain")[: train + test]
+    graphs = [environments(embedded_structure(name), each) for name in names]
+    known, unknown = ([one for chain in part for one in chain] for part in (graphs[:train], graphs[train:]))
+    return known, unknown, names
+
+
+def mirror_pairs(graphs: Sequence[Data]) -> tuple[Batch, Tensor]:
+    """Each graph, turned at random, followed by its mirror image, turned at random too; labels 1 and 0: a batch, [2n].
+
+    Nothing but the hand tells the two apart: not the orientation, and not the order of the atoms.
+    """
+    both = [
+        transform(graph, matrix)
+        for seed, graph in enumerate(graphs)
+        for matrix in (random_rotation(seed), random_reflection(seed + len(graphs)))
+    ]
     return Batch.from_data_list(both), torch.tensor([1.0, 0.0], dtype=torch.float64).repeat(len(graphs))
 
 
+def right_answers(logits: Tensor) -> float:
+    """Share of right answers of the logits of pairs, [pairs, 2] or flat: positive as found, negative in the mirror."""
+    as_found, mirrored = logits.view(-1, 2).unbind(dim=1)
+    return float(torch.cat([as_found > 0, mirrored < 0]).double().mean())
+
+
 def learn_handedness(
-    train: list[Data], test: list[Data], cross_product: str | None, steps: int = 120, seed: int = 0
-) -> tuple[list[float], Tensor]:
-    """Train a model of two layers to tell residues from their mirror images.
+    train: Sequence[Data],
+    test: Sequence[Data],
+    cross_product: str | None = "raw",
+    num_layers: int = 2,
+    steps: int = 100,
+    look: int = 10,
+    seed: int = 0,
+) -> HandTest:
+    """Train a small EQGAT on the pairs of ``train``, and look at those of ``test`` every ``look`` steps.
 
     Args:
-        train, test: graphs from ``chiral_centres``.
-        cross_product: as in ``EQGATConfig``; None for the model without.
+        train, test: graphs of residues.
+        cross_product, num_layers: as in ``EQGATConfig``.
         steps: of Adam, each on all training pairs.
+        look: how often the test pairs are looked at; nothing is chosen by what is seen there.
         seed: of the initial weights.
-
-    Returns:
-        The cross-entropy of each step (nats), and the logits of the test pairs [n, 2]: as found, and mirrored.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = EQGAT(
-            num_elements=9,
-            out_channels=1,
-            scalar_channels=16,
-            vector_channels=8,
-            num_layers=2,
-            num_radial=8,
-            cross_product=cross_product,
-        ).double()
-    batch, label = mirror_pairs(train)
-    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
-    history = []
-    for _ in range(steps):
-        optimiser.zero_grad()
-        loss = binary_cross_entropy_with_logits(model(batch).squeeze(1), label)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.3)
-        optimiser.step()
-        history.append(loss.item())
-    with torch.no_grad():
-        return history, model(mirror_pairs(test)[0]).view(-1, 2)
+    model = seeded(
+        EQGAT,
+        seed,
+        num_elements=9,
+        out_channels=1,
+        scalar_channels=16,
+        vector_channels=8,
+        num_layers=num_layers,
+        num_radial=8,
+        cross_product=cross_product,
+        norm="equivariant",
+    ).double()
+    (known, label), (unknown, _) = mirror_pairs(train), mirror_pairs(test)
+    looked: list[int] = []
+    seen: list[Tensor] = []
+
+    def look_at_tests(step: int) -> None:
+        if step % look == 0 or step == steps:
+            with torch.no_grad():
+                looked.append(step)
+                seen.append(model(unknown).view(-1, 2))
+
+    def loss(_: int) -> Tensor:
+        return binary_cross_entropy_with_logits(model(known).squeeze(1), label)
+
+    history = fit(model, loss, steps, 5e-3, clip=0.3, before=look_at_tests)
+    return HandTest(history, looked, [right_answers(logits) for logits in seen], seen[-1])

@@ -13,7 +13,7 @@ from torch.nn.functional import silu
 from torch_geometric.data import Data
 
 from eqgat import EQGAT
-from eqgat.layers import EQGATLayer
+from eqgat.layers import EQGATLayer, EquivariantNorm
 
 
 def literal_layer(
@@ -54,20 +54,44 @@ def literal_layer(
     return s + change, v + layer.update.vector_out(gate[:, None, :] * w)
 
 
+def literal_norm(norm: EquivariantNorm, s: Tensor, v: Tensor, batch: Tensor) -> tuple[Tensor, Tensor]:
+    """The equivariant norm, one graph after the other: ``s`` [N, F_s], ``v`` [N, 3, F_v] -> the same shapes."""
+    s_out, v_out = s.clone(), v.clone()
+    for number in batch.unique():
+        atoms = batch == number
+        of_graph = s[atoms]
+        variance = of_graph.var(unbiased=False)
+        s_out[atoms] = (of_graph - of_graph.mean()) / (variance + norm.epsilon).sqrt() * norm.weight + norm.bias
+        x, y, z = v[atoms].unbind(dim=1)
+        v_out[atoms] = v[atoms] / ((x**2 + y**2 + z**2).mean() + norm.epsilon).sqrt()
+    return s_out, v_out
+
+
 def literal_encode(model: EQGAT, data: Data) -> tuple[Tensor, Tensor]:
-    """The states after the last layer of a model without norm, from the printed equations."""
+    """The states after the last layer, from the printed equations."""
     source, receiver = data.edge_index
+    batch = torch.zeros_like(data.z) if data.get("batch") is None else data.batch
     relative = data.pos[receiver] - data.pos[source]
     distance = relative.pow(2).sum(dim=1).sqrt()
     s = model.embedding(data.z)
     v = s.new_zeros(len(s), 3, model.config.vector_channels)
-    for layer in model.layers:  # the basis is evaluated again in every layer, as one who follows the text would
-        radial = model.basis(distance).to(s.dtype)
-        s, v = literal_layer(layer, s, v, source, receiver, radial, (relative / distance[:, None]).to(s.dtype))
-    return s, v
+    # The basis is evaluated again in every layer, as one who follows the text would.
+    for number in range(model.config.num_layers):
+        if model.config.norm == "equivariant":
+            s, v = literal_norm(model.norms[number], s, v, batch)
+        radial, direction = model.basis(distance).to(s.dtype), (relative / distance[:, None]).to(s.dtype)
+        s, v = literal_layer(model.layers[number], s, v, source, receiver, radial, direction)
+    return literal_norm(model.norms[model.config.num_layers], s, v, batch) if model.config.norm else (s, v)
 
 
 def literal_forward(model: EQGAT, data: Data) -> Tensor:
-    """The prediction of a model with graph readout for one graph, [1, out_channels]."""
+    """The prediction: [N, out_channels] with node readout, else [number of graphs, out_channels]."""
     s, v = literal_encode(model, data)
-    return model.head(model.readout(s, v).mean(dim=0, keepdim=True))
+    u = model.readout.vector(v)
+    length = (u[:, 0] ** 2 + u[:, 1] ** 2 + u[:, 2] ** 2 + 1e-6).sqrt()
+    x = model.readout.out(torch.cat([s, length], dim=1))
+    if model.config.readout == "graph":
+        batch = torch.zeros_like(data.z) if data.get("batch") is None else data.batch
+        x = torch.stack([x[batch == number].mean(dim=0) for number in batch.unique()])
+    first, _, last = model.head
+    return last(silu(first(x)))

@@ -11,15 +11,15 @@ from torch_geometric.data import Batch
 
 from eqgat import EQGAT
 from eqgat.datasets.atom3d import RESIDUES, ItemData
-from eqgat.datasets.samples import sample_items
-from eqgat.structures import Structure
+from eqgat.molecule import Molecule
+from eqgat_course.toy import sample_items
 
 __all__ = ["residue_answers", "without_side_chain"]
 
 
 def without_side_chain(
-    structure: Structure, chain: str, residue: int, radius: float | None = None
-) -> tuple[Structure, int]:
+    structure: Molecule, chain: str, residue: int, radius: float | None = None
+) -> tuple[Molecule, int]:
     """The structure with one residue reduced to N, CA, C, O, and the row of its CA: "which amino acid was here?"
 
     Args:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eqgat._atom_tables import ATOM_COLUMNS
 from eqgat.datasets.atom3d import RESIDUES, write_lmdb
+from eqgat.molecule import ATOM_COLUMNS
 
 BACKBONE = (("N", "N"), ("CA", "C"), ("C", "C"), ("O", "O"), ("CB", "C"))
 
@@ -148,8 +148,8 @@ def items(task: str, split: str, count: int = 6) -> list[dict[str, Any]]:
 
 def write_task(task: str, root: Path, count: int = 6) -> Path:
     """A whole task in the folders of the official archive."""
-    from eqgat.datasets.atom3d.data import ARCHIVES
+    from eqgat.datasets.task import TASKS
 
     for split in ("train", "val", "test"):
-        write_lmdb(root / ARCHIVES[task] / "data" / split, items(task, split, count))
+        write_lmdb(root / TASKS[task].archive.folder / "data" / split, items(task, split, count))
     return root

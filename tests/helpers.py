@@ -16,6 +16,15 @@ def make_graph(num_atoms: int = 25, seed: int = 0, cutoff: float = 4.5) -> Data:
     return Data(z=z, pos=pos, edge_index=radius_graph(pos, cutoff))
 
 
+def randomised(model: EQGAT, seed: int = 0) -> EQGAT:
+    """The model with every parameter moved off its start: biases are no longer 0, the gains of a norm no longer 1."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    return model
+
+
 def make_model(seed: int = 0, **options) -> EQGAT:
     """A small model in float64 with random weights."""
     torch.manual_seed(seed)

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from eqgat._elements import SYMBOLS
 from eqgat.baselines.common import check_options
+from eqgat.baselines.spec import ModelSpec
 from eqgat.checks import check_positions
+from eqgat.errors import UserError
 from eqgat.layers import mean_over_graph
 from eqgat.model import graph_numbers
+from eqgat.molecule import SYMBOLS
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = ["CNN3D", "grid_rotations", "voxels"]
+__all__ = ["CNN3D", "SPEC", "grid_rotations", "voxels"]
 
 
 def grid_rotations(directions: int = 20, rolls: int = 20) -> Tensor:
@@ -84,7 +86,7 @@ class CNN3D(nn.Module):
             so that a test can be repeated. (ATOM3D's scripts rotate at random in evaluation too.)
 
     Raises:
-        ValueError: an unknown choice or element, or a grid too small for the convolutions.
+        UserError: an unknown choice or element, or a grid too small for the convolutions.
     """
 
     def __init__(
@@ -110,7 +112,7 @@ class CNN3D(nn.Module):
             resolution=resolution,
         )
         if unknown := [symbol for symbol in elements if symbol not in SYMBOLS[1:]]:
-            raise ValueError(f"unknown elements {', '.join(map(repr, unknown))}")
+            raise UserError(f"unknown elements {', '.join(map(repr, unknown))}")
         self.center, self.layout, self.resolution, self.augment = center, layout, resolution, augment
         self.num_channels, self.size = len(elements), round((2 * radius + 1) / resolution)
         place = {symbol: index for index, symbol in enumerate(elements)}
@@ -118,7 +120,7 @@ class CNN3D(nn.Module):
         self.register_buffer("rotations", grid_rotations().float(), persistent=False)
         if layout == "residue":
             if self.size != 20:
-                raise ValueError(
+                raise UserError(
                     f"the layout 'residue' needs a grid of 20 voxels; radius {radius} Å and resolution "
                     f"{resolution} Å give {self.size}"
                 )
@@ -135,11 +137,16 @@ class CNN3D(nn.Module):
         ]
         self.head = nn.Sequential(*(wide if layout == "pair" else []), nn.Linear(512, out_channels))
 
+    @property
+    def answers_pairs(self) -> bool:
+        """Whether it makes one prediction of two graphs."""
+        return self.layout == "pair"
+
     def forward(self, data: Data) -> Tensor:
         """Predictions [number of graphs, out_channels], or one row for two graphs with ``layout="pair"``.
 
         Raises:
-            ValueError: a field is missing, or coordinates are NaN.
+            UserError: a field is missing, or coordinates are NaN.
         """
         x = self.tower(self.grid(data))
         return self.head(x.view(-1, 2 * x.shape[1]) if self.layout == "pair" else x)
@@ -149,7 +156,7 @@ class CNN3D(nn.Module):
         field = {"ligand": "ligand", "alpha_carbon": "center_index", "backbone": "backbone_index"}.get(self.center)
         for name in ("atomic_number", field):
             if name is not None and data.get(name) is None:
-                raise ValueError(f"CNN3D needs the field {name}, which load_atom3d gives to graphs of its task")
+                raise UserError(f"CNN3D needs the field {name}, which load_atom3d gives to graphs of its task")
         check_positions(data.pos)
         batch, num_graphs = graph_numbers(data)
         origin, rotation = self._placement(data, batch, num_graphs)
@@ -208,7 +215,7 @@ def _tower(channels: int, size: int, dropout: float, head_dropout: float) -> nn.
             size //= 2
         layers.append(nn.Dropout(dropout))
     if size < 1:
-        raise ValueError(
+        raise UserError(
             "the grid is too small for four convolutions and two poolings; raise radius or lower resolution"
         )
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * size**3, 512), nn.ReLU(), nn.Dropout(head_dropout))
@@ -226,3 +233,39 @@ def _residue_network(channels: int, out_channels: int, dropout: float) -> nn.Seq
         ]
         channels = filters
     return nn.Sequential(*layers, nn.Conv3d(channels, out_channels, 5, bias=False))
+
+
+def _own(epochs: int, learning_rate: float, **model: Any) -> dict[str, Any]:
+    """Settings of a task: ATOM3D's, whose training is not the paper's."""
+    batch_size = 64 if model.get("layout") == "residue" else 16
+    return {
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "model_options": model,
+        "data_options": {},
+    }
+
+
+_POLYMER, _RNA = ("C", "O", "N", "S"), ("C", "O", "N", "P")
+SPEC = ModelSpec(
+    CNN3D,
+    labels={"1": "CNN"},
+    settings={
+        "lba": _own(50, 1e-3, elements=("H", "C", "O", "N", "F"), radius=20.0, resolution=1.0, center="ligand"),
+        "psr": _own(20, 1e-4, elements=_POLYMER, radius=40.0, resolution=1.3),
+        "rsr": _own(30, 1e-4, elements=_RNA, radius=40.0, resolution=1.3),
+        "res": _own(
+            5,
+            1e-4,
+            elements=("C", "O", "N", "S", "P"),
+            radius=9.5,
+            resolution=1.0,
+            center="backbone",
+            layout="residue",
+        ),
+        "ppi": _own(30, 1e-5, elements=_POLYMER, radius=17.0, resolution=1.0, center="alpha_carbon", layout="pair"),
+    },
+    profiles={"quick": {"epochs": 3, "schedule": "plateau", "standardise": False}},
+    only_named=True,
+)

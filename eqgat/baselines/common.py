@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from eqgat.checks import check_graph
+from eqgat.errors import UserError
 from eqgat.layers import EquivariantNorm, mean_over_graph, sum_over_neighbours
 from eqgat.model import graph_numbers
 
@@ -27,13 +28,13 @@ class GaussianBasis(nn.Module):
     """K Gaussians with centres equally spaced on [0, c], as wide as the spacing: [E] in Å -> [E, K].
 
     Raises:
-        ValueError: fewer than two Gaussians (one has no spacing).
+        UserError: fewer than two Gaussians (one has no spacing).
     """
 
     def __init__(self, num_radial: int, cutoff: float) -> None:
         super().__init__()
         if num_radial < 2:
-            raise ValueError(f"a Gaussian basis needs num_radial >= 2; got {num_radial}")
+            raise UserError(f"a Gaussian basis needs num_radial >= 2; got {num_radial}")
         self.num_radial, self.cutoff = num_radial, float(cutoff)
 
     def forward(self, distance: Tensor) -> Tensor:
@@ -50,13 +51,13 @@ def neighbour_mean(values: Tensor, receiver: Tensor, num_nodes: int) -> Tensor:
 
 
 def check_options(choices: dict[str, tuple[object, tuple[object, ...]]], **sizes: float) -> None:
-    """Raise ``ValueError`` where a choice is unknown or a size is not positive."""
+    """Raise ``UserError`` where a choice is unknown or a size is not positive."""
     for name, (value, allowed) in choices.items():
         if value not in allowed:
-            raise ValueError(f"{name} must be one of {allowed}; got {value!r}")
+            raise UserError(f"{name} must be one of {allowed}; got {value!r}")
     for name, size in sizes.items():
         if not size > 0:
-            raise ValueError(f"{name} must be positive; got {size}")
+            raise UserError(f"{name} must be positive; got {size}")
 
 
 def make_norms(norm: str | None, scalar_channels: int, num_layers: int) -> nn.ModuleList:
@@ -77,7 +78,7 @@ class GraphModel(nn.Module):
         """Predictions [number of graphs, out_channels], or [N, out_channels] with ``readout="node"``.
 
         Raises:
-            ValueError: missing fields, wrong shapes, NaN coordinates, unsorted or out-of-range edges, unknown elements.
+            UserError: missing fields, wrong shapes, NaN coordinates, unsorted or out-of-range edges, unknown elements.
         """
         x = self.node_embedding(data)
         if self.readout_kind == "graph":

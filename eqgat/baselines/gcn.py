@@ -8,24 +8,26 @@ the bonds, weighted by their order. ATOM3D takes all atoms, hydrogens and waters
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch_geometric.nn import GCNConv, global_add_pool
 
-from eqgat._elements import SYMBOLS
 from eqgat.baselines.common import check_options
+from eqgat.baselines.spec import ModelSpec
 from eqgat.checks import check_graph
+from eqgat.errors import UserError
 from eqgat.graph import edge_geometry
 from eqgat.layers import mean_over_graph
 from eqgat.model import graph_numbers
+from eqgat.molecule import SYMBOLS
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = ["GCN"]
+__all__ = ["GCN", "SPEC"]
 
 # ATOM3D's vocabularies, in its order; an element that is missing takes the last place.
 _PROTEIN = "C H O N S P Zn Na Fe Ca Mn Ni Co Mg Cu Cl Se F"
@@ -52,7 +54,7 @@ class GCN(nn.Module):
         dropout: in the head.
 
     Raises:
-        ValueError: an unknown choice, or a size that is not positive.
+        UserError: an unknown choice, or a size that is not positive.
     """
 
     def __init__(
@@ -91,11 +93,16 @@ class GCN(nn.Module):
             nn.Linear(head_width * hidden, out_channels),
         )
 
+    @property
+    def answers_pairs(self) -> bool:
+        """Whether it makes one prediction of two graphs."""
+        return self.readout == "pair"
+
     def forward(self, data: Data) -> Tensor:
         """Predictions [number of graphs, out_channels], or one row for two graphs with ``readout="pair"``.
 
         Raises:
-            ValueError: missing fields, wrong shapes, NaN coordinates, unsorted or out-of-range edges.
+            UserError: missing fields, wrong shapes, NaN coordinates, unsorted or out-of-range edges.
         """
         check_graph(data, len(SYMBOLS))
         x, edges, weight = self._graph(data)
@@ -115,7 +122,7 @@ class GCN(nn.Module):
         """One-hot elements [N, 18] or [N, 61], edges [2, E] and their weights [E]."""
         needed = ["atomic_number", *(["ligand", "bond_index", "bond_order"] if self.has_ligand else [])]
         if missing := [name for name in needed if data.get(name) is None]:
-            raise ValueError(f"GCN needs the field {', '.join(missing)}, which load_atom3d gives to its graphs")
+            raise UserError(f"GCN needs the field {', '.join(missing)}, which load_atom3d gives to its graphs")
         number = data.atomic_number.long()
         column = self.columns_0[number]
         distance, _ = edge_geometry(data.pos, data.edge_index)
@@ -127,3 +134,29 @@ class GCN(nn.Module):
             weight = torch.cat([weight[~within], data.bond_order.to(weight.dtype).repeat(2)])
         dtype = self.head[0].weight.dtype
         return one_hot(column, sum(self.sizes)).to(dtype), edges, weight.to(dtype)
+
+
+def _own(epochs: int, learning_rate: float, batch_size: int, model: dict[str, Any], **data: Any) -> dict[str, Any]:
+    """Settings of a task: ATOM3D's, whose training is not the paper's."""
+    return {
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "model_options": model,
+        "data_options": data,
+    }
+
+
+SPEC = ModelSpec(
+    GCN,
+    labels={"1": "GNN"},
+    settings={
+        "lba": _own(100, 1e-4, 16, {"last_width": 8, "head_width": 4, "readout": "sum", "ligand": True}),
+        "psr": _own(20, 1e-4, 40, {}, hydrogens=True),
+        "rsr": _own(20, 1e-4, 32, {}, hydrogens=True),
+        "res": _own(5, 1e-4, 64, {"last_width": 2, "readout": "center"}),
+        "ppi": _own(20, 1e-3, 16, {"last_width": 2, "head_width": 4, "readout": "pair"}, hydrogens=True),
+    },
+    profiles={"quick": {"epochs": 3, "schedule": "plateau", "standardise": False}},
+    only_named=True,
+)

@@ -17,13 +17,15 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, relu
 
 from eqgat.baselines.common import GaussianBasis, GraphModel, check_options, neighbour_mean
+from eqgat.baselines.spec import ModelSpec
+from eqgat.errors import UserError
 from eqgat.graph import edge_geometry
 from eqgat.layers import vector_length
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = ["GVPGNN"]
+__all__ = ["GVPGNN", "SPEC"]
 
 Pair = tuple[Tensor, Tensor]  # scalars [M, S] and vectors [M, 3, V] of M atoms or edges
 
@@ -131,8 +133,11 @@ class GVPGNN(GraphModel):
         readout: "graph" (mean over the atoms) or "node".
 
     Raises:
-        ValueError: an unknown choice, a size that is not positive, a probability outside [0, 1).
+        UserError: an unknown choice, a size that is not positive, a probability outside [0, 1).
     """
+
+    has_unused_weights = True  # the last perceptrons make vectors that nothing reads
+    wide_pair_head = True
 
     def __init__(
         self,
@@ -162,7 +167,7 @@ class GVPGNN(GraphModel):
             cutoff=cutoff,
         )
         if not 0 <= dropout < 1:
-            raise ValueError(f"dropout is a probability below 1; got {dropout}")
+            raise UserError(f"dropout is a probability below 1; got {dropout}")
         f, node, edge = scalar_channels, (scalar_channels, vector_channels), (edge_scalars, 1)
         normed = layout == "atom3d"
         width = num_elements if normed else f
@@ -178,6 +183,11 @@ class GVPGNN(GraphModel):
         narrow = [nn.Linear(f, f), nn.ReLU(), nn.Linear(f, out_channels)]
         self.head = nn.Sequential(*(wide if normed else narrow))
 
+    @property
+    def hops(self) -> int:
+        """How many edges away an answer at an atom depends on others."""
+        return len(self.layers)
+
     def _embed(self, data: Data, batch: Tensor, num_graphs: int) -> Tensor:
         source, receiver = data.edge_index
         s = self.embedding(data.z)
@@ -187,3 +197,22 @@ class GVPGNN(GraphModel):
         for layer in self.layers:
             pair = layer(pair, edge, source, receiver)
         return self.node_out(pair)[0]
+
+
+SPEC = ModelSpec(
+    GVPGNN,
+    labels={"1": "GVP-GNN", "3": "GVP"},
+    settings={
+        "triangle": {
+            "model_options": {
+                "scalar_channels": 32,
+                "vector_channels": 8,
+                "edge_scalars": 16,
+                "num_radial": 16,
+                "num_message": 2,
+                "layout": "triangle",
+            }
+        },
+        "": {"model_options": {"num_layers": 5}},
+    },
+)

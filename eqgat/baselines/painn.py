@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from eqgat.baselines.common import GaussianBasis, GraphModel, check_options, cosine_cutoff, make_norms, neighbour_mean
+from eqgat.baselines.spec import ModelSpec
 from eqgat.graph import edge_geometry
 from eqgat.layers import InvariantReadout, vector_length
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = ["PaiNN"]
+__all__ = ["SPEC", "PaiNN"]
 
 
 class Message(nn.Module):
@@ -77,7 +78,7 @@ class PaiNN(GraphModel):
         readout: "graph" (mean over the atoms) or "node".
 
     Raises:
-        ValueError: an unknown choice or a size that is not positive.
+        UserError: an unknown choice or a size that is not positive.
     """
 
     def __init__(
@@ -114,6 +115,11 @@ class PaiNN(GraphModel):
         self.head = nn.Sequential(nn.Linear(f, f), nn.SiLU(), nn.Linear(f, out_channels))
         self._zero_biases()
 
+    @property
+    def hops(self) -> int | None:
+        """How many edges away an answer at an atom depends on others; None: on the whole graph, through the norm."""
+        return None if self.norms else len(self.messages)
+
     def _embed(self, data: Data, batch: Tensor, num_graphs: int) -> Tensor:
         source, receiver = data.edge_index
         s = self.embedding(data.z)
@@ -128,3 +134,14 @@ class PaiNN(GraphModel):
         if self.norms:
             s, v = self.norms[-1](s, v, batch, num_graphs)
         return self.readout(s, v)
+
+
+SPEC = ModelSpec(
+    PaiNN,
+    labels={"1": "PaiNN", "3": "PaiNN"},
+    settings={
+        "triangle": {
+            "model_options": {"scalar_channels": 32, "vector_channels": 8, "num_radial": 16, "norm": "equivariant"}
+        }
+    },
+)

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from eqgat.baselines.common import GaussianBasis, GraphModel, check_options, cosine_cutoff, make_norms, neighbour_mean
+from eqgat.baselines.spec import ModelSpec
 from eqgat.graph import edge_geometry
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = ["SchNet"]
+__all__ = ["SPEC", "SchNet"]
 
 
 class ShiftedSoftplus(nn.Module):
@@ -58,7 +59,7 @@ class SchNet(GraphModel):
         readout: "graph" (mean over the atoms) or "node".
 
     Raises:
-        ValueError: an unknown choice or a size that is not positive.
+        UserError: an unknown choice or a size that is not positive.
     """
 
     def __init__(
@@ -90,6 +91,11 @@ class SchNet(GraphModel):
         self.head = nn.Sequential(nn.Linear(f, f), nn.SiLU(), nn.Linear(f, out_channels))
         self._zero_biases()
 
+    @property
+    def hops(self) -> int | None:
+        """How many edges away an answer at an atom depends on others; None: on the whole graph, through the norm."""
+        return None if self.norms else len(self.layers)
+
     def _embed(self, data: Data, batch: Tensor, num_graphs: int) -> Tensor:
         source, receiver = data.edge_index
         x = self.embedding(data.z)
@@ -104,3 +110,10 @@ class SchNet(GraphModel):
         if self.norms:
             x, _ = self.norms[-1](x, no_vectors, batch, num_graphs)
         return self.readout(x)
+
+
+SPEC = ModelSpec(
+    SchNet,
+    labels={"1": "SchNet", "3": "SchNet"},
+    settings={"triangle": {"model_options": {"scalar_channels": 32, "num_radial": 16, "norm": "equivariant"}}},
+)

@@ -23,13 +23,14 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from eqgat.baselines.common import GraphModel, check_options, neighbour_mean
+from eqgat.baselines.spec import ModelSpec
 from eqgat.graph import edge_geometry
 from eqgat.layers import sum_over_neighbours
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = ["PATHS", "SEGNN", "SteerableLinear", "balanced_irreps", "steering"]
+__all__ = ["PATHS", "SEGNN", "SPEC", "SteerableLinear", "balanced_irreps", "steering"]
 
 ATTRIBUTES = Irreps("1x0e+1x1o+1x2e")  # of edges and atoms: spherical harmonics l = 0, 1, 2
 DEGREES = (0, 1, 2)
@@ -168,7 +169,7 @@ class SEGNN(GraphModel):
         readout: "graph" (mean over the atoms) or "node".
 
     Raises:
-        ValueError: an unknown choice or a size that is not positive.
+        UserError: an unknown choice or a size that is not positive.
     """
 
     def __init__(
@@ -203,15 +204,37 @@ class SEGNN(GraphModel):
             else nn.Identity()
         )
 
+    @property
+    def num_features(self) -> int:
+        """Numbers of an atom before the head."""
+        return self.node_out.out.dim
+
+    @property
+    def hops(self) -> int:
+        """One more than layers: the first states depend on the edges into an atom."""
+        return len(self.layers) + 1
+
     def _embed(self, data: Data, batch: Tensor, num_graphs: int) -> Tensor:
         source, receiver = data.edge_index
         distance, direction = edge_geometry(data.pos, data.edge_index)
         x = self.embedding(data.z)
-        edge = spherical_harmonics(ATTRIBUTES, direction, normalize=True, normalization="component").to(x.dtype)
-        node = neighbour_mean(edge, receiver, len(x))
-        node = torch.cat([torch.ones_like(node[:, :1]), node[:, 1:]], dim=1)  # l = 0 is 1, also for an isolated atom
-        edge, node = steering(edge), steering(node)
+        harmonics = spherical_harmonics(ATTRIBUTES, direction, normalize=True, normalization="component").to(x.dtype)
+        mean = neighbour_mean(harmonics, receiver, len(x))
+        mean = torch.cat([torch.ones_like(mean[:, :1]), mean[:, 1:]], dim=1)  # l = 0 is 1, also for an isolated atom
+        edge, node = steering(harmonics), steering(mean)
         x = self.node_in(x, node)
         for layer in self.layers:
             x = layer(x, source, receiver, distance.to(x.dtype).unsqueeze(1), edge, node)
         return self.node_out(self.node_hidden(x, node), node)
+
+
+# SEGNN reads out as many numbers an atom for a pair as EQGAT.
+SPEC = ModelSpec(
+    SEGNN,
+    labels={"1": "SEGNN", "3": "SEGNN"},
+    settings={
+        "triangle": {"model_options": {"width": 76}},
+        "ppi": {"model_options": {"num_layers": 3, "out_channels": 100}},
+        "": {"model_options": {"num_layers": 3}},
+    },
+)

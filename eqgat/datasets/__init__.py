@@ -3,17 +3,17 @@
 from importlib import import_module
 from typing import Any
 
-from eqgat.datasets.embedded import (
-    RUNNING_EXAMPLE,
-    AtomAddress,
-    embedded_names,
-    embedded_path,
-    embedded_structure,
-    embedded_table,
-)
-from eqgat.datasets.triangle import TriangleData, make_triangles
-
-_LATER = {"load_atom3d": "atom3d", "sample_items": "samples", "write_samples": "samples"}
+_HOME = {
+    **dict.fromkeys(
+        (
+            *("RUNNING_EXAMPLE", "AtomAddress", "embedded_names"),
+            *("embedded_path", "embedded_structure", "embedded_table"),
+        ),
+        "embedded",
+    ),
+    **dict.fromkeys(("TriangleData", "make_triangles"), "triangle"),
+    "load_atom3d": "atom3d",
+}
 __all__ = [
     "RUNNING_EXAMPLE",
     "AtomAddress",
@@ -24,13 +24,11 @@ __all__ = [
     "embedded_table",
     "load_atom3d",
     "make_triangles",
-    "sample_items",
-    "write_samples",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """What needs more than the embedded structures is imported when it is asked for."""
-    if name not in _LATER:
+    """Import a part when it is first asked for."""
+    if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

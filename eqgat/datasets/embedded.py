@@ -1,7 +1,7 @@
 """Real structures that come with the package, so that everything works without a network.
 
 ``embedded_data/table.csv`` says of each file what it is, where it comes from, what was left out of it and its
-SHA-256 checksum; ``python -m eqgat.datasets.build_embedded`` makes the folder from two source distributions.
+SHA-256 checksum; the repository's ``tools/build_embedded.py`` makes the folder from two source distributions.
 
     from eqgat.datasets import embedded_names, embedded_structure
     embedded_names("complex")                           # ['1hvr', '1a28', '10gs']
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import pandas as pd
 
-    from eqgat.structures import Structure
+    from eqgat.molecule import Molecule
 
 DATA = Path(__file__).parent / "embedded_data"
 
@@ -76,7 +76,7 @@ def embedded_path(name: str) -> Path:
     return DATA / _rows()[name]["file"]
 
 
-def embedded_structure(name: str, **options: Any) -> Structure:
+def embedded_structure(name: str, **options: Any) -> Molecule:
     """Read an embedded structure; the options are those of ``eqgat.structures.read_structure``.
 
     Raises:

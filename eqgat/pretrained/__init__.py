@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from eqgat.errors import UserError
 from eqgat.model import EQGAT
 
 if TYPE_CHECKING:
@@ -18,33 +19,56 @@ HERE = Path(__file__).parent
 
 
 def pretrained_names() -> list[str]:
-    """Names of the models."""
+    """Names of the models.
+
+    >>> pretrained_names()
+    ['res']
+    """
     return sorted(file.parent.name for file in HERE.glob("*/config.json"))
 
 
 def pretrained(name: str) -> EQGAT:
-    """A trained model, on the CPU. ``ValueError`` for an unknown name."""
+    """A trained model, on the CPU.
+
+    Raises:
+        UserError: there is no model of this name, or its files are damaged.
+
+    >>> pretrained("res").config.out_channels
+    20
+    """
     return EQGAT.from_pretrained(_folder(name)).eval()
 
 
 def untrained(name: str) -> EQGAT:
-    """The same model with the weights that its training started from, made anew from the seed of the run."""
+    """The same model with the weights that its training started from, made anew from the seed of the run.
+
+    >>> untrained("res").config == pretrained("res").config
+    True
+    """
     seed, config = int(pretrained_rows(name)["seed"].iloc[0]), pretrained(name).config
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = EQGAT(**vars(config))
+        model = EQGAT(config)
     return model.eval()
 
 
 def pretrained_rows(name: str) -> pd.DataFrame:
-    """The rows that the training run wrote: task, seed, metrics on validation and test data, command, versions."""
+    """The rows that the training run wrote: task, seed, metrics on validation and test data, command, versions.
+
+    >>> pretrained_rows("res")["task"].unique().tolist()
+    ['res']
+    """
     import pandas as pd
 
     return pd.read_csv(_folder(name) / "results.csv", keep_default_na=False)
 
 
 def pretrained_history(name: str) -> pd.DataFrame:
-    """The learning curve of the training run, one row an epoch."""
+    """The learning curve of the training run, one row an epoch.
+
+    >>> pretrained_history("res").columns[0]
+    'epoch'
+    """
     import pandas as pd
 
     return pd.read_csv(_folder(name) / "history.csv")
@@ -52,5 +76,5 @@ def pretrained_history(name: str) -> pd.DataFrame:
 
 def _folder(name: str) -> Path:
     if name not in pretrained_names():
-        raise ValueError(f"there is no pretrained model {name!r}; there are {', '.join(pretrained_names()) or 'none'}")
+        raise UserError(f"there is no pretrained model {name!r}; there are {', '.join(pretrained_names()) or 'none'}")
     return HERE / name

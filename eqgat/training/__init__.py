@@ -3,7 +3,35 @@
 Nothing here imports Lightning until a run starts.
 """
 
-from eqgat.training.results import read_history, read_results
-from eqgat.training.settings import MODELS, Settings, build_model, make_settings
+from importlib import import_module
+from typing import Any
 
-__all__ = ["MODELS", "Settings", "build_model", "make_settings", "read_history", "read_results"]
+_HOME = {
+    "MODELS": "models",
+    "Settings": "settings",
+    "build_model": "settings",
+    "fit": "fitting",
+    "make_settings": "settings",
+    "read_history": "results",
+    "read_predictions": "results",
+    "read_results": "results",
+    "seeded": "variants",
+}
+__all__ = [
+    "MODELS",
+    "Settings",
+    "build_model",
+    "fit",
+    "make_settings",
+    "read_history",
+    "read_predictions",
+    "read_results",
+    "seeded",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a part when it is first asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,4 +1,4 @@
-"""``python -m eqgat train TASK ...``: train one model on one task, with one seed."""
+"""The subcommands ``train``, ``runs``, ``trivial`` and ``tables``."""
 
 from __future__ import annotations
 
@@ -6,84 +6,195 @@ import argparse
 import os
 import re
 import sys
+from pathlib import Path
 
-from eqgat.datasets.atom3d.prepare import named_value
+from eqgat.cli import Parser
+from eqgat.datasets.task import SPLITS, TASKS
+from eqgat.errors import UserError
+from eqgat.files import is_writable
+from eqgat.options import named_value
 from eqgat.profiles import profile
-from eqgat.training.results import results_folder
-from eqgat.training.settings import MODELS, PROFILES, make_settings
+from eqgat.training.models import MODELS
 
-__all__ = ["main"]
+__all__ = ["runs", "tables", "train", "trivial"]
 
+_HOW = (
+    *("runs", "data", "accelerator", "devices", "nodes", "strategy"),
+    *("workers", "deterministic", "time_limit", "restart"),
+)
 _SEVERAL_DEVICES = """\
 several devices and nodes; the batch of the settings is shared out among all of them:
-  one node, 4 GPUs          python -m eqgat train triangle --profile full --devices 4
+  one node, 4 GPUs          eqgat train triangle --profile full --devices 4
   2 nodes by torchrun       torchrun --nnodes 2 --nproc-per-node 4 --node-rank RANK --master-addr HOST \\
   (the same on each)            -m eqgat train triangle --profile full --nodes 2 --devices 4
   2 nodes in a SLURM job    srun --nodes 2 --ntasks-per-node 4 --gpus-per-node 4 \\
-                                python -m eqgat train triangle --profile full --nodes 2 --devices 4
+                                eqgat train triangle --profile full --nodes 2 --devices 4
 All nodes need one folder for --runs. SIGTERM (SLURM: sbatch --signal=TERM@120) and Ctrl-C write a checkpoint first.
 """
 
 
-def main(argv: list[str]) -> int:
+def train(argv: list[str]) -> int:
     """Train as the arguments say.
 
     Returns:
-        0 when finished, 3 when the time limit came first, 2 for bad arguments, 128 + the number of a signal.
+        0 when finished, 3 when the time limit came first, 128 + the number of a signal.
     """
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    try:
-        settings = make_settings(
-            arguments.task,
-            arguments.model,
-            arguments.profile or profile(),
-            arguments.seed,
-            epochs=arguments.epochs,
-            batch_size=arguments.batch_size,
-            learning_rate=arguments.learning_rate,
-            precision=arguments.precision,
-            loss=arguments.loss,
-            schedule=arguments.schedule,
-            model_options=dict(arguments.model_option),
-            data_options={**({} if arguments.size is None else {"n": arguments.size}), **dict(arguments.option)},
-        )
-        from eqgat.training.run import train
+    options = _parser().parse_args(argv)
+    for folder, option in ((options.runs, "--runs"), (options.results, "--results")):
+        if folder is not None:
+            is_writable(folder, option)
+    if options.data is not None and not Path(options.data).expanduser().is_dir():
+        raise UserError(f"there is no folder {options.data!r} (--data)")
+    from eqgat.training.results import results_folder
+    from eqgat.training.settings import CHANGES, make_settings
 
-        run = train(
+    settings = make_settings(
+        options.task,
+        options.model,
+        options.profile or profile(),
+        options.seed,
+        **{name: getattr(options, name) for name in CHANGES},
+        model_options=dict(map(named_value, options.model_option)),
+        data_options={
+            **({} if options.size is None else {"n": options.size}),
+            **dict(map(named_value, options.option)),
+        },
+    )
+    from eqgat.training import run as module
+
+    try:
+        run = module.train(
             settings,
-            runs=arguments.runs,
-            results=arguments.results or results_folder(),
-            data=arguments.data,
-            accelerator=arguments.accelerator,
-            devices=arguments.devices,
-            nodes=arguments.nodes,
-            strategy=arguments.strategy,
-            workers=arguments.workers,
-            deterministic=arguments.deterministic,
-            time_limit=arguments.time_limit,
-            restart=arguments.restart,
-            test=not arguments.no_test,
+            results=options.results or results_folder(),
+            test=not options.no_test,
             on_epoch=_say_epoch,
+            say=lambda line: print(line, file=sys.stderr, flush=True),
+            **{name: getattr(options, name) for name in _HOW},
         )
-    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
-        print(f"python -m eqgat train: {error}", file=sys.stderr)
-        return 2
-    except (KeyboardInterrupt, SystemExit) as stop:
+    except SystemExit as stop:
         print("\ninterrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130 if isinstance(stop, KeyboardInterrupt) else int(stop.code or 0)
+        return int(stop.code or 0)
     if not run.first_process:
         return 0
-    if not run.metrics:
-        print(
-            f"time limit reached after {len(run.history)} of {settings.epochs} epochs; the same command goes on",
-            file=sys.stderr,
-        )
+    done = len(run.history)
+    stopped = not run.finished and not (options.no_test and done == settings.epochs)
+    for split, metrics in run.metrics.items():
+        so_far = f" (unfinished: best of {done} of {settings.epochs} epochs)" if stopped else ""
+        found = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        print(f"{run.folder.name} {split}{so_far}: {found}")
+    if stopped:
+        print(f"time limit reached after {done} of {settings.epochs} epochs; the same command goes on", file=sys.stderr)
         # torchrun takes every status but 0 for a crash.
         return 0 if "TORCHELASTIC_RUN_ID" in os.environ else 3
-    for split, metrics in run.metrics.items():
-        print(f"{settings.run_id} {split}: " + ", ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
     return 0
+
+
+def runs(argv: list[str]) -> int:
+    """Run what a plan asks for and the results store lacks. Give the same command again after whatever stopped it."""
+    parser = Parser(prog="eqgat runs", description=runs.__doc__)
+    parser.add_argument("--plan", metavar="NAME|FILE", help="a plan of the suite or a TOML file; without it: list them")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="runs at the same time (default: 1)")
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="folder of the data folders that the plan names")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--dry-run", action="store_true", help="only tell which runs the store lacks")
+    what.add_argument(
+        "--print-commands",
+        action="store_true",
+        help="only print their commands, one a line, for the array of a batch job",
+    )
+    parser.add_argument("--time-limit", type=_seconds, metavar="HH:MM:SS", help="stop with checkpoints; go on later")
+    parser.add_argument(
+        "--runs", type=Path, metavar="DIR", default=Path("runs"), help="checkpoints, models, logs (default: runs)"
+    )
+    parser.add_argument("--results", type=Path, metavar="DIR", help="results store (default: figures/results)")
+    parser.add_argument("--accelerator", default="auto", help="cpu, gpu, ... (Lightning; default: auto)")
+    options = parser.parse_args(argv)
+    if options.workers < 1:
+        raise UserError(f"--workers must be at least 1; got {options.workers}")
+    for folder, option in ((options.runs, "--runs"), (options.results, "--results")):
+        if folder is not None:
+            is_writable(folder, option)
+    if options.data_root is not None and not options.data_root.expanduser().is_dir():
+        raise UserError(f"there is no folder {str(options.data_root)!r} (--data-root)")
+    from eqgat.training import running
+    from eqgat.training.plans import plan_names, read_plan
+    from eqgat.training.results import results_folder
+
+    if options.plan is None:
+        for name in plan_names():
+            plan = read_plan(name)
+            print(f"{name}: {plan.about} ({len(plan.runs)} runs)")
+        return 0
+    plan, store = read_plan(options.plan), options.results or results_folder()
+    root = None if options.data_root is None else options.data_root.expanduser().absolute()
+    if options.dry_run or options.print_commands:
+        missing = running.missing_runs(plan, store, root)
+        if options.print_commands:
+            places = [("--runs", options.runs), ("--results", options.results)]
+            extra = [word for name, value in places if value not in (None, Path("runs")) for word in (name, str(value))]
+            print(*running.commands(missing, root, extra), sep="\n")
+        else:
+            print(*[run.name for run in missing], sep="\n")
+            print(f"plan {plan.name}: {len(missing)} of {len(plan.runs)} runs are not in the store", file=sys.stderr)
+        return 0
+    outcome = running.run_plan(
+        plan,
+        store=store,
+        runs=options.runs,
+        root=root,
+        workers=options.workers,
+        time_limit=options.time_limit,
+        accelerator=options.accelerator,
+        say=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    for name, why in outcome.failed.items():
+        print(f"{name} failed: {why}")
+    print(
+        f"plan {plan.name}: {outcome.known} runs were in the store, {len(outcome.finished)} finished, "
+        f"{len(outcome.failed)} failed, {len(outcome.unfinished)} unfinished, {len(outcome.elsewhere)} elsewhere"
+    )
+    return 1 if outcome.failed else 3 if outcome.unfinished or outcome.elsewhere else 0
+
+
+def trivial(argv: list[str]) -> None:
+    """Score the answers that need no learning on a split of a task, and write their rows into the results store."""
+    parser = Parser(prog="eqgat trivial", description=trivial.__doc__)
+    parser.add_argument("task", choices=list(TASKS), metavar="TASK", help=", ".join(TASKS))
+    parser.add_argument("--data", metavar="DIR", help="folder of the data; default: the toy data")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="to be scored (default: test)")
+    parser.add_argument("--results", metavar="DIR", help="results store (default: figures/results)")
+    options = parser.parse_args(argv)
+    if options.results is not None:
+        is_writable(options.results, "--results")
+    if options.data is not None and not Path(options.data).expanduser().is_dir():
+        raise UserError(f"there is no folder {options.data!r} (--data)")
+    from eqgat.training.results import results_folder
+    from eqgat.training.trivial import write_trivial_answers
+
+    store = options.results or results_folder()
+    for name, metrics in write_trivial_answers(options.task, store, options.data, options.split).items():
+        found = ", ".join(f"{key} {value:.4g}" for key, value in metrics.items())
+        print(f"{options.task} {options.split}, {name}: {found}")
+
+
+def tables(argv: list[str]) -> None:
+    """Write Tables 1 to 4 as CSV and Markdown, and the list of the plans that fill them."""
+    parser = Parser(prog="eqgat tables", description=tables.__doc__)
+    parser.add_argument("--results", type=Path, metavar="DIR", help="results store (default: figures/results)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: figures/tables beside the store")
+    options = parser.parse_args(argv)
+    if options.results is not None and not options.results.is_dir():
+        raise UserError(f"there is no folder {str(options.results)!r} (--results)")
+    if options.out is not None:
+        is_writable(options.out, "--out")
+    from eqgat.training import tables as module
+    from eqgat.training.results import results_folder
+
+    store = options.results or results_folder()
+    out = options.out or store.parent / "tables"
+    is_writable(out, "--out")
+    module.write_tables(store, out)
+    print(f"tables 1 to 4 and the plans of runs that fill them are in {out}")
 
 
 def _say_epoch(record: dict[str, float]) -> None:
@@ -92,17 +203,17 @@ def _say_epoch(record: dict[str, float]) -> None:
         print(" ".join(f"{name} {value:.4g}" for name, value in record.items()), file=sys.stderr, flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m eqgat train",
+def _parser() -> Parser:
+    parser = Parser(
+        prog="eqgat train",
         description="Train one model on one task with one seed, test it once, and write\n"
         "the rows of the run to the results store. Interrupted runs go on when the same\ncommand is given again.",
         epilog=_SEVERAL_DEVICES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("task", choices=list(PROFILES), metavar="TASK", help=", ".join(PROFILES))
+    parser.add_argument("task", choices=list(TASKS), metavar="TASK", help=", ".join(TASKS))
     parser.add_argument("--model", choices=list(MODELS), default="eqgat", metavar="MODEL", help=", ".join(MODELS))
-    parser.add_argument("--profile", choices=["quick", "full"], help="default: EQGAT_PROFILE, else quick")
+    parser.add_argument("--profile", choices=["quick", "cpu", "full"], help="default: EQGAT_PROFILE, else quick")
     parser.add_argument("--seed", type=int, default=0, help="of initial weights, order of batches and dropout")
     change = parser.add_argument_group("changes to the profile")
     change.add_argument("--epochs", type=int)
@@ -110,10 +221,10 @@ def _parser() -> argparse.ArgumentParser:
     change.add_argument("--learning-rate", type=float)
     change.add_argument("--precision", choices=["32-true", "bf16-mixed", "64-true"])
     change.add_argument("--loss", help="a loss of the task: for rsr, correlation (default) or mse")
+    change.add_argument("--monitor", help="validation metric that chooses the best epoch, for example mean_spearman")
     change.add_argument("--schedule", choices=["plateau", "cosine"], help="of the learning rate")
     change.add_argument(
         "--model-option",
-        type=named_value,
         action="append",
         default=[],
         metavar="NAME=VALUE",
@@ -121,7 +232,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     change.add_argument(
         "--option",
-        type=named_value,
         action="append",
         default=[],
         metavar="NAME=VALUE",

@@ -18,11 +18,14 @@ from typing import Any
 
 import lightning
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
 
+from eqgat.errors import UserError
 from eqgat.training.checkpoint import write_checkpoint
+from eqgat.training.results import prediction_table
 from eqgat.training.settings import Settings
 from eqgat.training.tasks import Task, standardisation
 
@@ -116,6 +119,8 @@ class TrainingModule(lightning.LightningModule):
         self.checkpoint, self.resume, self.stop_at, self.workers = checkpoint, resume, stop_at, workers
         self.on_epoch, self.stopped_by = on_epoch, 0
         self.model = task.build()
+        self.shift: Tensor
+        self.scale: Tensor
         mean, std = standardisation(task, splits["train"])
         self.register_buffer("shift", mean, persistent=False)
         self.register_buffer("scale", std, persistent=False)
@@ -129,6 +134,7 @@ class TrainingModule(lightning.LightningModule):
         self.loss_sum = state.get("loss", torch.zeros(()))
         self.saved_at = self.started
         self.evaluated: dict[str, dict[str, float]] = {}
+        self.predictions: pd.DataFrame | None = None  # of the test set
         self._rows: list[tuple[Tensor, Tensor]] = []
 
     @property
@@ -209,6 +215,12 @@ class TrainingModule(lightning.LightningModule):
             self.scheduler.load_state_dict(self.resume["scheduler"])
         return optimizer
 
+    def _optimizer(self) -> torch.optim.Optimizer:
+        """The one there is."""
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        return optimizer
+
     def on_train_start(self) -> None:
         """The running loss lives on the device; signals are ours until Lightning puts the former handlers back."""
         self.loss_sum = self.loss_sum.to(self.device)
@@ -265,7 +277,7 @@ class TrainingModule(lightning.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Step the schedule, keep the best weights, write the record of the epoch and a checkpoint."""
         batches = -(-len(self.splits["train"]) // self.settings.batch_size)
-        rate = self.optimizers().param_groups[0]["lr"]
+        rate = self._optimizer().param_groups[0]["lr"]
         metrics = self.evaluated["val"]
         value = metrics[self.task.monitor]
         loss = float(self.trainer.strategy.reduce(self.loss_sum, reduce_op="mean")) / batches
@@ -279,8 +291,11 @@ class TrainingModule(lightning.LightningModule):
         }
         self.history.append(record)
         if loss != loss:
-            raise ValueError(f"the training loss of epoch {self.epoch} is not a number; try a lower learning rate")
-        self.scheduler.step(*([value] if self.settings.schedule == "plateau" else []))
+            raise UserError(f"the training loss of epoch {self.epoch} is not a number; try a lower learning rate")
+        if isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            self.scheduler.step(value)
+        else:
+            self.scheduler.step()
         sign = 1 if self.task.mode == "min" else -1
         if value == value and (self.best is None or sign * value < sign * self.best["value"]):
             self.best = {"value": value, "epoch": self.epoch, "model": _copy_weights(self.model)}
@@ -296,7 +311,7 @@ class TrainingModule(lightning.LightningModule):
         self.saved_at = time.monotonic()
         if not self.trainer.is_global_zero:
             return
-        optimizer = self.optimizers(use_pl_optimizer=False)
+        optimizer = self._optimizer()
         write_checkpoint(
             self.checkpoint,
             {
@@ -333,9 +348,12 @@ class TrainingModule(lightning.LightningModule):
         columns = [torch.cat(rows) for rows in zip(*self._rows, strict=True)]
         self._rows = []
         if self.trainer.world_size > 1:  # [world, rows, ...] -> rows in the order of the data, without repeated ones
-            columns = [self.all_gather(column).transpose(0, 1).flatten(0, 1) for column in columns]
+            gathered: list[Any] = [self.all_gather(column) for column in columns]
+            columns = [column.transpose(0, 1).flatten(0, 1) for column in gathered]
         prediction, target = (column[:size].cpu() for column in columns)
         self.evaluated[split] = self.task.metrics(prediction, target, self.splits[split])
+        if split == "test":
+            self.predictions = prediction_table(prediction, target, self.splits[split])
 
     def on_validation_epoch_end(self) -> None:
         """Metrics of the whole split at once, not averaged over batches."""
@@ -345,27 +363,29 @@ class TrainingModule(lightning.LightningModule):
         """Metrics of the whole split at once, not averaged over batches."""
         self._finish("test")
 
-    def load_best(self) -> None:
-        """Put the weights of the best epoch into the model.
+    def load_best(self) -> dict[str, Any]:
+        """Put the weights of the best epoch into the model; what is known of it.
 
         Raises:
-            ValueError: there is none, because no validation metric was a number.
+            UserError: there is none, because no validation metric was a number.
         """
         if self.best is None:
-            raise ValueError(f"no epoch had a validation {self.task.monitor} that is a number; nothing can be tested")
+            raise UserError(f"no epoch had a validation {self.task.monitor} that is a number; nothing can be tested")
         _load_weights(self.model, self.best["model"])
+        return self.best
 
     def export_model(self) -> nn.Module:
         """A copy of the model that gives raw predictions: what standardising did is put into the last layer.
 
         Raises:
-            ValueError: targets were standardised, and the model does not end in a linear layer.
+            UserError: targets were standardised, and the model does not end in a linear layer.
         """
         model = copy.deepcopy(self.model).cpu().eval()
         if self.settings.standardise:
-            last = model.head[-1]
+            head = model.get_submodule("head")
+            last = head[-1] if isinstance(head, nn.Sequential) else head
             if not isinstance(last, nn.Linear):
-                raise ValueError("only a model that ends in a linear layer can be exported with standardised targets")
+                raise UserError("only a model that ends in a linear layer can be exported with standardised targets")
             with torch.no_grad():
                 last.weight.mul_(self.scale.cpu().unsqueeze(1))
                 last.bias.mul_(self.scale.cpu()).add_(self.shift.cpu())
@@ -380,6 +400,6 @@ def _load_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise ValueError(
+        raise UserError(
             f"the weights of the checkpoint do not fit the model: {error}; start the run anew with --restart"
         ) from error

@@ -6,13 +6,15 @@ Correlations are scipy's, AUC and average precision torchmetrics'.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
 from torch import Tensor
+
+from eqgat.errors import UserError
 
 __all__ = ["classification_metrics", "pair_metrics", "ranking_metrics", "regression_metrics", "target_table"]
 
@@ -121,9 +123,9 @@ def _column(values: Tensor | np.ndarray | Sequence[float]) -> np.ndarray:
     return np.asarray(values, dtype=np.float64).reshape(-1)
 
 
-def _same_length(*values: Sequence) -> None:
+def _same_length(*values: Sized) -> None:
     if len({len(value) for value in values}) != 1 or not len(values[0]):
-        raise ValueError(
+        raise UserError(
             f"predictions, targets and groups need one row each, and at least one; there are "
             f"{', '.join(str(len(value)) for value in values)} rows"
         )

@@ -20,19 +20,7 @@ from eqgat.model import EQGAT
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = ["at_centers", "hops_needed"]
-
-
-def hops_needed(name: str, model_options: dict) -> int | None:
-    """How many hops away the answer at an atom depends on others: L; None where it depends on the whole graph.
-
-    Args:
-        name: of the model, as in ``eqgat.training.settings.MODELS``.
-        model_options: its options; ``num_layers`` must be there.
-    """
-    if model_options.get("norm") is not None or name in ("gcn", "cnn3d"):  # statistics of the graph; batch norm; grid
-        return None
-    return model_options["num_layers"] + (name == "segnn")  # whose first states depend on the edges into an atom
+__all__ = ["at_centers"]
 
 
 def at_centers(model: nn.Module, data: Data) -> Tensor:
@@ -42,7 +30,7 @@ def at_centers(model: nn.Module, data: Data) -> Tensor:
     theirs. Other models compute everything.
 
     Raises:
-        ValueError: as the model does.
+        UserError: as the model does.
     """
     if not isinstance(model, EQGAT) or model.norms:
         return model(data)[data.center_index]

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import logging
 import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import pandas as pd
 import torch
 from torch import nn
 
+from eqgat.errors import UserError
+from eqgat.files import is_writable, read_checked, write_checked
 from eqgat.training.checkpoint import read_checkpoint
 from eqgat.training.results import device_name, git_commit, now, package_versions, write_results
 from eqgat.training.settings import MODELS, Settings, num_parameters
-from eqgat.training.tasks import make_task
+from eqgat.training.tasks import left_out, make_task
 
-__all__ = ["HAS_UNUSED_WEIGHTS", "Run", "train"]
+__all__ = ["Run", "check_device", "train"]
 
-# The last perceptrons of GVP make vectors that nothing reads: their weights have no gradient, which several
-# processes must be told.
-HAS_UNUSED_WEIGHTS = {"gvp"}
+PREDICTIONS = "predictions.csv.gz"  # in the folder of a run
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,15 @@ class Run:
 
     Attributes:
         settings: of the run.
-        folder: with the checkpoint, the learning curve and, for EQGAT, the trained model.
-        metrics: split -> metric -> value; empty while the training is unfinished, "val" alone before the test.
+        folder: with the checkpoint, the learning curve, the predictions for the test set and the trained model.
+        metrics: split -> metric -> value; while the training is unfinished, "val" alone, of the best epoch so far (none
+            where no epoch is finished).
         history: one record an epoch.
         finished: False if the time limit stopped it, or it was not to be tested yet; the same call goes on.
         model: the trained model, which gives raw predictions; None while the run is unfinished.
+        predictions: for the test set, see ``prediction_table``; None while the run is unfinished.
         first_process: False in all processes but the first of a run that has several.
+        data: what the data are, and their digest.
     """
 
     settings: Settings
@@ -50,7 +56,9 @@ class Run:
     history: list[dict[str, float]]
     finished: bool
     model: nn.Module | None = None
+    predictions: pd.DataFrame | None = None
     first_process: bool = True
+    data: str = ""
 
 
 def train(
@@ -70,11 +78,12 @@ def train(
     test: bool = True,
     progress: bool | None = None,
     on_epoch: Callable[[dict[str, float]], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Run:
     """Train, choose the best epoch by validation, test once, and write the rows of the run.
 
-    A run that was interrupted goes on where its last checkpoint is; one that had finished is only read. Ctrl-C and
-    SIGTERM finish the step under way and write a checkpoint first.
+    A run is known by its settings and its data. One that was interrupted goes on where its last checkpoint is; one
+    that had finished is only read. Ctrl-C and SIGTERM finish the step under way and write a checkpoint first.
 
     Args:
         settings: which run, see ``make_settings``.
@@ -85,25 +94,31 @@ def train(
         workers: processes that load data.
         deterministic: also on a GPU, at some cost of speed. On a CPU every run is.
         time_limit: seconds after which the run stops with a checkpoint.
-        restart: forget what an earlier run with these settings left.
+        restart: forget what an earlier run with these settings and data left.
         test: False leaves the test set alone and writes rows of the validation set only, to choose settings by.
         progress: progress bars; None: where stderr is a terminal.
         on_epoch: called with the record of each epoch.
+        say: called with a line about the data and the device before work starts, and with what was left out.
 
     Raises:
-        ValueError: settings that do not fit together, or a checkpoint that cannot be used.
+        UserError: settings that do not fit together, folders or devices that cannot be used, data or a checkpoint that
+            are damaged; a full disk.
+        FileNotFoundError: no such data.
         KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM came.
     """
     stop_at = None if time_limit is None else time.monotonic() + time_limit
-    folder = Path(runs) / settings.task / settings.run_id
-    finished, checkpoint = folder / "finished.json", folder / "last.ckpt"
-    if finished.is_file() and not restart:
-        return _read_finished(finished, settings)
-    if devices < 1 or nodes < 1 or settings.batch_size % (devices * nodes):
-        raise ValueError(
-            f"a batch of {settings.batch_size} graphs cannot be shared by {devices} x {nodes} devices; "
-            "choose --batch-size as a multiple of their number"
+    if data is not None and not Path(data).expanduser().is_dir():
+        raise FileNotFoundError(f"there is no folder {data!r} (--data)")
+    for folder, option in ((runs, "--runs"), (results, "--results")):
+        if folder is not None:
+            is_writable(folder, option)
+    if devices < 1 or nodes < 1 or workers < 0 or settings.batch_size % (devices * nodes):
+        raise UserError(
+            f"a batch of {settings.batch_size} graphs cannot be shared by {devices} x {nodes} devices with {workers} "
+            "workers; choose --batch-size as a multiple of the number of devices"
         )
+    task = make_task(settings)
+    network = task.build()
     with _quiet():
         import lightning
         from lightning.pytorch.callbacks import TQDMProgressBar
@@ -113,26 +128,34 @@ def train(
 
         from eqgat.training.engine import TimeIsUp, TrainingModule
 
-        if rank_zero_only.rank == 0:  # what an earlier process left: half-written files, or all of it
-            for file in (*folder.glob("*.partial"), *((finished, checkpoint) if restart else ())):
-                file.unlink(missing_ok=True)
-        task = make_task(settings)
+        on = check_device(accelerator, devices, strategy)
         splits = task.load(data)
         digest = task.digest(splits)
+        folder = Path(runs) / settings.task / settings.run_name(digest)
+        if say is not None and getattr(rank_zero_only, "rank", 0) == 0:
+            say(_first_line(settings, splits, digest, on))
+            for split, part in splits.items():
+                if told := left_out(part):
+                    say(f"{settings.task} {split}: {told}")
+        finished, checkpoint = folder / "finished.json", folder / "last.ckpt"
+        if finished.is_file() and not restart:
+            return _read_finished(finished, settings, digest, network, results)
+        if getattr(rank_zero_only, "rank", 0) == 0:  # what an earlier process left: half-written files, or all of it
+            for file in (*folder.glob("*.partial"), *((finished, checkpoint) if restart else ())):
+                file.unlink(missing_ok=True)
         resume = (
             read_checkpoint(checkpoint, settings.to_json(), digest) if checkpoint.is_file() and not restart else None
         )
         module = TrainingModule(task, settings, splits, digest, checkpoint, resume, stop_at, workers, on_epoch)
         bars = sys.stderr.isatty() if progress is None else progress
-        unused = settings.model in HAS_UNUSED_WEIGHTS
         trainer = lightning.Trainer(
             accelerator=accelerator,
             devices=devices,
             num_nodes=nodes,
-            strategy=DDPStrategy(find_unused_parameters=unused)
+            strategy=DDPStrategy(find_unused_parameters=getattr(network, "has_unused_weights", False))
             if strategy in ("auto", "ddp") and devices * nodes > 1
             else strategy,
-            precision=settings.precision,
+            precision=cast(Any, settings.precision),
             max_epochs=max(settings.epochs - module.start_epoch, 0),
             gradient_clip_val=settings.gradient_clip,
             deterministic="warn" if deterministic else None,
@@ -151,7 +174,9 @@ def train(
             if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
             else [],
         )
-        unfinished = Run(settings, folder, {}, module.history, finished=False, first_process=trainer.is_global_zero)
+        run = Run(
+            settings, folder, {}, module.history, finished=False, first_process=trainer.is_global_zero, data=digest
+        )
         stopped = False
         try:
             if module.start_epoch < settings.epochs:
@@ -159,37 +184,68 @@ def train(
         except TimeIsUp:
             stopped = True
         _pass_on(module.stopped_by)
+        if module.best is not None:
+            run = replace(run, metrics={"val": _best_validation(module.history, module.best["epoch"])})
         if stopped:
-            return unfinished
-        module.load_best()
-        metrics = {"val": _best_validation(module.history, module.best["epoch"])}
+            return run
+        best = module.load_best()
         if test:
             trainer.test(module, verbose=False)
-            metrics["test"] = module.evaluated["test"]
+            run = replace(run, metrics={**run.metrics, "test": module.evaluated["test"]})
         model = module.export_model()
-    if trainer.is_global_zero and results is not None:
+    if trainer.is_global_zero:
         device = device_name(trainer.strategy.root_device)
         common = _common(settings) | {
             "command": settings.command + ("" if test else " --no-test"),
-            "best_epoch": module.best["epoch"],
+            "best_epoch": best["epoch"],
             "parameters": num_parameters(model),
             "num_train": len(splits["train"]),
             "seconds": round(module.seconds, 1),
             "data": digest,
             "device": f"{devices * nodes} x {device}" if devices * nodes > 1 else device,
         }
-        write_results(results, settings.run_id, common, metrics, module.history)
+        if results is not None:
+            write_results(results, folder.name, common, run.metrics, module.history, module.predictions)
+        if test:
+            _write_finished(finished, run, model, module.predictions, common)
     if not test:
-        return replace(unfinished, metrics=metrics)
-    if trainer.is_global_zero:
-        if hasattr(model, "save_pretrained"):
-            model.save_pretrained(folder / "model")
-        else:
-            _replace(folder / "model.pt", lambda partial: torch.save(model.state_dict(), partial))
-        record = {"settings": settings.to_json(), "metrics": metrics, "history": module.history}
-        _replace(finished, lambda partial: partial.write_text(json.dumps(record, indent=1), encoding="utf-8"))
-    return Run(
-        settings, folder, metrics, module.history, finished=True, model=model, first_process=trainer.is_global_zero
+        return run
+    return replace(run, finished=True, model=model, predictions=module.predictions)
+
+
+def check_device(accelerator: str, devices: int, strategy: str) -> str:
+    """What a run would compute on, in words, if Lightning knows it and this machine has it.
+
+    Raises:
+        UserError: an unknown accelerator or strategy, one that is not there, or too few devices.
+    """
+    from lightning.pytorch.accelerators import AcceleratorRegistry
+    from lightning.pytorch.strategies import StrategyRegistry
+
+    known = sorted({"auto", "gpu", *AcceleratorRegistry.available_accelerators()})
+    if accelerator not in known:
+        raise UserError(f"unknown accelerator {accelerator!r}; there are {', '.join(known)}")
+    if strategy not in (names := {"auto", *StrategyRegistry.available_strategies()}):
+        raise UserError(f"unknown strategy {strategy!r}; there are {', '.join(sorted(names))}")
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if accelerator == "gpu" and gpus == 0 and torch.backends.mps.is_available():
+        return "MPS"
+    if accelerator in ("gpu", "cuda") or (accelerator == "auto" and gpus):
+        if gpus < devices:
+            raise UserError(f"{devices} GPUs were asked for (--devices), and there are {gpus}; try --accelerator cpu")
+        return device_name(torch.device("cuda", 0))
+    if accelerator not in ("auto", "cpu") and not AcceleratorRegistry.get(accelerator).is_available():
+        raise UserError(f"there is no {accelerator} on this machine; try --accelerator cpu")
+    return device_name(torch.device("cpu"))
+
+
+def _first_line(settings: Settings, splits: Mapping[str, Any], digest: str, device: str) -> str:
+    """Which data, how many, which profile, on what."""
+    what, _, number = digest.rpartition(", ")
+    sizes = ", ".join(f"{len(part)} {split}" for split, part in splits.items())
+    return (
+        f"{settings.task}: {what or 'generated data'} [{number}], items: {sizes}; model {settings.model}, profile "
+        f"{settings.profile}, seed {settings.seed}, on {device}"
     )
 
 
@@ -223,26 +279,66 @@ def _best_validation(history: list[dict[str, float]], epoch: int) -> dict[str, f
     return {name.removeprefix("val_"): value for name, value in history[epoch].items() if name.startswith("val_")}
 
 
-def _read_finished(file: Path, settings: Settings) -> Run:
-    record = json.loads(file.read_text(encoding="utf-8"))
-    if record.get("settings") != settings.to_json():
-        raise ValueError(
-            f"{file} is of a run with other settings ({record.get('settings')}); start the run anew with --restart"
-        )
-    model, weights = make_task(settings).build(), file.parent / "model.pt"
-    if not weights.is_file():
-        weights = file.parent / "model" / "weights.pt"
+def _write_finished(
+    file: Path, run: Run, model: nn.Module, predictions: pd.DataFrame | None, common: dict[str, Any]
+) -> None:
+    """The trained model, the predictions and, last, the record that says that the run is finished."""
+    if hasattr(model, "save_pretrained"):
+        cast(Any, model).save_pretrained(file.parent / "model")
+    else:
+        stream = io.BytesIO()
+        torch.save(model.state_dict(), stream)
+        write_checked(file.parent / "model.pt", stream.getvalue())
+    if predictions is not None:
+        text = predictions.to_csv(index=False, float_format="%.7g").encode()
+        write_checked(file.parent / PREDICTIONS, gzip.compress(text, mtime=0))
+    record = {
+        "settings": run.settings.to_json(),
+        "data": run.data,
+        "metrics": run.metrics,
+        "history": run.history,
+        "row": common,
+    }
+    write_checked(file, json.dumps(record, indent=1))
+
+
+def _read_finished(file: Path, settings: Settings, digest: str, model: nn.Module, results: str | Path | None) -> Run:
+    """A run as ``_write_finished`` left it; ``model``: as it was built, to take the trained weights.
+
+    Where the store ``results`` lacks its rows, they are written.
+    """
+    weights = file.parent / ("model/weights.pt" if hasattr(model, "save_pretrained") else "model.pt")
     try:
-        model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    except Exception as error:
-        raise ValueError(f"{weights} is missing or damaged ({error}); start the run anew with --restart") from error
-    return Run(settings, file.parent, record["metrics"], record["history"], finished=True, model=model.eval())
-
-
-def _replace(file: Path, write: Callable[[Path], object]) -> None:
-    partial = file.with_name(f"{file.name}.partial")
-    write(partial)
-    partial.replace(file)
+        record = json.loads(read_checked(file))
+        known = {key: record[key] for key in ("settings", "data", "metrics", "history", "row")}
+        if hasattr(model, "save_pretrained"):
+            model.load_state_dict(cast(Any, type(model)).from_pretrained(weights.parent).state_dict())
+        else:
+            content = io.BytesIO(read_checked(weights))
+            model.load_state_dict(torch.load(content, map_location="cpu", weights_only=True))
+        predictions = pd.read_csv(io.BytesIO(read_checked(file.parent / PREDICTIONS)), compression="gzip")
+    except Exception as error:  # damaged in whatever way
+        raise UserError(
+            f"what the finished run left in {file.parent} is missing or damaged ({error}); start the run anew with "
+            "--restart"
+        ) from error
+    if known["settings"] != settings.to_json() or known["data"] != digest:
+        raise UserError(
+            f"{file} is of a run with other settings or data ({known['settings']}, {known['data']}); start the run "
+            "anew with --restart"
+        )
+    if results is not None and not (Path(results) / settings.task / f"{file.parent.name}.csv").is_file():
+        write_results(results, file.parent.name, known["row"], known["metrics"], known["history"], predictions)
+    return Run(
+        settings,
+        file.parent,
+        known["metrics"],
+        known["history"],
+        finished=True,
+        model=model.eval(),
+        predictions=predictions,
+        data=digest,
+    )
 
 
 def _tensorboard(folder: Path) -> Any:

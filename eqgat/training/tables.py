@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
 
-from eqgat.training.results import read_results, results_folder
-from eqgat.training.settings import MODELS, PROFILES, Settings, build_model, make_settings, models_of, num_parameters
+from eqgat.datasets.task import TASKS
+from eqgat.errors import UserError
+from eqgat.files import write_files
+from eqgat.training.plans import plan_names, read_plan, recorded
+from eqgat.training.results import read_results
+from eqgat.training.settings import MODELS, build_model, make_settings, num_parameters
 
-__all__ = ["build_table", "commands", "main", "markdown", "paper_numbers"]
+__all__ = ["build_table", "markdown", "paper_numbers", "plans_page", "write_tables"]
 
 PAPER, OURS = "paper", "this code"
-_SEEDS = (0, 1, 2)
 _WRONG_COUNTS = {"EQGAT-No-Cross-Product", "EQGAT-No-Feature-Attention"}
 _TITLES = {
     1: "Table 1: ATOM3D, test sets. Spearman correlations, accuracy and AUC: higher is better; RMSE: lower is better.",
@@ -30,8 +31,9 @@ _NOTES = {
     4: _OTHER_DATA,
     3: "The paper's parameter counts of the two ablations are wrong: 27.4 thousand is the full model's; with the "
     "paper's sizes they have 26,883 and 24,342. "
-    "The quick profile has clouds of 30 points; its errors cannot be compared with the paper's. Its learning "
-    "rates were chosen on validation, by runs that left the test set alone: rows of the store with split val only.",
+    "The cpu profile has the paper's clouds, but some 4,000 of them instead of 50,000, and 10 epochs instead of 50. "
+    "The quick profile has clouds of 30 points; its errors cannot be compared with the paper's. The learning "
+    "rates of both were chosen on validation, by runs that left the test set alone: rows of the store with split val only.",
 }
 
 
@@ -39,13 +41,13 @@ def paper_numbers(table: int | str) -> pd.DataFrame:
     """Numbers that the paper prints in a table: task, metric, direction, model, mean, std, note. Nothing computed.
 
     Raises:
-        ValueError: there is no such table.
+        UserError: there is no such table.
     """
     with files("eqgat.training").joinpath("paper_tables.csv").open(encoding="utf-8") as stream:
         numbers = pd.read_csv(stream, dtype={"table": str, "mean": float, "std": float})
     found = numbers[numbers["table"] == str(table)]
     if found.empty:
-        raise ValueError(f"the paper has no numbers for table {table!r}; there are {sorted(set(numbers['table']))}")
+        raise UserError(f"the paper has no numbers for table {table!r}; there are {sorted(set(numbers['table']))}")
     return found.drop(columns="table").fillna({"note": "", "direction": ""}).reset_index(drop=True)
 
 
@@ -74,7 +76,7 @@ def build_table(table: int, results: pd.DataFrame) -> pd.DataFrame:
         if (_paper_task(task), metric) not in wanted:
             continue
         if group["seed"].duplicated().any():
-            raise ValueError(f"two rows of {model} on {task} have the same seed; remove one of their files")
+            raise UserError(f"two rows of {model} on {task} have the same seed; remove one of their files")
         values = group["value"].astype(float)
         rows.append(
             {
@@ -96,22 +98,10 @@ def build_table(table: int, results: pd.DataFrame) -> pd.DataFrame:
             }
         )
     columns = [
-        "model",
-        "task",
-        "metric",
-        "source",
-        "profile",
-        "device",
-        "data",
-        "n",
-        "mean",
-        "std",
-        "seeds",
-        "learning_rate",
-        "parameters",
-        "note",
+        *("model", "task", "metric", "source", "profile", "device", "data", "n"),
+        *("mean", "std", "seeds", "learning_rate", "parameters", "note"),
     ]
-    frame = pd.DataFrame(rows, columns=columns)
+    frame = pd.DataFrame(rows, columns=columns).astype({name: float for name in ("n", "learning_rate", "parameters")})
     order = {name: place for place, name in enumerate(dict.fromkeys(row["model"] for row in rows))}
     return frame.sort_values("model", key=lambda column: column.map(order), kind="stable").reset_index(drop=True)
 
@@ -133,7 +123,10 @@ def markdown(table: int, frame: pd.DataFrame) -> str:
     lines = [f"# {_TITLES[table]}", "", f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
     keys = ["model", "source", "profile", "device", *told, *counted]
     for key, group in frame.groupby(keys, sort=False, dropna=False):
-        row = ["" if pd.isna(value) else f"{value:,.0f}" if isinstance(value, float) else value for value in key]
+        row = [
+            "" if pd.isna(value) else f"{value:,.0f}" if isinstance(value, (int, float)) else str(value)
+            for value in key
+        ]
         if counted and row[1] == PAPER and row[0] in _WRONG_COUNTS:
             row[-1] += " (wrong)"
         cells = {(cell["task"], cell["metric"]): _cell(cell) for cell in group.to_dict("records")}
@@ -184,67 +177,52 @@ def settings_table() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def commands(results: pd.DataFrame, folder: Path | None = None) -> str:
-    """The command of every full run behind our columns, with measured time per step where there is one."""
-    timing = (folder or results_folder()) / "step_time.csv"
-    times = pd.read_csv(timing) if timing.is_file() else pd.DataFrame(columns=["task", "model", "profile", "device"])
+def plans_page(results: pd.DataFrame) -> str:
+    """The plans of runs that fill the tables, and how much of each is in the store (on whatever data)."""
     lines = [
-        "# Commands of the full runs",
+        "# Plans of runs",
         "",
-        "One command a row and seed; it goes on where it stopped when it is given again "
-        "(for example with `--time-limit 00:09:00`). Several fit on one GPU as parallel processes.",
+        "One command runs all that a plan asks for and the store lacks; given again, it goes on where it was stopped. "
+        "`--dry-run` tells what it would do, `--print-commands` prints the command of each run, for the array of a "
+        "batch system.",
         "",
-        "| Command | In the store | Steps | Time per step |",
-        "| --- | --- | --- | --- |",
+        "| Tables | Command | Runs | In the store | For |",
+        "| --- | --- | --- | --- | --- |",
     ]
-    for task in PROFILES:
-        for model in models_of(task):
-            measured = times[(times["task"] == task) & (times["model"] == model) & (times["profile"] == "full")]
-            took = "; ".join(
-                f"{row['seconds_per_step']:.3g} s for {row['clouds']} graphs ({row['device']})"
-                for _, row in measured.iterrows()
-            )
-            for seed in _SEEDS:
-                settings = make_settings(task, model, "full", seed)
-                done = (
-                    (results["task"] == task)
-                    & (results["model"] == model)
-                    & (results["profile"] == "full")
-                    & (results["changed"] == "")
-                    & (results["seed"] == seed)
-                ).any()
-                lines.append(f"| `{settings.command}` | {'yes' if done else 'no'} | {_steps(settings)} | {took} |")
+    for plan in sorted(map(read_plan, plan_names()), key=lambda plan: (not plan.tables, plan.tables, plan.name)):
+        done = sum(len(recorded(run, results)) > 0 for run in plan.runs)
+        data = " --data-root DIR" if any(run.data for run in plan.runs) else ""
+        cells = (
+            ", ".join(map(str, plan.tables)),
+            f"`eqgat runs --plan {plan.name}{data}`",
+            str(len(plan.runs)),
+            str(done),
+            plan.about,
+        )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 
-def main(argv: list[str]) -> int:
-    """Write Tables 1 to 4 as CSV and Markdown, and the list of commands."""
-    parser = argparse.ArgumentParser(prog="python -m eqgat tables", description=main.__doc__)
-    parser.add_argument("--results", type=Path, metavar="DIR", help="results store (default: figures/results)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: figures/tables beside the store")
-    parser.add_argument("--commands", action="store_true", help="only print the command of every full run")
-    arguments = parser.parse_args(argv)
-    store = arguments.results or results_folder()
-    out = arguments.out or store.parent / "tables"
-    try:
-        results = read_results(store)
-        if arguments.commands:
-            print(commands(results, store))
-            return 0
-        out.mkdir(parents=True, exist_ok=True)
-        for table in (1, 3, 4):
-            frame = build_table(table, results)
-            frame.to_csv(out / f"table{table}.csv", index=False, float_format="%.6g")
-            (out / f"table{table}.md").write_text(markdown(table, frame), encoding="utf-8")
-    except ValueError as error:
-        print(f"python -m eqgat tables: {error}", file=sys.stderr)
-        return 2
+def write_tables(store: Path, out: Path) -> None:
+    """Write Tables 1 to 4 as CSV and Markdown, and the list of plans: all of them or none.
+
+    Args:
+        store: the results; it may be empty.
+        out: folder of the tables.
+
+    Raises:
+        UserError: damaged results; the disk is full.
+    """
+    results, contents = read_results(store), {}
+    for table in (1, 3, 4):
+        frame = build_table(table, results)
+        contents[out / f"table{table}.csv"] = frame.to_csv(index=False, float_format="%.6g")
+        contents[out / f"table{table}.md"] = markdown(table, frame)
     settings = settings_table()
-    settings.to_csv(out / "table2.csv", index=False, float_format="%.6g")
-    (out / "table2.md").write_text(_settings_markdown(settings), encoding="utf-8")
-    (out / "commands.md").write_text(commands(results, store), encoding="utf-8")
-    print(f"tables 1 to 4 and the commands of the full runs are in {out}")
-    return 0
+    contents[out / "table2.csv"] = settings.to_csv(index=False, float_format="%.6g")
+    contents[out / "table2.md"] = _settings_markdown(settings)
+    contents[out / "plans.md"] = plans_page(results)
+    write_files(contents)
 
 
 def _settings_markdown(frame: pd.DataFrame) -> str:
@@ -268,7 +246,7 @@ def _cell(row: dict) -> str:
 
 
 def _paper_task(task: str) -> str:
-    return "Triangle" if task == "triangle" else task.upper()
+    return TASKS[task].title if task in TASKS else task
 
 
 def _printed_count(table: int, task: str, model: str) -> float | None:
@@ -278,8 +256,3 @@ def _printed_count(table: int, task: str, model: str) -> float | None:
         (numbers["metric"] == "num_parameters_thousands") & (numbers["task"] == task) & (numbers["model"] == model)
     ]
     return round(1000 * float(found["mean"].iloc[0])) if len(found) else None
-
-
-def _steps(settings: Settings) -> str:
-    size = settings.data_options.get("n")
-    return f"{settings.epochs} x {-(-(size * 8 // 10) // settings.batch_size)}" if size else f"{settings.epochs} epochs"

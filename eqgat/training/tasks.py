@@ -1,52 +1,105 @@
-"""What the training engine asks of a task: its data, its loss, its metrics. One class a task."""
+"""What the training engine asks of a task: its data, its loss, its metrics. One class a kind of prediction."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib import import_module
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from torch_geometric.data import Batch, Data
 
-from eqgat.datasets.cache import cache_folder
+from eqgat.datasets.task import SPLITS, TASKS, direction
+from eqgat.errors import UserError
+from eqgat.training.metrics import classification_metrics, pair_metrics, ranking_metrics, regression_metrics
+from eqgat.training.receptive_field import at_centers
 from eqgat.training.settings import Settings, build_model
+from eqgat.training.variants import seeded
 
-__all__ = ["TASKS", "Task", "TriangleTask", "make_task", "predict_the_mean", "standardisation"]
+__all__ = ["PairModel", "Task", "correlation_loss", "left_out", "make_task", "predict_the_mean", "standardisation"]
 
-# Task -> module:class. A task is imported when it is asked for, with whatever libraries its data need.
-TASKS = {
-    "triangle": "eqgat.training.tasks:TriangleTask",
-    **{name: f"eqgat.training.atom3d:{name.upper()}Task" for name in ("lba", "psr", "rsr", "res", "ppi")},
+
+def correlation_loss(prediction: Tensor, target: Tensor) -> Tensor:
+    """0.8 (1 - r) + 0.2 MSE, with Pearson's r within the batch; of [n, 1].
+
+    r counts as 0 where it is undefined, in a batch of one or of equal values: there the loss has no NaN.
+
+    >>> x = torch.tensor([[1.0], [2.0], [3.0]])
+    >>> round(float(correlation_loss(x, x)), 3)
+    0.0
+    """
+    x, y = prediction - prediction.mean(), target - target.mean()
+    r = (x * y).sum() / (x.square().sum() * y.square().sum() + 1e-12).sqrt()
+    return 0.8 * (1 - r) + 0.2 * mse_loss(prediction, target)
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": mse_loss,
+    "correlation": correlation_loss,
+    "cross-entropy": cross_entropy,
+    "binary-cross-entropy": binary_cross_entropy_with_logits,
 }
 
 
 class Task:
-    """A task, as the engine sees it. A new one overrides ``load`` and ``metrics``, and the rest where it differs.
+    """A task, as the engine sees it: a regression, of one number or of several.
 
     Attributes:
+        settings: of the run.
+        spec: what the task says of itself.
         monitor: name of the validation metric that chooses the best epoch and steers the learning rate.
         mode: "min" or "max".
+        loss: the loss of a batch, of raw or of standardised values [rows, out_channels].
+
+    Raises:
+        UserError: a model that cannot be built with its options.
     """
 
-    monitor = "mse"
-    mode = "min"
-
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        self.settings, self.spec = settings, TASKS[settings.task]
+        self.monitor = settings.monitor or self.spec.metrics[0]
+        self.mode = direction(self.monitor)
+        self.loss = LOSSES[settings.loss or self.spec.losses[0]]
+        # Those that the model does not take, too: edges have a cutoff whether or not the model knows it.
+        self.all_options = {**self.spec.profiles[settings.profile]["model_options"], **settings.model_options}
+
+    def data_options(self) -> dict[str, Any]:
+        """Options of the data: the user's, and what follows from the model.
+
+        Where the answer is read off one atom, graphs hold no atoms that it does not depend on (``hops``).
+        """
+        own: dict[str, Any] = {}
+        if self.spec.reader is not None:
+            own["cutoff"] = self.all_options["cutoff"]
+            if self.spec.reader.num_marks and self.settings.model_options.get("readout") == "node":
+                own["hops"] = getattr(build_model(self.settings), "hops", None)
+        return {**own, **self.settings.data_options}
 
     def load(self, folder: str | None) -> dict[str, Any]:
-        """Map-style data sets "train", "val" and "test"; ``folder`` is where the user keeps the data.
+        """Data sets "train", "val" and "test"; ``folder`` is where the user keeps the data.
 
-        Each item gives one row of predictions and of targets. Data are loaded in each process.
+        Raises:
+            UserError: no data, or data that cannot be used; the full profile of ATOM3D without a folder.
+            FileNotFoundError: no such folder.
         """
-        raise NotImplementedError
+        if folder is None and self.spec.archive is not None and self.settings.profile == "full":
+            raise UserError(
+                f"the full profile of {self.settings.task} needs the data set: give its folder with "
+                f"--data; `eqgat download {self.settings.task} DIR` fetches it"
+            )
+        return self.spec.load(folder, **self.data_options())
 
-    def digest(self, splits: dict[str, Any]) -> str:
-        """A short hash that is equal for equal data; kept with every result."""
-        raise NotImplementedError
+    def digest(self, splits: Mapping[str, Any]) -> str:
+        """What the data are, and a hash that is equal for equal data; kept with every result."""
+        own = [splits[name].digest() for name in SPLITS]
+        what = self.spec.describe(splits)
+        return (
+            f"{what}, {hashlib.sha256(''.join(own).encode()).hexdigest()[:12]}"
+            if what
+            else "-".join(d[:6] for d in own)
+        )
 
     def num_outputs(self) -> int:
         """Numbers in a row of predictions."""
@@ -56,13 +109,17 @@ class Task:
         """The model, with initial weights that depend on the seed alone."""
         return build_model(self.settings)
 
-    def collate(self, items: Sequence[Data] | Batch) -> Batch:
-        """Items of the data set -> a batch."""
-        return Batch.from_data_list(list(items))
+    def collate(self, items: Batch | Sequence[Data | tuple[Data, ...]]) -> Batch:
+        """Items of a data set -> a batch; of pairs of graphs, one graph after the other. Some make whole batches."""
+        if isinstance(items, Batch):
+            return items
+        return Batch.from_data_list(
+            [graph for item in items for graph in (item if isinstance(item, tuple) else (item,))]
+        )
 
     def prepare(self, batch: Batch) -> Batch:
         """Last touch on the device, for example the edges."""
-        return batch
+        return self.spec.finish(batch, self.all_options)
 
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
         """Predictions [rows, out_channels], raw."""
@@ -72,45 +129,13 @@ class Task:
         """Targets [rows, out_channels], raw."""
         return batch.y
 
-    def train_targets(self, train: Any) -> Tensor:
-        """All training targets [n, out_channels], for standardising."""
-        return train.y
-
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of a batch, of raw or of standardised values."""
-        return mse_loss(prediction, target)
-
     def metrics(self, prediction: Tensor, target: Tensor, data: Any) -> dict[str, float]:
-        """Metrics of a whole split, of raw values in the order of ``data``, on the CPU; has ``self.monitor``."""
-        raise NotImplementedError
+        """Metrics of a whole split, of raw values in the order of ``data``, on the CPU; has ``self.monitor``.
 
-
-class TriangleTask(Task):
-    """Distance, perimeter and area of a triangle of special points (Appendix B); MSE of the raw targets."""
-
-    def load(self, folder: str | None) -> dict[str, Any]:
-        """Clouds, made or found in ``folder`` (default: the user's cache), split 80/10/10 in order."""
-        from eqgat.datasets.triangle import make_triangles
-
-        return make_triangles(**self.settings.data_options, cache=folder or cache_folder()).split()
-
-    def digest(self, splits: dict[str, Any]) -> str:
-        """Of the positions and special points of all splits."""
-        return "-".join(splits[name].digest()[:6] for name in ("train", "val", "test"))
-
-    def collate(self, items: Sequence[Data] | Batch) -> Batch:
-        """The data set makes whole batches itself."""
-        return items if isinstance(items, Batch) else super().collate(items)
-
-    def prepare(self, batch: Batch) -> Batch:
-        """Edges on the device."""
-        from eqgat.datasets.triangle import dense_radius_graph
-
-        batch.edge_index = dense_radius_graph(batch.pos, len(batch.ptr) - 1, self.settings.model_options["cutoff"])
-        return batch
-
-    def metrics(self, prediction: Tensor, target: Tensor, data: Any) -> dict[str, float]:
-        """ "mse", the mean over the three targets as in Table 3, and "mse_<target>" of each."""
+        One number: see ``regression_metrics``. Several: "mse", the mean over all, and "mse_<target>" of each.
+        """
+        if target.shape[1] == 1:
+            return regression_metrics(prediction, target)
         each = (prediction.double() - target.double()).square().mean(dim=0)
         return {
             "mse": float(each.mean()),
@@ -118,16 +143,107 @@ class TriangleTask(Task):
         }
 
 
+class RankingTask(Task):
+    """A number a structure, judged by how it ranks those of one group: see ``ranking_metrics``."""
+
+    def metrics(self, prediction: Tensor, target: Tensor, data: Any) -> dict[str, float]:
+        """See ``ranking_metrics``."""
+        return ranking_metrics(prediction, target, data.groups)
+
+
+class ClassTask(Task):
+    """A class, from logits [rows, classes]; a model with ``readout="node"`` answers at the central atom."""
+
+    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Logits [rows, classes]."""
+        return at_centers(model, batch) if self.settings.model_options.get("readout") == "node" else model(batch)
+
+    def metrics(self, prediction: Tensor, target: Tensor, data: Any) -> dict[str, float]:
+        """See ``classification_metrics``."""
+        return classification_metrics(prediction, target)
+
+
+class PairTask(Task):
+    """Whether two residues touch: the logit of a pair of graphs, or of two atoms of one graph."""
+
+    def num_outputs(self) -> int:
+        """One a pair, whatever the network has."""
+        return 1
+
+    def build(self) -> nn.Module:
+        """The model between two graphs: one that does not answer pairs itself becomes a ``PairModel``."""
+        model = build_model(self.settings)
+        if getattr(model, "answers_pairs", False):
+            return model
+        wide = getattr(model, "wide_pair_head", False)
+        return seeded(PairModel, self.settings.seed, network=model, wide=wide)
+
+    def targets(self, batch: Batch) -> Tensor:
+        """One row a pair [pairs, 1]."""
+        return batch.y[::2]
+
+    def metrics(self, prediction: Tensor, target: Tensor, data: Any) -> dict[str, float]:
+        """See ``pair_metrics``."""
+        return pair_metrics(prediction, target)
+
+
+KINDS = {"regression": Task, "ranking": RankingTask, "classes": ClassTask, "pairs": PairTask}
+
+
+class PairModel(nn.Module):
+    """One network on two graphs, and a head on the states of their central atoms, side by side.
+
+    The order of the two matters, as in the released code. With F numbers an atom the head is 2F -> F -> 1.
+
+    Args:
+        network: a model with ``readout="node"``; its own head is taken off.
+        wide: GVP's head, 2F -> 4F -> 1 with ReLU and dropout.
+    """
+
+    def __init__(self, network: nn.Module, wide: bool = False) -> None:
+        super().__init__()
+        linear = (module for module in network.get_submodule("head").modules() if isinstance(module, nn.Linear))
+        # SEGNN has no head, and says how many numbers an atom has.
+        width: int = first.in_features if (first := next(linear, None)) else getattr(network, "num_features")  # noqa: B009
+        network.head = nn.Identity()
+        self.network = network
+        hidden = 4 * width if wide else width
+        between = [nn.ReLU(), nn.Dropout(0.1)] if wide else [nn.SiLU()]
+        self.head = nn.Sequential(nn.Linear(2 * width, hidden), *between, nn.Linear(hidden, 1))
+        for module in self.head:
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+
+    @property
+    def has_unused_weights(self) -> bool:
+        """Whether some weights of the network have no gradient."""
+        return getattr(self.network, "has_unused_weights", False)
+
+    def forward(self, data: Batch) -> Tensor:
+        """A batch of 2P graphs, partners after each other, with ``center_index`` [2P] -> logits [P, 1]."""
+        x = at_centers(self.network, data)
+        return self.head(x.view(-1, 2 * x.shape[1]))
+
+
 def make_task(settings: Settings) -> Task:
     """The task of a run.
 
-    Raises:
-        ValueError: no such task.
+    >>> make_task(Settings("lba", "eqgat", "quick", 0, 1, 1, 1e-3)).monitor
+    'mse'
     """
-    if settings.task not in TASKS:
-        raise ValueError(f"no data for task {settings.task!r}; there are {', '.join(TASKS)}")
-    module, name = TASKS[settings.task].split(":")
-    return getattr(import_module(module), name)(settings)
+    return KINDS[TASKS[settings.task].kind](settings)
+
+
+def left_out(data: Any) -> str:
+    """How much of a split was left out, and why most of it; "" if nothing was."""
+    skipped = getattr(data, "skipped", None)
+    if skipped is None or skipped.empty:
+        return ""
+    broken = int((skipped["name"] == "").sum())
+    return (
+        f"left out: {broken} of {data.num_items} items and {len(skipped) - broken} samples, which leaves "
+        f"{len(data)}; most often: {skipped['reason'].mode()[0]}. All reasons: load_atom3d(...).skipped"
+    )
 
 
 def standardisation(task: Task, train: Any) -> tuple[Tensor, Tensor]:
@@ -137,13 +253,15 @@ def standardisation(task: Task, train: Any) -> tuple[Tensor, Tensor]:
     """
     if not task.settings.standardise:
         return torch.zeros(task.num_outputs()), torch.ones(task.num_outputs())
-    target = task.train_targets(train).double()
+    target = train.y.double()
+    if not train.y.is_floating_point():
+        raise UserError(f"the targets of {task.settings.task} are classes, which cannot be standardised")
     deviation = target.std(dim=0).clamp(min=1e-12) if len(target) > 1 else torch.ones(target.shape[1:])
     return target.mean(dim=0).float(), deviation.float()
 
 
-def predict_the_mean(task: Task, splits: dict[str, Any], split: str = "test") -> dict[str, float]:
+def predict_the_mean(task: Task, splits: Mapping[str, Any], split: str = "test") -> dict[str, float]:
     """Metrics of the trivial model that always predicts the mean of the training targets; for regression."""
-    target = task.train_targets(splits[split])
-    mean = task.train_targets(splits["train"]).double().mean(dim=0).float()
+    target = splits[split].y
+    mean = splits["train"].y.double().mean(dim=0).float()
     return task.metrics(mean.expand_as(target), target, splits[split])

@@ -1,153 +1,102 @@
-"""What answers without learning score on the ATOM3D tasks: the numbers that a model has to beat.
+"""What answers without learning score on a task: the numbers that a model has to beat.
 
-    python -m eqgat.training.trivial psr --data DIR
-
-They look at the training labels (the mean, the commonest class) or at one plain number of a structure, and are scored
-on the test split with the metrics of the models. Their rows go into the results store with ``model`` "trivial: ...".
+They look at the training labels (the mean, the commonest class) or at one plain number of a structure, which the task
+names, and are scored with the metrics of the models. Their rows go into the results store with ``model``
+"trivial: ...".
 """
 
 from __future__ import annotations
 
-import argparse
 import re
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from scipy.spatial import cKDTree
-from torch import Tensor
 
-from eqgat.datasets.samples.decoys import radius_of_gyration
-from eqgat.training.results import git_commit, now, package_versions, results_folder, write_results
+from eqgat.datasets.task import SPLITS
+from eqgat.errors import UserError
+from eqgat.training.results import COLUMNS, git_commit, now, package_versions, write_results
 from eqgat.training.settings import make_settings
-from eqgat.training.tasks import make_task, predict_the_mean
+from eqgat.training.tasks import Task, make_task, predict_the_mean
 
-__all__ = ["TRIVIAL", "main", "trivial_answers"]
+__all__ = ["trivial_answers", "write_trivial_answers"]
 
-CLASH = 2.3  # Å: heavy atoms closer than this are bonded, bonded to the same third atom, or in a clash
-BURIAL = 10.0  # Å around an alpha carbon
-_ERRORS = ("mse", "rmse", "mae", "cross_entropy")  # of answers in another unit than the labels'
-
-
-def num_atoms(pos: np.ndarray) -> float:
-    """Atoms of a structure, [n, 3] in Å."""
-    return float(len(pos))
-
-
-def close_pairs(pos: np.ndarray) -> float:
-    """Pairs of atoms closer than ``CLASH`` Å, an atom. Those of the bonds are the same in all decoys of a target."""
-    return len(cKDTree(pos).query_pairs(CLASH)) / len(pos)
-
-
-def _structures(quantity: Callable[[np.ndarray], float], sign: float) -> Callable[[Any], Tensor]:
-    """Scores of the structures of a split: ``sign`` times a quantity of each."""
-    return lambda data: sign * torch.tensor([[quantity(data[k].pos.numpy())] for k in range(len(data))])
-
-
-def _openness(data: Any) -> Tensor:
-    """Minus the atoms of its own partner within 10 Å of the alpha carbon, summed over both residues of a pair."""
-
-    def near(graph: Any) -> int:
-        return int(((graph.pos - graph.pos[graph.center_index]).norm(dim=1) < BURIAL).sum())
-
-    return torch.tensor([[-float(sum(near(graph) for graph in data[k]))] for k in range(len(data))])
-
-
-# Higher is better in PSR (GDT_TS) and PPI (they touch); RSR's label is an RMSD.
-TRIVIAL: dict[str, dict[str, Callable[[Any], Tensor]]] = {
-    "lba": {},
-    "psr": {
-        "number of atoms": _structures(num_atoms, 1.0),
-        "radius of gyration": _structures(radius_of_gyration, -1.0),
-        "clashes": _structures(close_pairs, -1.0),
-    },
-    "rsr": {
-        "number of atoms": _structures(num_atoms, 1.0),
-        "radius of gyration": _structures(radius_of_gyration, 1.0),
-        "clashes": _structures(close_pairs, 1.0),
-    },
-    "res": {},
-    "ppi": {"constant": lambda data: torch.zeros(len(data), 1), "residues that lie open": _openness},
-}
+_OTHER_UNIT = ("mse", "rmse", "mae", "cross_entropy")  # errors of answers in another unit than the labels'
 
 
 def trivial_answers(task: str, folder: str | None = None, split: str = "test") -> dict[str, dict[str, float]]:
     """Name -> metrics of each trivial answer of a task, on a split.
 
-    Regression and ranking: the mean of the training labels (its correlations are undefined, nan). RES: the commonest
-    class of the training labels, and that of the very labels that are scored, which no constant can beat. PPI: a
-    constant. Squared errors of the other answers mean nothing and are left out.
+    Regression and ranking: the mean of the training labels (its correlations are undefined, nan). Classes: the
+    commonest of the training labels, and that of the very labels that are scored, which no constant can beat. Then the
+    task's own. Errors of answers in another unit than the labels' mean nothing and are left out.
 
     Args:
-        task: "lba", "psr", "rsr", "res" or "ppi".
-        folder: of the data; None: the embedded samples.
+        task: its name.
+        folder: of the data; None: what comes with the package.
         split: to be scored.
+
+    Raises:
+        UserError: an unknown task or split, or data that cannot be used.
     """
-    chosen = make_task(
-        make_settings(
-            task,
-            data_options={"hops": None, "drawn_pairs": None}
-            if task == "ppi"
-            else {"hops": None}
-            if task == "res"
-            else None,
-        )
-    )
-    splits = chosen.load(folder)
-    data = splits[split]
-    found = {}
-    if task == "res":
+    chosen, splits = _load(task, folder, split)
+    return _answers(chosen, splits, split)
+
+
+def _load(task: str, folder: str | None, split: str) -> tuple[Task, dict[str, Any]]:
+    """The task and its data, whole graphs and stored pairs."""
+    if split not in SPLITS:
+        raise UserError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
+    chosen = make_task(make_settings(task))
+    whole: dict[str, Any] = {key: None for key in ("hops", "drawn_pairs") if key in chosen.data_options()}
+    chosen = make_task(make_settings(task, data_options=whole))
+    return chosen, chosen.load(folder)
+
+
+def _answers(chosen: Task, splits: dict[str, Any], split: str) -> dict[str, dict[str, float]]:
+    data, kind, found = splits[split], chosen.spec.kind, {}
+    if kind == "classes":
+        classes = chosen.num_outputs()
         for name, labels in (("commonest class", splits["train"].y), ("best constant, seen afterwards", data.y)):
-            same = torch.full((len(data),), int(labels.bincount(minlength=20).argmax()))
-            logits = torch.nn.functional.one_hot(same, 20).float()
+            same = torch.full((len(data),), int(labels.bincount(minlength=classes).argmax()))
+            logits = torch.nn.functional.one_hot(same, classes).float()
             found[name] = {"accuracy": chosen.metrics(logits, data.y, data)["accuracy"]}
-    elif task != "ppi":
+    elif kind != "pairs":
         found["mean"] = predict_the_mean(chosen, splits, split)
-    for name, answer in TRIVIAL[task].items():
+    for name, answer in chosen.spec.trivial.items():
         metrics = chosen.metrics(answer(data), data.y, data)
-        found[name] = {key: value for key, value in metrics.items() if key not in _ERRORS}
+        found[name] = {key: value for key, value in metrics.items() if key not in _OTHER_UNIT}
     return found
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Score the trivial answers of a task on its test split; write their rows into the results store."""
-    parser = argparse.ArgumentParser(prog="python -m eqgat.training.trivial", description=main.__doc__)
-    parser.add_argument("task", choices=list(TRIVIAL))
-    parser.add_argument("--data", metavar="DIR", help="folder of the data; default: the embedded samples")
-    parser.add_argument("--results", metavar="DIR", help="results store (default: figures/results)")
-    arguments = parser.parse_args(argv)
-    task = make_task(make_settings(arguments.task))
-    splits = task.load(arguments.data)
-    for name, metrics in trivial_answers(arguments.task, arguments.data).items():
-        common = {
-            "task": arguments.task,
+def write_trivial_answers(
+    task: str, store: str | Path, folder: str | None = None, split: str = "test"
+) -> dict[str, dict[str, float]]:
+    """``trivial_answers``, with their rows written into a results store.
+
+    Raises:
+        UserError: as ``trivial_answers`` does; the disk is full.
+    """
+    chosen, splits = _load(task, folder, split)
+    digest, found = chosen.digest(splits), _answers(chosen, splits, split)
+    for name, metrics in found.items():
+        run = f"{task}-trivial-{re.sub('[^a-z]+', '-', name)}"
+        common = dict.fromkeys(COLUMNS, "") | {
+            "task": task,
             "model": f"trivial: {name}",
-            "variant": "",
             "profile": "none",
-            "changed": "",
-            "seed": 0,
-            "epochs": 0,
-            "best_epoch": 0,
-            "batch_size": 0,
-            "learning_rate": 0.0,
-            "precision": "",
-            "parameters": 0,
+            **dict.fromkeys(("seed", "epochs", "best_epoch", "batch_size", "parameters"), 0),
+            **dict.fromkeys(("learning_rate", "seconds"), 0.0),
             "num_train": len(splits["train"]),
             "device": "CPU",
-            "seconds": 0.0,
-            "data": task.digest(splits),
+            "data": digest,
             "versions": package_versions(),
             "commit": git_commit(),
             "date": now(),
-            "command": f"python -m eqgat.training.trivial {arguments.task} --data DIR",
+            "command": f"eqgat trivial {task} --split {split}" + (" --data DIR" if folder else ""),
         }
-        run = f"{arguments.task}-trivial-{re.sub('[^a-z]+', '-', name)}"
-        file = write_results(arguments.results or results_folder(), run, common, {"test": metrics}, [])
-        file.with_name(f"{run}.history.csv").unlink()  # nothing was trained: there is no curve
-        print(f"{run}: " + ", ".join(f"{key} {value:.4g}" for key, value in metrics.items()))
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+        for column in ("split", "metric", "value"):
+            del common[column]
+        tag = chosen.settings.run_name(digest).rpartition("-")[2]
+        write_results(store, f"{run}-{tag}" if split == "test" else f"{run}-{split}-{tag}", common, {split: metrics})
+    return found

@@ -11,7 +11,7 @@ from scipy.interpolate import CubicSpline
 from scipy.spatial import cKDTree
 
 if TYPE_CHECKING:
-    from eqgat.structures import Structure
+    from eqgat.molecule import Molecule
 
 COIL, HELIX, STRAND = "c", "h", "s"
 HALF_WIDTH = {COIL: 0.0, HELIX: 1.2, STRAND: 0.9}  # Å; a coil is a line
@@ -21,7 +21,7 @@ _PEPTIDE, _PHOSPHATE = 4.3, 8.0  # Å, at most, between neighbours in a chain: a
 _HYDROGEN_BOND = -0.5  # kcal/mol: a stronger attraction is a hydrogen bond
 
 
-def secondary_structure(structure: Structure) -> np.ndarray:
+def secondary_structure(structure: Molecule) -> np.ndarray:
     """For each residue "h" (alpha helix), "s" (strand of a sheet) or "c" (anything else): [number of residues].
 
     Kabsch and Sander (Biopolymers 22, 2577, 1983), without their rarer classes: hydrogen bonds from the energy of two
@@ -40,7 +40,7 @@ def secondary_structure(structure: Structure) -> np.ndarray:
     return kind
 
 
-def _hydrogen_bonds(structure: Structure) -> tuple[np.ndarray, np.ndarray]:
+def _hydrogen_bonds(structure: Molecule) -> tuple[np.ndarray, np.ndarray]:
     """[R, R] whether the C=O of a residue accepts the N-H of another, and [R] the unbroken piece of chain of each."""
     n, ca, c, o = rows = backbone_rows(structure, ("N", "CA", "C", "O"))
     whole, place = (rows >= 0).all(axis=0), structure.positions
@@ -93,7 +93,7 @@ def _runs(mask: np.ndarray, gap: int = 0) -> list[np.ndarray]:
     return [np.arange(piece[0], piece[-1] + 1) for piece in pieces]
 
 
-def backbone_rows(structure: Structure, names: tuple[str, ...]) -> np.ndarray:
+def backbone_rows(structure: Molecule, names: tuple[str, ...]) -> np.ndarray:
     """[names, R] row of the atom with each name in each polymer residue, -1 where it has none."""
     atoms = structure.atoms
     polymer = ~atoms["hetero"].astype(str).str.startswith("H").to_numpy()
@@ -114,7 +114,7 @@ class Ribbon:
     atom: np.ndarray
 
 
-def ribbons(structure: Structure) -> Iterator[Ribbon]:
+def ribbons(structure: Molecule) -> Iterator[Ribbon]:
     """The pieces of chain between gaps, each as a smooth ribbon: wide in a helix, an arrow in a strand."""
     place = structure.positions
     alpha, phosphorus, oxygen = backbone_rows(structure, ("CA", "P", "O"))

@@ -52,9 +52,11 @@ from eqgat.inspection import (
 )
 from eqgat.layers import LayerTrace
 from eqgat.model import EQGAT
+from eqgat.molecule import Molecule
 from eqgat.viz import scripts
 from eqgat.viz.backbone import backbone_rows, secondary_structure
 from eqgat.viz.parts import Camera
+from eqgat.viz.scene import Scene
 from eqgat.viz.scenes import residue_scene, vector_kind
 from eqgat.viz.style import DIVERGING, ELEMENT_COLOURS, OTHER_ELEMENT_COLOUR, TERM_COLOURS, png_bytes
 from eqgat.viz.view3d import as_json, source
@@ -71,7 +73,6 @@ MOST_ATOMS = 30_000
 ROOM, ROOM_OF_ATOM = 1_550_000, 1_190  # characters of data a page may have: so many, and so many more an atom
 # How many characters a number takes in the page, about: compressed and written as text.
 SHARE_COST, SINGLE_COST, COST = 0.95, 0.78, 1.8
-Molecule = Any  # has positions, atoms, residues, residue_index, graph, bonds, with_positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +81,7 @@ class Explorer:
 
     title: str
     data: dict[str, Any]
-    scene: Any
+    scene: Scene
 
     def to_html(self) -> str:
         """The page. It needs no network, unless 3Dmol.js is not installed here: then it asks for it."""
@@ -169,8 +170,9 @@ def explore(
     everything = np.concatenate([one.positions for one in molecules])
     camera, centre = Camera.facing(molecule.positions), everything.mean(axis=0)
     quantities, shown = _quantities(extra or {}, len(molecule))
-    data = {
-        "title": title or molecule.name or "molecule",
+    name = title or molecule.name or "molecule"
+    data: dict[str, Any] = {
+        "title": name,
         "cutoff": c.cutoff,
         "layers": layers,
         "camera": {
@@ -203,10 +205,10 @@ def explore(
         molecule,
         residue_preference(traces[0][0][-1], torch.as_tensor(molecule.residue_index)),
         "log₂ of attention received / equal share",
-        title=data["title"],
+        title=name,
         cmap=DIVERGING,
     )
-    return Explorer(data["title"], data, scene)
+    return Explorer(name, data, scene)
 
 
 class _Store:
@@ -352,7 +354,7 @@ def _letter(resname: str) -> str:
 
 def _quantities(extra: dict[str, Sequence[Any]], size: int) -> tuple[list[dict[str, Any]], list[list[np.ndarray]]]:
     """What can be chosen to colour by, and the arrays of the extra ones: of the model and, where given, the control."""
-    quantities = [
+    quantities: list[dict[str, Any]] = [
         {"key": "received", "label": "attention received", "map": "diverging",
          "unit": "log₂ of attention received / equal share", "uniform": 0},
         {"key": "effective", "label": "entropy of attention", "map": "sequential",

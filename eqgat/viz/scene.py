@@ -34,7 +34,7 @@ class Scene:
 
     positions: [N, 3]. elements: N symbols ("C", "CL"). bonds: [B, 2] pairs of atom indices.
     representation: "balls", or "cartoon" for a protein's backbone, which needs `structure` (a
-    `eqgat.structures.Structure` with the same atoms in the same order).
+    `eqgat.molecule.Molecule` with the same atoms in the same order).
     radii: [N] of the drawn balls; a quarter of the van der Waals radius if left out.
     atom_scalars, edges, vectors: what to show. arrow_scale: how much one Å of arrow stands for, in the unit of the
     vectors; chosen if left out, the same for all of them. labels: atom index -> text. faded: [N] True for atoms that
@@ -77,7 +77,7 @@ class Scene:
         if self.representation not in ("balls", "cartoon"):
             raise ValueError(f"representation must be 'balls' or 'cartoon', got {self.representation!r}")
         if self.representation == "cartoon" and (self.structure is None or len(self.structure.atoms) != n):
-            raise ValueError("a cartoon needs structure=..., a Structure with the same atoms as the positions")
+            raise ValueError("a cartoon needs structure=..., a Molecule with the same atoms as the positions")
         if self.atom_scalars is not None and len(self.atom_scalars.values) != n:
             raise ValueError(f"{n} atoms, but {len(self.atom_scalars.values)} values for them")
         for vectors in self.vectors:
@@ -95,7 +95,7 @@ class Scene:
 
     @classmethod
     def from_structure(cls, structure: Any, **options: Any) -> Scene:
-        """Scene of a `Structure`: its positions, elements and bonds; `options` are the other fields of `Scene`."""
+        """Scene of a `Molecule`: its positions, elements and bonds; `options` are the other fields of `Scene`."""
         atoms = structure.atoms
         options.setdefault("bonds", structure.bonds())
         options.setdefault("camera", Camera.facing(atoms[["x", "y", "z"]].to_numpy()))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from eqgat.inspection import TERM_NAMES, mean_terms, over_channels
 from eqgat.layers import LayerTrace
-from eqgat.structures import Structure
+from eqgat.molecule import Molecule
 from eqgat.viz.parts import Camera, Edges, Scalars, Vectors
 from eqgat.viz.scene import Scene, round_unit
 from eqgat.viz.style import SEQUENTIAL, TERM_COLOURS
@@ -39,7 +39,7 @@ Channels = int | Iterable[int] | None
 
 
 def neighbourhood_scene(
-    structure: Structure,
+    structure: Molecule,
     record: LayerTrace,
     centre: int,
     channel: Channels = None,
@@ -105,7 +105,7 @@ def neighbourhood_scene(
     )
 
 
-def burial_scene(structure: Structure, num_neighbours: Tensor, centre: int, title: str = "") -> Scene:
+def burial_scene(structure: Molecule, num_neighbours: Tensor, centre: int, title: str = "") -> Scene:
     """A whole structure as balls and sticks, coloured by the number of neighbours of each atom, one atom labelled.
 
     Args:
@@ -153,7 +153,7 @@ def term_vectors(
 
 
 def terms_scene(
-    structure: Structure,
+    structure: Molecule,
     trace: Sequence[LayerTrace],
     rows: Sequence[int],
     layer: int = 2,
@@ -199,7 +199,7 @@ def terms_scene(
 
 
 def residue_scene(
-    structure: Structure,
+    structure: Molecule,
     values: Any,
     label: str,
     unit: str = "",
@@ -240,7 +240,7 @@ def _far_apart(positions: np.ndarray, ranked: list[int], count: int) -> list[int
     return chosen
 
 
-def _check(structure: Structure, record: LayerTrace) -> None:
+def _check(structure: Molecule, record: LayerTrace) -> None:
     if len(record.s) != len(structure):
         raise ValueError(
             f"the trace has {len(record.s)} atoms, the structure {len(structure)}; "
@@ -271,11 +271,11 @@ def _channel_name(channels: Channels) -> str:
     return f"channels {channels[0]} to {channels[-1]}"
 
 
-def _atom_label(structure: Structure, row: int) -> str:
+def _atom_label(structure: Molecule, row: int) -> str:
     return f"{_residue_label(structure, row)} {structure.atoms['name'].iloc[int(row)].strip()}"
 
 
-def _residue_label(structure: Structure, row: int) -> str:
+def _residue_label(structure: Molecule, row: int) -> str:
     """Phe22 for amino acids, PO4 70 for what is not written in letters alone."""
     atom = structure.atoms.iloc[int(row)]
     name = atom["resname"].strip()

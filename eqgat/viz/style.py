@@ -48,6 +48,13 @@ OTHER_ELEMENT_COLOUR = "#CC79A7"
 # The colours of the three vector terms of Eqs. 3-5, the same in every notebook.
 TERM_COLOURS = {"v_direction": COLOURS["blue"], "v_mix": COLOURS["orange"], "v_cross": COLOURS["pink"]}
 
+# What one meets in several notebooks, each in one colour. Fills of boxes: what no rotation changes, and what turns along.
+KIND_FILLS = {"scalar": "#CFE4F2", "vector": "#FBE3B5"}
+# Vector or scalar channels beside one another, in their order; none of the colours of a vector term or of a mistake.
+CHANNEL_COLOURS = ["#332288", "#117733", "#882255", "#999933"]
+# The sign of a coefficient or component: the ends of the map for signed amounts.
+SIGN_COLOURS = {"plus": "#B2182B", "minus": "#2166AC"}
+
 
 def element_colour(element: str) -> str:
     """Colour of a chemical element ("C", "CL" or "Cl") as a hexadecimal string; one shade for all rare elements."""

@@ -13,12 +13,12 @@ from eqgat.datasets import RUNNING_EXAMPLE, embedded_structure
 from eqgat.viz.parts import Camera, Edges
 from eqgat.viz.scene import Scene
 from eqgat.viz.scenes import neighbourhood_scene
-from eqgat.viz.style import COLOURS, describe
+from eqgat.viz.style import COLOURS, KIND_FILLS, describe
 from eqgat_course.figures import figure
 from eqgat_course.running_example import running_example
 
 BACKBONE = ("N", "CA", "C", "O", "OXT")
-FILL = {"scalar": "#CFE4F2", "vector": "#FBE3B5", "map": "#FFFFFF", "sum": "#FFFFFF"}
+FILL = {**KIND_FILLS, "map": "#FFFFFF", "sum": "#FFFFFF"}
 
 
 @figure(

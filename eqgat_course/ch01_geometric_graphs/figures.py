@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from eqgat.datasets import embedded_structure
 from eqgat.graph import radius_graph
-from eqgat.structures import ELEMENTS
+from eqgat.molecule import ELEMENTS
 from eqgat.symmetry import random_rotation
 from eqgat.viz.style import COLOURS, describe, element_colour
 from eqgat_course.ch01_geometric_graphs.study import TOY_MODELS, euler_rotation, symmetry_errors

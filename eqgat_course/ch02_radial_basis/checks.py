@@ -9,7 +9,17 @@ import torch
 from torch import Tensor
 
 from eqgat.radial import bessel_basis, polynomial_envelope
-from eqgat_course.exercises import call, exercise, expect, expect_close, seeded
+from eqgat_course.exercises import (
+    CheckFailed,
+    between,
+    call,
+    exercise,
+    expect,
+    expect_choice,
+    expect_close,
+    gradient,
+    read,
+)
 
 
 def _grid(start: float, stop: float, number: int = 9) -> Tensor:
@@ -18,8 +28,8 @@ def _grid(start: float, stop: float, number: int = 9) -> Tensor:
 
 @exercise("02.1", "the Bessel basis and its limit", "implement", points=2)
 def bessel(function: Any) -> None:
-    cutoff, number = 3.7 + seeded(0) / 5000, 5 + seeded(0) // 1000
-    d = _grid(0.3, 3.5)
+    cutoff, number = between(1, 3.0, 6.0), int(between(2, 4, 9))
+    d = _grid(0.3, cutoff - 0.1, int(between(3, 9, 14)))
     right, k = bessel_basis(d, cutoff, number), torch.arange(1, number + 1, dtype=torch.float64)
     column = d.unsqueeze(1)
     formula = math.sqrt(2 / cutoff) * torch.sin(k * math.pi * column / cutoff)
@@ -50,28 +60,36 @@ def bessel(function: Any) -> None:
             "the envelope belongs to the next exercise": polynomial_envelope(d, cutoff).unsqueeze(1) * right,
         },
     )
-    zero = torch.zeros(2, dtype=torch.float64, requires_grad=True)
-    at_zero = call(function, zero, cutoff, number)
     expect_close(
-        at_zero,
-        bessel_basis(zero.detach(), cutoff, number),
+        call(function, d, cutoff, 1),
+        right[:, :1],
+        f"right for {number} functions, wrong for a single one, whose shape is [{len(d)}, 1]",
+    )
+    zero = torch.zeros(2, dtype=torch.float64)
+    expect_close(
+        call(function, zero, cutoff, number),
+        bessel_basis(zero, cutoff, number),
         "at d = 0 the value should be the limit sqrt(2/c) kπ/c. The formula as printed divides 0 by 0 there",
         {"at d = 0 you return zero; the limit is sqrt(2/c) kπ/c": torch.zeros(2, number)},
     )
-    (slope,) = torch.autograd.grad(at_zero.sum(), zero)
+    slope = gradient(function, [zero, cutoff, number], 0)
+    if slope is None:
+        raise CheckFailed(
+            "the values are right, but no gradient gets through: they are computed outside PyTorch, or detached from d"
+        )
     expect(
         slope.isfinite().all(),
-        "the value at d = 0 is right, but its derivative is NaN: torch.where computes both "
-        "branches, and the gradient of the branch not taken is 0 times infinity. Avoid the division: torch.sinc",
+        "the value at d = 0 is right, but its derivative is NaN: where a division 0 / 0 is computed, and torch.where takes "
+        "the other branch, the gradient is still 0 times infinity. Avoid the division: torch.sinc",
     )
     expect_close(slope, torch.zeros(2), "the slope at d = 0 should be zero: every G_k is even in d")
 
 
 @exercise("02.2", "the envelope for any exponent", "implement", points=2)
 def envelope(function: Any) -> None:
-    cutoff = 5.0 + seeded(0) / 5000
-    for p in (6, 3):
-        d = _grid(0.1, 4.9)
+    cutoff = between(4, 3.0, 6.0)
+    for p in (6, int(between(5, 2, 6)), int(between(6, 7, 10))):
+        d = _grid(0.0, cutoff - 0.1)
         x, right = d / cutoff, polynomial_envelope(d, cutoff, p)
         a, b, c = (p + 1) * (p + 2) / 2, p * (p + 2), p * (p + 1) / 2
         fixed = polynomial_envelope(d, cutoff, 6)
@@ -93,7 +111,7 @@ def envelope(function: Any) -> None:
             f"wrong for p = {p} inside the cutoff. At x = 1 value, slope and curvature should be zero",
             mistakes,
         )
-    beyond = _grid(cutoff, 9.0)
+    beyond = _grid(cutoff, 2 * cutoff)
     expect_close(
         call(function, beyond, cutoff, 6),
         torch.zeros_like(beyond),
@@ -104,35 +122,41 @@ def envelope(function: Any) -> None:
 
 @exercise("02.3", "what happens at the cutoff", "predict")
 def at_the_cutoff(answer: Any) -> None:
-    choice = str(answer).strip().lower()
-    expect(choice in ("a", "b", "c", "d"), 'answer with one of the letters "a", "b", "c", "d"')
-    expect(
-        choice != "a",
-        "the envelope damps the radial part of e_ji alone. What else stands in the brackets of Eq. "
-        "1, and does it know the distance?",
-    )
-    expect(
-        choice != "c",
-        "at d = c the basis functions are zero, yet nothing is divided by them. What does an MLP "
-        "return for the input [s_i || s_j || 0]?",
-    )
-    expect(
-        choice != "d",
-        "the message of an edge is used in full until the edge is gone. Ask what the sum loses in "
-        "that moment, and what happens to the denominators of the softmax and of the mean",
+    expect_choice(
+        answer,
+        "b",
+        {
+            "a": "the envelope damps the radial part of e_ji alone. What else stands in the brackets of Eq. 1, and does it "
+            "know the distance?",
+            "c": "at d = c the basis functions are zero, yet nothing is divided by them. What does an MLP return for the "
+            "input [s_i || s_j || 0]?",
+            "d": "the message of an edge is used in full until the edge is gone. Ask what the sum loses in that moment, "
+            "and what happens to the denominators of the softmax and of the mean",
+        },
     )
 
 
 @exercise("02.4", "an envelope that fails the third condition", "break it", points=2)
 def third_condition(function: Any) -> None:
-    cutoff = 4.0 + seeded(0) / 5000
-    d = torch.tensor([0.0, cutoff / 2, cutoff - 1e-7, cutoff], dtype=torch.float64, requires_grad=True)
+    cutoff = between(7, 3.5, 6.0)
+    d = torch.tensor([0.0, cutoff / 2, cutoff - 1e-7, cutoff], dtype=torch.float64)
+    value = read(call(function, d, cutoff))
+    expect(
+        value.shape == d.shape, f"return one number for each distance, {list(d.shape)}; yours are {list(value.shape)}"
+    )
+    expect(value.isfinite().all(), "some values are NaN or infinite")
+    d.requires_grad_()
     value = call(function, d, cutoff)
-    expect(isinstance(value, Tensor) and value.shape == d.shape, "return a tensor of the shape of d")
-    expect(value.requires_grad, "the value does not depend on d in a way that PyTorch can differentiate")
+    expect(
+        isinstance(value, Tensor) and value.requires_grad,
+        "the value does not depend on d in a way that PyTorch can differentiate",
+    )
     (slope,) = torch.autograd.grad(value.sum(), d, create_graph=True)
     curvature = (torch.autograd.grad(slope.sum(), d)[0] if slope.requires_grad else torch.zeros_like(d)).detach()
     value, slope = value.detach(), slope.detach()
+    expect(
+        slope.isfinite().all() and curvature.isfinite().all(), "the slope or the curvature is NaN or infinite somewhere"
+    )
     expect(abs(float(value[0]) - 1) < 1e-5, f"κ(0) should be 1, yours is {float(value[0]):.3g}")
     expect(abs(float(value[2])) < 1e-5, f"κ(c) should be 0, yours is {float(value[2]):.3g}")
     expect(

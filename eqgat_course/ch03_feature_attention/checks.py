@@ -9,20 +9,23 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from eqgat.layers import neighbour_softmax, sum_over_neighbours
-from eqgat_course.exercises import call, exercise, expect, expect_close, measured, seeded
+from eqgat_course.exercises import (
+    between,
+    call,
+    exercise,
+    expect,
+    expect_choice,
+    expect_close,
+    gaussian,
+    measured,
+    read,
+    some_edges,
+)
 
-# A small graph: atom 0 has three neighbours, atom 1 two, atom 2 one, atom 3 none.
-EDGES = torch.tensor([[1, 2, 3, 0, 2, 0], [0, 0, 0, 1, 1, 2]])
 
-
-def _random(seed: int, *sizes: tuple[int, ...]) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seeded(seed))
-    return [torch.randn(*size, generator=generator, dtype=torch.float64) for size in sizes]
-
-
-def _last_alone(values: Tensor, receiver: Tensor) -> Tensor:
-    """What indexed addition makes of equal indices: the last of them is kept, [4, C]."""
-    kept = values.new_zeros(4, values.shape[1])
+def _last_alone(values: Tensor, receiver: Tensor, nodes: int) -> Tensor:
+    """What indexed addition makes of equal indices: the last of them is kept, [N, C]."""
+    kept = values.new_zeros(nodes, values.shape[1])
     for row, value in zip(receiver.tolist(), values, strict=True):
         kept[row] = value
     return kept
@@ -30,11 +33,11 @@ def _last_alone(values: Tensor, receiver: Tensor) -> Tensor:
 
 @exercise("03.1", "The edge filter, without the concatenation", "implement", points=2)
 def edge_filter(answer: Any) -> None:
-    nodes, scalars, vectors, radials = 12, 5, 2, 3
+    nodes, scalars, vectors, radials = int(between(30, 5, 8)), int(between(34, 11, 14)), int(between(36, 2, 4)), 5
     receiver, source = torch.cartesian_prod(torch.arange(nodes), torch.arange(nodes)).T
     edge_index = torch.stack([source, receiver])[:, source != receiver]
     source, receiver = edge_index
-    s, radial, weight, bias, out_weight, out_bias = _random(
+    s, radial, weight, bias, out_weight, out_bias = gaussian(
         31,
         (nodes, scalars),
         (len(source), radials),
@@ -88,6 +91,11 @@ def edge_filter(answer: Any) -> None:
         },
     )
     second_map = 2 * len(source) * scalars * sum(sizes)
+    expect(
+        cost.outside == 0 and cost.flops >= second_map,
+        "the values are right, but part of the work is done where its cost cannot be counted: numbers leave PyTorch "
+        "(numpy, tolist, float) or another process computes them. Compute with tensors.",
+    )
     in_pieces = 2 * scalars * (2 * nodes * scalars + len(source) * radials) + second_map
     in_one = 2 * scalars * len(source) * (2 * scalars + radials) + second_map
     expect(
@@ -99,8 +107,9 @@ def edge_filter(answer: Any) -> None:
 
 @exercise("03.2", "Softmax over the neighbours", "implement", points=2)
 def softmax(answer: Any) -> None:
-    receiver, num_nodes = EDGES[1], 4
-    (logits,) = _random(32, (6, 3))
+    num_nodes = int(between(37, 5, 9))
+    receiver = some_edges(32, num_nodes)[1]
+    (logits,) = gaussian(32, (len(receiver), int(between(38, 3, 6))))
     weight = logits.exp()
     bases = {
         "the weights of one edge sum to 1 over the channels: the softmax runs over the wrong axis. It runs over "
@@ -114,37 +123,62 @@ def softmax(answer: Any) -> None:
         "these are the numerators: divide by their sum over the neighbourhood.": weight,
     }
     expect_close(
-        call(answer, logits.clone(), receiver, num_nodes),
+        call(answer, logits, receiver, num_nodes),
         neighbour_softmax(logits, receiver, num_nodes),
         "in each channel, the weights of all edges with the same receiver must sum to 1.",
         bases,
     )
-    large = logits + 1000
+    size = between(39, 900, 1100)
+    large = logits + size
+    weights = read(call(answer, large, receiver, num_nodes))
     expect(
-        bool(torch.isfinite(torch.as_tensor(call(answer, large.clone(), receiver, num_nodes))).all()),
-        "right for small logits, but exp overflows for logits near 1000. Subtract the largest logit of a "
+        weights.isfinite().all(),
+        f"right for small logits, but exp overflows for logits near {size:.0f}. Subtract the largest logit of a "
         "neighbourhood first: it cancels in the fraction.",
     )
-    apart = logits + torch.tensor([0.0, 1000.0, -1000.0, 0.0], dtype=torch.float64)[receiver].unsqueeze(1)
     expect_close(
-        call(answer, apart.clone(), receiver, num_nodes),
+        weights,
+        neighbour_softmax(large, receiver, num_nodes),
+        f"right for small logits; for logits near {size:.0f} the weights are finite, but no longer those of the softmax. "
+        "Do not cut the logits off: subtract the largest of each neighbourhood.",
+    )
+    expect_close(
+        call(answer, logits - size, receiver, num_nodes),
+        neighbour_softmax(logits, receiver, num_nodes),
+        f"right for logits near 0 and near {size:.0f}, wrong where all are near -{size:.0f}: what you subtract is not the "
+        "largest logit there. scatter_reduce with amax counts the zeros that it starts from as well, unless it is told "
+        "include_self=False.",
+    )
+    steps = size * (torch.arange(num_nodes) % 2)
+    apart = logits + steps[receiver].unsqueeze(1)
+    expect_close(
+        call(answer, apart, receiver, num_nodes),
         neighbour_softmax(apart, receiver, num_nodes),
-        "right while all atoms have logits of one size, wrong when one atom's are larger by 1000: subtract "
-        "the largest logit of each neighbourhood and channel, not of the whole graph.",
+        f"right while all atoms have logits of one size, wrong when one atom's are larger by {size:.0f}: subtract "
+        "the largest logit of each neighbourhood, not of the whole graph.",
+    )
+    apart = logits + size * (torch.arange(logits.shape[1]) % 2)
+    expect_close(
+        call(answer, apart, receiver, num_nodes),
+        neighbour_softmax(apart, receiver, num_nodes),
+        f"right while all channels have logits of one size, wrong when one channel's are larger by {size:.0f}: subtract "
+        "the largest logit of each channel by itself.",
     )
 
 
 @exercise("03.3", "The scalar message", "implement", points=2)
 def scalar_message(answer: Any) -> None:
-    source, receiver = EDGES
-    logits, s, weight = _random(33, (6, 3), (4, 3), (3, 3))
-    attention = neighbour_softmax(logits, receiver, 4)
+    nodes, channels = int(between(43, 5, 9)), int(between(44, 3, 6))
+    edges = some_edges(33, nodes)
+    source, receiver = edges
+    logits, s, weight = gaussian(33, (len(source), channels), (nodes, channels), (channels, channels))
+    attention = neighbour_softmax(logits, receiver, nodes)
 
     def message(alpha: Tensor, values: Tensor, group: Tensor) -> Tensor:
-        return sum_over_neighbours(alpha * values, group, 4)
+        return sum_over_neighbours(alpha * values, group, nodes)
 
     expect_close(
-        call(answer, attention, s, weight, EDGES),
+        call(answer, attention, s, weight, edges),
         message(attention, (s @ weight.T)[source], receiver),
         "row i of the result is the sum, over the edges (j, i), of the attention of the edge times W_s s_j.",
         {
@@ -165,13 +199,13 @@ def scalar_message(answer: Any) -> None:
             )
             @ weight.T,
             "each atom has the message of one neighbour only: m[receiver] += ... keeps one of several equal indices. Use "
-            "index_add_, or sum_over_neighbours.": _last_alone(attention * (s @ weight.T)[source], receiver),
+            "index_add_, or sum_over_neighbours.": _last_alone(attention * (s @ weight.T)[source], receiver, nodes),
             "the attention is missing.": message(torch.ones_like(attention), (s @ weight.T)[source], receiver),
         },
     )
     one = attention[:, :1]
     expect_close(
-        call(answer, one, s, weight, EDGES),
+        call(answer, one, s, weight, edges),
         message(one, (s @ weight.T)[source], receiver),
         "right with a weight for each channel; one weight an edge, [E, 1], must multiply all channels.",
     )
@@ -179,15 +213,16 @@ def scalar_message(answer: Any) -> None:
 
 @exercise("03.4", "One neighbour that moves away", "predict")
 def one_neighbour(answer: Any) -> None:
-    hints = {
-        "a": "the envelope damps the radial part of what goes into the filter. What does the softmax make of the "
-        "one logit that comes out, however small it is?",
-        "c": "the logit does change with the distance. But the softmax divides exp(a) by the sum over all "
-        "neighbours, and here there is one.",
-    }
-    letter = str(answer).strip().lower().strip("()")
-    expect(letter in ("a", "b", "c"), 'answer with one letter: "a", "b" or "c".')
-    expect(letter == "b", hints.get(letter, ""))
+    expect_choice(
+        answer,
+        "b",
+        {
+            "a": "the envelope damps the radial part of what goes into the filter. What does the softmax make of the one "
+            "logit that comes out, however small it is?",
+            "c": "the logit does change with the distance. But the softmax divides exp(a) by the sum over all neighbours, "
+            "and here there is one.",
+        },
+    )
 
 
 @exercise("03.5", "Two neighbourhoods that Eq. 2 cannot tell apart", "break it", points=2)
@@ -196,26 +231,15 @@ def same_message(answer: Any) -> None:
         isinstance(answer, (tuple, list)) and len(answer) == 2,
         "give two lists of neighbours: (first, second), each a list of (element, distance in Å).",
     )
-    elements = {"C": 0, "N": 1, "O": 2}
-    embedding, logit_weight, weight = _random(35, (3, 4), (4, 5), (4, 4))
+    embedding, logit_weight, weight = gaussian(35, (3, 4), (4, 5), (4, 4))
+    parts = [_neighbours(part) for part in answer]
     messages = []
-    for neighbours in answer:
-        expect(
-            isinstance(neighbours, (tuple, list)) and len(neighbours) > 0,
-            "each of the two neighbourhoods is a list with at least one neighbour.",
-        )
-        expect(
-            all(isinstance(one, (tuple, list)) and len(one) == 2 for one in neighbours),
-            'each neighbour is a pair (element, distance in Å), for example ("C", 1.5).',
-        )
-        for element, distance in neighbours:
-            expect(element in elements, f'elements here are "C", "N" and "O"; you gave {element!r}.')
-            expect(0 < distance < 4.5, f"a neighbour lies between 0 and 4.5 Å away; you gave {distance} Å.")
-        s = embedding[[elements[element] for element, _ in neighbours]]
-        distance = torch.tensor([[d] for _, d in neighbours], dtype=torch.float64)
+    for part in parts:
+        s = embedding[["CNO".index(element) for element, _ in part]]
+        distance = torch.tensor([[d] for _, d in part], dtype=torch.float64)
         attention = (torch.cat([s, distance], dim=1) @ logit_weight.T).softmax(dim=0)
         messages.append((attention * (s @ weight.T)).sum(dim=0))
-    first, second = (sorted((e, float(d)) for e, d in neighbours) for neighbours in answer)
+    first, second = (sorted(part) for part in parts)
     expect(first != second, "the two neighbourhoods are the same: the order of the neighbours does not count.")
     expect(len(first) != len(second), "these have the same number of neighbours; find two of different size.")
     expect_close(
@@ -224,3 +248,23 @@ def same_message(answer: Any) -> None:
         "the two messages differ. A weighted mean stays as it is when every neighbour gets the same number "
         "of copies of itself (same element, same distance): the softmax gives each copy a smaller weight.",
     )
+
+
+def _neighbours(part: Any) -> list[tuple[str, float]]:
+    """One neighbourhood as (element, distance), or what is wrong with it."""
+    expect(
+        isinstance(part, (tuple, list)) and len(part) > 0,
+        "each of the two neighbourhoods is a list with at least one neighbour.",
+    )
+    expect(
+        all(isinstance(one, (tuple, list)) and len(one) == 2 for one in part),
+        'each neighbour is a pair (element, distance in Å), for example ("C", 1.5).',
+    )
+    found = []
+    for element, distance in part:
+        expect(element in ("C", "N", "O"), f'elements here are "C", "N" and "O"; you gave {element!r}.')
+        length = read(distance, "each distance is a number in Å")
+        expect(length.numel() == 1, "each neighbour has one distance.")
+        expect(0 < length < 4.5, f"a neighbour lies between 0 and 4.5 Å away; you gave {distance} Å.")
+        found.append((element, float(length)))
+    return found

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from eqgat.viz.style import COLOURS, DIVERGING
+from eqgat.viz.style import CHANNEL_COLOURS, COLOURS, DIVERGING
 from eqgat_course.figures import SMALL, figure
 from eqgat_course.running_example import RunningExample, running_example
 
@@ -98,9 +98,9 @@ def two_wishes(example: RunningExample) -> tuple[Tensor, Tensor, Tensor]:
     name="attention-one-or-many",
     notebook="03",
     data=f"{DATA.split(';')[0]}; hand-made logits",
-    caption="Two wishes at one atom: channel 1 wants the oxygens, channel 2 the three bonded atoms. With a weight "
+    caption="Two wishes at one atom: channel 0 wants the oxygens, channel 1 the three bonded atoms. With a weight "
     "for each channel both come true; one weight per edge has to share.",
-    alt="Bars for the 20 neighbours of Phe22 CA. Left: channel 1 puts its weight on the five oxygens, channel 2 "
+    alt="Bars for the 20 neighbours of Phe22 CA. Left: channel 0 puts its weight on the five oxygens, channel 1 "
     "on the three nearest atoms. Right: a single weight per edge splits between both groups.",
 )
 def attention_one_or_many() -> Figure:
@@ -112,8 +112,8 @@ def attention_one_or_many() -> Figure:
     half = ((oxygen / oxygen.sum() + bonded / bonded.sum()) / 2).to(one)  # the fairest single weight
     y = np.arange(len(labels))
     fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 6.6), sharey=True)
-    left.barh(y - 0.2, many[:, 0], 0.4, color=COLOURS["vermilion"], label="channel 1")
-    left.barh(y + 0.2, many[:, 1], 0.4, color=COLOURS["blue"], label="channel 2")
+    left.barh(y - 0.2, many[:, 0], 0.4, color=CHANNEL_COLOURS[0], label="channel 0")
+    left.barh(y + 0.2, many[:, 1], 0.4, color=CHANNEL_COLOURS[1], label="channel 1")
     left.set(title="one weight\nper channel", xlabel="attention α", xlim=(0, 0.55))
     right.barh(y, half, 0.6, color=COLOURS["grey"], label="both channels")
     right.set(title="one weight\nper edge", xlabel="attention α", xlim=(0, 0.55))
@@ -124,7 +124,7 @@ def attention_one_or_many() -> Figure:
         ax.text(
             0.98,
             0.15,
-            f"1 on oxygen: {100 * oxygens:.1f} %\n2 on bonded: {100 * nearest:.1f} %",
+            f"0 on oxygen: {100 * oxygens:.1f} %\n1 on bonded: {100 * nearest:.1f} %",
             ha="right",
             transform=ax.transAxes,
             fontsize=SMALL,
@@ -134,6 +134,56 @@ def attention_one_or_many() -> Figure:
     left.set_yticks(y, labels, fontsize=SMALL)
     left.invert_yaxis()
     return fig
+
+
+@figure(
+    name="three-attentions",
+    notebook="03",
+    data=f"{DATA.split(';')[0]}; untrained weights, seed 0",
+    caption="The weights of Phe22 CA for its 20 neighbours under three kinds of attention, all untrained. Dot product and "
+    "GAT give one weight per neighbour; feature attention gives one per neighbour and channel (three of eight).",
+    alt="Three panels of bars for 20 neighbours, from near to far: dot-product attention and GAT with one bar for each "
+    "neighbour, feature attention with three. All lie near 1/20.",
+)
+def three_attentions() -> Figure:
+    example = running_example()
+    edges, _, labels = neighbours_by_distance(example)
+    y = np.arange(len(labels))
+    fig, axes = plt.subplots(1, 3, figsize=(6.8, 6.2), sharey=True, sharex=True)
+    for ax, (title, weights) in zip(axes, three_kinds(example, edges).items(), strict=True):
+        channels = weights.shape[1]
+        for channel in range(channels):
+            colour = COLOURS["grey"] if channels == 1 else CHANNEL_COLOURS[channel]
+            ax.barh(
+                y + (channel - (channels - 1) / 2) * 0.8 / channels,
+                weights[:, channel],
+                0.8 / channels,
+                color=colour,
+                label=f"channel {channel}",
+            )
+        ax.axvline(1 / len(labels), color=COLOURS["black"], lw=1, ls=":")
+        ax.set(title=title, xlabel="weight")
+        ax.grid(axis="y", visible=False)
+    fig.legend(*axes[2].get_legend_handles_labels(), loc="outside lower right", ncols=3, fontsize=SMALL)
+    axes[0].set_yticks(y, labels, fontsize=SMALL)
+    axes[0].invert_yaxis()
+    return fig
+
+
+def three_kinds(example: RunningExample, edges: Tensor) -> dict[str, Tensor]:
+    """The weights of edges into the central atom, [n, channels], under three kinds of attention with random weights."""
+    record = example.model.trace(example.graph)[1]
+    s_i, s_j = record.s_in[example.centre], record.s_in[example.graph.edge_index[0, edges]]
+    generator = torch.Generator().manual_seed(0)
+    query, key, shared = torch.randn(3, len(s_i), len(s_i), generator=generator, dtype=s_i.dtype) / len(s_i) ** 0.5
+    u = torch.randn(2 * len(s_i), generator=generator, dtype=s_i.dtype) / (2 * len(s_i)) ** 0.5
+    both = torch.cat([(s_i @ shared).expand_as(s_j), s_j @ shared], dim=1)
+    logits = {
+        "dot product": (s_j @ key) @ (s_i @ query) / len(s_i) ** 0.5,
+        "GAT": torch.nn.functional.leaky_relu(both @ u, 0.2),
+        "feature attention": record.attention_logits[edges, :3],
+    }
+    return {name: a.view(len(edges), -1).softmax(dim=0) for name, a in logits.items()}
 
 
 @figure(
@@ -163,7 +213,7 @@ def attention_of_one_atom(sharpness: float = 1.0) -> Figure:
     top.grid(axis="x", visible=False)
     image = ax.imshow(ratio, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
     ax.set_yticks(range(len(labels)), labels, fontsize=SMALL)
-    ax.set_xticks(channels, channels + 1)
+    ax.set_xticks(channels)
     ax.set_xlabel("scalar channel")
     ax.grid(False)
     shares = np.array([0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.4]) if limit < 1 else 2.0 ** np.arange(-4, 5)

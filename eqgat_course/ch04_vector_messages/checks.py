@@ -11,24 +11,30 @@ from torch import Tensor
 from eqgat.graph import edge_geometry
 from eqgat.layers import sum_over_neighbours
 from eqgat.symmetry import random_rotation, rotation_about
-from eqgat_course.exercises import call, close, exercise, expect, expect_close, seeded
-
-# A small graph: atom 0 has three neighbours, atom 1 two, atom 2 one, atom 3 none.
-EDGES = torch.tensor([[1, 2, 3, 0, 2, 0], [0, 0, 0, 1, 1, 2]])
-
-
-def _random(seed: int, *sizes: tuple[int, ...]) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seeded(seed))
-    return [torch.randn(*size, generator=generator, dtype=torch.float64) for size in sizes]
+from eqgat_course.exercises import (
+    between,
+    call,
+    close,
+    exercise,
+    expect,
+    expect_close,
+    gaussian,
+    gradient,
+    read,
+    seeded,
+    some_edges,
+)
 
 
 @exercise("04.1", "The direction term", "implement", points=2)
 def direction_term(answer: Any) -> None:
-    pos, b = _random(41, (4, 3), (6, 2))
-    _, direction = edge_geometry(pos, EDGES)
-    relative = pos[EDGES[1]] - pos[EDGES[0]]
+    atoms = int(between(41, 5, 9))
+    edges = some_edges(41, atoms)
+    pos, b = gaussian(41, (atoms, 3), (edges.shape[1], int(between(46, 4, 7))))
+    _, direction = edge_geometry(pos, edges)
+    relative = pos[edges[1]] - pos[edges[0]]
     right = direction.unsqueeze(2) * b.unsqueeze(1)
-    actual = call(answer, pos, EDGES, b)
+    actual = call(answer, pos, edges, b)
     expect_close(
         actual,
         right,
@@ -46,59 +52,83 @@ def direction_term(answer: Any) -> None:
             * b.unsqueeze(1),
         },
     )
-    rotation = random_rotation(41)
+    rotation = random_rotation(seeded(41))
     expect_close(
-        call(answer, pos @ rotation.T, EDGES, b),
+        call(answer, pos @ rotation.T, edges, b),
         rotation @ right,
         "right as the atoms lie, but the result does not rotate with them.",
     )
-    pos[2] = pos[0]
+    pos[edges[0, 0]] = pos[edges[1, 0]]
+    _, direction = edge_geometry(pos, edges)
+    actual = read(call(answer, pos, edges, b))
     expect(
-        bool(torch.isfinite(torch.as_tensor(call(answer, pos, EDGES, b))).all()),
+        actual.isfinite().all(),
         "two atoms in one place give NaN: 0 divided by 0. Such a pair has no direction; let its term be zero, "
         "for instance by dividing by a length clamped away from zero.",
+    )
+    expect_close(
+        actual,
+        direction.unsqueeze(2) * b.unsqueeze(1),
+        "two atoms in one place have no direction: their term should be zero. Yours is not, or it changes other edges' terms.",
+    )
+    slope = gradient(answer, [pos, edges, b], 0)
+    expect(
+        slope is None or slope.isfinite().all(),
+        "the values are right, but where two atoms are in one place the gradient is NaN or infinite: the root has an "
+        "infinite slope at 0, and torch.where does not keep it out. Clamp before the root, or use torch.linalg.norm, "
+        "whose gradient at 0 is 0.",
     )
 
 
 @exercise("04.2", "The mixing term", "implement", points=2)
 def mixing_term(answer: Any) -> None:
-    v, weight, b = _random(42, (4, 3, 3), (3, 3), (6, 3))  # F_v = 3: a product on the wrong axis has the right shape
-    source, receiver = EDGES
+    for channels in (3, int(between(47, 4, 8))):  # 3: a product on the wrong axis has the right shape
+        _expect_mixed(answer, channels)
+
+
+def _expect_mixed(answer: Any, channels: int) -> None:
+    atoms = int(between(48, 5, 9))
+    source, receiver = some_edges(42, atoms)
+    v, weight, b = gaussian(42, (atoms, 3, channels), (channels, channels), (len(source), channels))
     right = b.unsqueeze(1) * (v @ weight)[source]
-    expect_close(
-        call(answer, v, weight, b, EDGES),
-        right,
-        "entry (e, x, c) is b of edge e, channel c, times component x of channel c of v_j W_v.",
-        {
+    mistakes = {
+        "W_v is transposed: the paper writes v W_v, so v @ weight (torch.nn.Linear stores the transpose).": b.unsqueeze(
+            1
+        )
+        * (v @ weight.T)[source],
+        "the vectors of the receiver are mixed: the message carries v_j, the source's.": b.unsqueeze(1)
+        * (v @ weight)[receiver],
+        "b is applied before the mixing; Eq. 4 scales the channels of v_j W_v.": (b.unsqueeze(1) * v[source]) @ weight,
+        "the coefficients b are missing.": (v @ weight)[source],
+    }
+    if channels == 3:
+        mistakes |= {
             "W_v multiplies from the left: that mixes x, y and z, and no rotation survives it. Channels are mixed by "
             "v @ W_v.": b.unsqueeze(1) * (weight @ v)[source],
-            "W_v is transposed: the paper writes v W_v, so v @ weight (torch.nn.Linear stores the transpose).": b.unsqueeze(
-                1
-            )
-            * (v @ weight.T)[source],
-            "the vectors of the receiver are mixed: the message carries v_j, the source's.": b.unsqueeze(1)
-            * (v @ weight)[receiver],
             "b scales the components x, y, z; it must scale the channels: b.unsqueeze(1), of shape [E, 1, F_v].": b.unsqueeze(
                 2
             )
             * (v @ weight)[source],
-            "b is applied before the mixing; Eq. 4 scales the channels of v_j W_v.": (b.unsqueeze(1) * v[source])
-            @ weight,
-            "the coefficients b are missing.": (v @ weight)[source],
-        },
+        }
+    expect_close(
+        call(answer, v, weight, b, torch.stack([source, receiver])),
+        right,
+        "entry (e, x, c) is b of edge e, channel c, times component x of channel c of v_j W_v.",
+        mistakes,
     )
 
 
 @exercise("04.3", "The mean over the neighbours", "implement", points=2)
 def vector_message(answer: Any) -> None:
-    (terms,) = _random(43, (6, 3, 2))
-    receiver, num_nodes = EDGES[1], 4
+    num_nodes = int(between(43, 5, 9))
+    receiver = some_edges(43, num_nodes)[1]
+    (terms,) = gaussian(43, (len(receiver), 3, int(between(49, 4, 7))))
     total = sum_over_neighbours(terms, receiver, num_nodes)
     count = torch.bincount(receiver, minlength=num_nodes).double().view(-1, 1, 1)
     right = total / count.clamp(min=1)
-    actual = torch.as_tensor(call(answer, terms, receiver, num_nodes))
+    actual = read(call(answer, terms, receiver, num_nodes))
     expect(
-        actual.shape != right.shape or not bool(actual[3].isnan().any()),
+        actual.shape != right.shape or not bool(actual[-1].isnan().any()),
         "the atom without neighbours is NaN, 0 divided by 0. Let its message be zero: clamp |N(i)| to at least 1.",
     )
     expect_close(
@@ -140,28 +170,35 @@ def two_neighbours(answer: Any) -> None:
 
 @exercise("04.5", "A broken function that quarter turns do not catch", "break it", points=2)
 def escapes_quarter_turns(answer: Any) -> None:
-    (v,) = _random(45, (20, 3))
-    result = call(answer, v.clone())
+    size = int(between(45, 16, 30))
+    (v,) = gaussian(45, (size, 3))
+
+    def image(vectors: Tensor) -> Tensor:
+        return read(call(answer, vectors)).to(torch.float64)
+
+    result = image(v)
     expect(
-        tuple(getattr(result, "shape", ())) == (20, 3),
-        "your function gets vectors [n, 3], one a row, and must return as many of the same shape.",
+        result.shape == v.shape,
+        f"your function gets vectors [n, 3], one a row, and must return as many of the same shape; for {list(v.shape)} it "
+        f"returns {list(result.shape)}.",
     )
-    expect(close(call(answer, v.clone()), result), "your function gives another result when it is called again.")
+    expect(result.isfinite().all(), "some of the results are NaN or infinite.")
+    expect(close(image(v), result), "your function gives another result when it is called again.")
     expect(
-        close(call(answer, v[:5].clone()), result[:5]),
+        close(image(v[:5]), result[:5]),
         "your function must treat each vector by itself: the result for one row depends on the other rows.",
     )
+
+    def passes(turn: Tensor) -> bool:
+        return close(image(v @ turn.T), result @ turn.T, rtol=1e-4)
+
     for axis in torch.eye(3):
-        quarter = rotation_about(axis, math.pi / 2)
         expect(
-            close(call(answer, v @ quarter.T), result @ quarter.T, atol=1e-6),
+            passes(rotation_about(axis, math.pi / 2)),
             "a quarter turn catches this one already. A quarter turn about an axis exchanges two components and "
             "turns the sign of one: what may be done to each component, so that neither matters?",
         )
     expect(
-        not all(
-            close(call(answer, v @ random_rotation(seed).T), result @ random_rotation(seed).T, atol=1e-6)
-            for seed in range(5)
-        ),
+        not all(passes(random_rotation(seeded(seed))) for seed in range(5)),
         "this one is equivariant under every rotation, so it is not broken. Do something to each component by itself.",
     )

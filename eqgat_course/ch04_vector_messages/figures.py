@@ -15,7 +15,7 @@ from eqgat.graph import edge_geometry
 from eqgat.layers import sum_over_neighbours
 from eqgat.symmetry import rotation_about
 from eqgat.viz.parts import Camera
-from eqgat.viz.style import COLOURS, element_colour
+from eqgat.viz.style import COLOURS, SIGN_COLOURS, element_colour
 from eqgat_course.figures import SMALL, figure
 from eqgat_course.running_example import running_example
 
@@ -28,7 +28,7 @@ Z_AXIS = (0.0, 0.0, 1.0)
     notebook="04",
     data=f"{STRUCTURE}, neighbourhood of Phe22 CA; untrained model, layer 1, F_v 4, seed 0",
     caption="The direction term of Phe22 CA in layer 1, its four vector channels. Every neighbour adds an arrow "
-    "along the line to the centre: green towards it (b > 0), pink away from it (b < 0), longer for larger "
+    "along the line to the centre: red towards it (b > 0), blue away from it (b < 0), longer for larger "
     "|b|. The directions are the same in all four pictures; the coefficients are not. Black: the mean, ten "
     "times enlarged.",
     alt="Four pictures of 20 atoms around one carbon. Each neighbour has an arrow along its line to the centre,"
@@ -52,12 +52,12 @@ def direction_term_of_one_atom() -> Figure:
         for row in [*rows, example.centre]:
             colour = element_colour(example.structure.atoms["element"].iloc[row])
             ax.scatter(*place[row, :2], s=42, color=colour, edgecolor="#222222", linewidth=0.7, zorder=2)
-        colours = np.where(b[:, channel] > 0, COLOURS["green"], COLOURS["pink"])
+        colours = np.where(b[:, channel] > 0, SIGN_COLOURS["plus"], SIGN_COLOURS["minus"])
         arrows = {"angles": "xy", "scale_units": "xy", "scale": 1, "zorder": 3}
         ax.quiver(*place[rows, :2].T, *(scale * terms[:, :2, channel]).T, color=colours, width=0.011, **arrows)
         mean = scale * enlarge * terms[:, :2, channel].mean(axis=0)
         ax.quiver(0, 0, *mean, color=COLOURS["black"], width=0.02, **arrows)
-        ax.set(title=f"channel {channel + 1}", aspect="equal", xlim=(-6, 5.5), ylim=(-5, 6))
+        ax.set(title=f"channel {channel}", aspect="equal", xlim=(-6, 5.5), ylim=(-5, 6))
         ax.grid(False)
     for ax in axes[1]:
         ax.set_xlabel("in the page (Å)")
@@ -70,8 +70,12 @@ def direction_term_of_one_atom() -> Figure:
     fig.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=SMALL, handletextpad=0.2)
     fig.get_layout_engine().set(h_pad=0.09)
     key = [
-        Line2D([], [], color=COLOURS[colour], marker=">", markersize=9, markevery=[1], label=label)
-        for colour, label in (("green", "towards i, b > 0"), ("pink", "away from i, b < 0"), ("black", "mean × 10"))
+        Line2D([], [], color=colour, marker=">", markersize=9, markevery=[1], label=label)
+        for colour, label in (
+            (SIGN_COLOURS["plus"], "towards i, b > 0"),
+            (SIGN_COLOURS["minus"], "away from i, b < 0"),
+            (COLOURS["black"], "mean × 10"),
+        )
     ]
     fig.legend(handles=key, loc="outside upper center", ncols=3, fontsize=SMALL, handlelength=1.6, columnspacing=1.2)
     return fig

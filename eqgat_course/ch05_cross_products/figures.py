@@ -15,6 +15,7 @@ from eqgat.viz.style import COLOURS, DIVERGING, TERM_COLOURS
 from eqgat_course.figures import figure
 from eqgat_course.handedness import (
     RING,
+    HandTest,
     chiral_centres,
     flat_ring,
     learn_handedness,
@@ -131,8 +132,8 @@ def out_of_plane() -> Figure:
     "cross product of the rotated vectors are the same arrow. Right: a mirror; the two are opposite.",
 )
 def polar_and_axial() -> Figure:
-    a, b = np.array([0.9, 0.35, 0.0]), np.array([0.25, 0.95, 0.0])
-    tilt = _rotation(0.5, "y")
+    a, b = np.array([-0.25, 0.95, 0.0]), np.array([-0.9, 0.35, 0.0])
+    tilt = _rotation(-0.5, "y")
     a, b = tilt @ a, tilt @ b
     fig, axes = subplots(1, 2, figsize=(6.4, 3.9), subplot_kw={"projection": "3d", "computed_zorder": False})
     maps = [
@@ -140,7 +141,7 @@ def polar_and_axial() -> Figure:
         ("mirror x → −x, det Q = −1", np.diag([-1.0, 1.0, 1.0])),
     ]
     for ax, (title, q) in zip(axes, maps, strict=True):
-        for start, first, second, prime in (((_GAP, 0, 0), a, b, ""), ((-_GAP, 0, 0), q @ a, q @ b, "'")):
+        for start, first, second, prime in (((-_GAP, 0, 0), a, b, ""), ((_GAP, 0, 0), q @ a, q @ b, "'")):
             cross = np.cross(first, second)
             for vector, colour, name in (
                 (first, COLOURS["blue"], f"a{prime}"),
@@ -149,7 +150,7 @@ def polar_and_axial() -> Figure:
             ):
                 ax.quiver(*start, *vector, color=colour, lw=2.5, arrow_length_ratio=0.16)
                 tip = np.add(start, 1.2 * vector)
-                if name == "b'" and np.linalg.det(q) < 0:
+                if name == "a'" and np.linalg.det(q) < 0:
                     tip[2] += 0.17  # it points away from the reader: above its arrow's head
                 if "×" in name:  # axial: hollow and with a ring, as in every other picture
                     ax.quiver(*start, *(0.84 * vector), color="white", lw=1.0, arrow_length_ratio=0, zorder=3)
@@ -159,9 +160,9 @@ def polar_and_axial() -> Figure:
                     ax.plot(*(np.add(start, 0.45 * vector) + ring).T, color=colour, lw=1.5, zorder=3)
                 ax.text(*tip, name, color=colour, ha="center", va="center", fontsize=12)
         image = q @ np.cross(a, b)
-        ax.quiver(-_GAP, 0, 0, *image, color=COLOURS["black"], lw=1.4, ls=":", arrow_length_ratio=0.2, zorder=4)
-        offset = np.array([-0.12, 0, 0.28]) if np.linalg.det(q) > 0 else np.zeros(3)
-        ax.text(*(np.array([-_GAP, 0, 0]) + 1.25 * image + offset), "Q(a × b)", fontsize=12, ha="center", va="center")
+        ax.quiver(_GAP, 0, 0, *image, color=COLOURS["black"], lw=1.4, ls=":", arrow_length_ratio=0.2, zorder=4)
+        offset = np.array([0.12, 0, 0.28]) if np.linalg.det(q) > 0 else np.zeros(3)
+        ax.text(*(np.array([_GAP, 0, 0]) + 1.25 * image + offset), "Q(a × b)", fontsize=12, ha="center", va="center")
         if np.linalg.det(q) < 0:
             y, z = np.meshgrid([-0.6, 1.1], [-1.0, 1.0])
             ax.plot_surface(0 * y, y, z, color=COLOURS["sky"], alpha=0.18, zorder=0)
@@ -194,7 +195,7 @@ def _rotation(angle: float, axis: str) -> np.ndarray:
     "output for the mirror image against output for the residue; without cross product on the diagonal, with "
     "it in the corner of right answers.",
 )
-def learning_handedness(results: dict[str, tuple] | None = None) -> Figure:
+def learning_handedness(results: dict[str, HandTest] | None = None) -> Figure:
     """``results``: what ``learn_handedness`` returned, by label; trained here if not given (about 10 s)."""
     if results is None:
         graphs = chiral_centres(running_example().structure)
@@ -204,16 +205,16 @@ def learning_handedness(results: dict[str, tuple] | None = None) -> Figure:
         }
     fig, (left, right) = subplots(1, 2, figsize=(6.4, 4.0))
     styles = {"with cross product": (TERM_COLOURS["v_cross"], "-", "o"), "without": (COLOURS["black"], "--", "s")}
-    for name, (history, logits) in results.items():
+    for name, result in results.items():
         colour, line, marker = styles[name]
-        left.plot(history, line, color=colour, label=name)
-        as_found, mirrored = logits.T.numpy()
+        left.plot(result.history, line, color=colour, label=name)
+        as_found, mirrored = result.logits.T.numpy()
         right.plot(as_found, mirrored, marker, color=colour, mfc="none", label=name)
     left.axhline(math.log(2), color=COLOURS["grey"], lw=1, ls=":")
     left.annotate("ln 2: a guess", (0, math.log(2)), xytext=(0, -18), textcoords="offset points")
     left.set(xlabel="training step", ylabel="loss (nats)")
     fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncol=2)
-    reach = 1.1 * max(float(logits.abs().max()) for _, logits in results.values())
+    reach = 1.1 * max(float(result.logits.abs().max()) for result in results.values())
     right.plot([-reach, reach], [-reach, reach], color=COLOURS["grey"], lw=1)
     right.annotate(
         "same answer\nfor both", (0.5 * reach, 0.5 * reach), rotation=45, ha="center", va="center", fontsize=11

@@ -29,8 +29,8 @@ from eqgat.inspection import (
     with_controls,
 )
 from eqgat.layers import LayerTrace
+from eqgat.molecule import Molecule
 from eqgat.pretrained import pretrained, pretrained_history, pretrained_rows, untrained
-from eqgat.structures import Structure
 from eqgat.symmetry import rotation_about
 from eqgat.viz import still
 from eqgat.viz.parts import Camera
@@ -67,7 +67,7 @@ def answers(logits: Tensor, count: int = 4) -> str:
 class Seen(NamedTuple):
     """A protein, its graph, and what the model did with it before and after training."""
 
-    structure: Structure
+    structure: Molecule
     before: list[LayerTrace]
     after: list[LayerTrace]
 
@@ -87,10 +87,10 @@ def seen(name: str) -> Seen:
 
 
 @cache
-def question(residue: int = 22) -> tuple[Structure, int, list[LayerTrace], list[LayerTrace]]:
+def question(residue: int = 22) -> tuple[Molecule, int, list[LayerTrace], list[LayerTrace]]:
     """What the model is asked about BPTI, prepared as its training data are: the surroundings of one residue.
 
-    Structure without that side chain, row of the CA, traces before and after training.
+    Molecule without that side chain, row of the CA, traces before and after training.
     """
     structure, centre = without_side_chain(embedded_structure("5pti", hetero=False), "A", residue, RADIUS)
     graph = structure.graph(4.5, torch.float64)
@@ -135,7 +135,7 @@ def sharpness_by_layer() -> Figure:
     """Effective number of neighbours in each channel and layer, before and after training."""
     shown = seen("5pti")
     fig, ax = plt.subplots(figsize=(6.4, 3.8))
-    lowest = {}
+    lowest: dict[str, float] = {}
     for number, (name, trace) in enumerate({"before": shown.before, "after": shown.after}.items()):
         colour = COLOURS["grey" if number == 0 else "blue"]
         for layer, record in enumerate(trace, start=1):
@@ -226,13 +226,13 @@ def before_and_after(layer: int = 3, limit: float = 0.4) -> Figure:
     return still.panels(scenes, columns=2, width=7.2, height=3.0, bar_title="log₂ (received / equal share)")
 
 
-def flat_camera(structure: Structure, rows: list[int], across: float = 0.0, up: float = 1.2) -> Camera:
+def flat_camera(structure: Molecule, rows: list[int], across: float = 0.0, up: float = 1.2) -> Camera:
     """Looking down on a flat group, tilted across and up the page (as tangents) so that upright arrows are seen."""
     facing = Camera.facing(structure.positions[rows]).rotation()
     return Camera(direction=tuple(facing[2] + across * facing[0] + up * facing[1]), up=tuple(facing[1]))
 
 
-def term_panels(structure: Structure, trace: list[LayerTrace], rows: list[int], channel: int, camera: Camera) -> Figure:
+def term_panels(structure: Molecule, trace: list[LayerTrace], rows: list[int], channel: int, camera: Camera) -> Figure:
     """The three terms of the second layer at a flat group, and their sum; each panel has a scale of its own."""
     names = {"v_direction": "directions", "v_mix": "mixing", "v_cross": "cross products", "sum": "sum of the three"}
     scenes = [
@@ -265,7 +265,7 @@ def peptide_terms(channel: int | None = None, alone: bool = True) -> Figure:
     return _group_terms(structure, peptide_planes(structure)["22-23"], channel, alone, across=1.2, up=0.0)
 
 
-def _group_terms(structure: Structure, rows: list[int], channel: int | None, alone: bool, **tilt: float) -> Figure:
+def _group_terms(structure: Molecule, rows: list[int], channel: int | None, alone: bool, **tilt: float) -> Figure:
     model = models()[1]
     if alone:
         structure = structure.select(rows)
@@ -293,7 +293,7 @@ def element_controls(layer: int = 3) -> pd.DataFrame:
     return pd.DataFrame(with_controls(by_element, [shown.after[layer - 1]], [shown.before[layer - 1]])).T.round(2)
 
 
-def element_preferences(record: LayerTrace, structure: Structure) -> pd.DataFrame:
+def element_preferences(record: LayerTrace, structure: Molecule) -> pd.DataFrame:
     """One row a scalar channel: effective neighbours (%), and the mean attention, in equal shares, by element."""
     share = record.attention * record.edges.num_neighbours[record.edges.receiver].unsqueeze(1)
     element = structure.atoms["element"].to_numpy()[record.edges.source.numpy()]
@@ -387,7 +387,7 @@ def axial_share_by_layer() -> Figure:
     return describe(fig, caption, caption)
 
 
-def _core(structure: Structure) -> np.ndarray:
+def _core(structure: Molecule) -> np.ndarray:
     """[N] whether an atom is an alpha carbon of the part of adenylate kinase that does not move."""
     atoms = structure.atoms
     return (adk_domain(atoms["residue"].to_numpy()) == "core") & (atoms["name"] == "CA").to_numpy()
@@ -624,7 +624,7 @@ def explained() -> tuple[pd.DataFrame, pd.DataFrame]:
         with torch.no_grad():
             target = Target(int(model(data)[centre].argmax()), centre, log_probability=True)
         ours, fresh = scores(model, after, data, target), scores(control, before, data, target)
-        others = (ours["rollout, uniform weights"] > 0).nonzero().flatten()
+        others = ours["rollout, uniform weights"].nonzero().flatten()
         others = others[others != centre]
         effect = removals(model, data, centre, others)
         for name in SCORES:

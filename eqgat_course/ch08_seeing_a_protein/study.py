@@ -15,7 +15,7 @@ from torch_geometric.data import Data
 
 from eqgat import EQGAT, radius_graph
 from eqgat.inspection import best_plane, mean_terms, out_of_plane
-from eqgat.structures import Structure
+from eqgat.molecule import Molecule
 
 __all__ = [
     "ADK_DOMAINS",
@@ -39,7 +39,7 @@ AROMATIC = {
 ADK_DOMAINS = {"LID": (122, 159), "NMP": (30, 59)}
 
 
-def aromatic_rings(structure: Structure) -> dict[str, list[int]]:
+def aromatic_rings(structure: Molecule) -> dict[str, list[int]]:
     """ "PHE 22" -> rows of its ring and of CB, which lies in the same plane; residues that lack one of them left out."""
     rings = {}
     for residue, at in _residues(structure):
@@ -49,7 +49,7 @@ def aromatic_rings(structure: Structure) -> dict[str, list[int]]:
     return rings
 
 
-def peptide_planes(structure: Structure) -> dict[str, list[int]]:
+def peptide_planes(structure: Molecule) -> dict[str, list[int]]:
     """ "22-23" -> rows of CA, C, O of residue 22 and N, CA of residue 23, where the two are bonded (C-N below 1.6 Å)."""
     planes, positions = {}, structure.positions
     for (one, here), (two, there) in pairwise(_residues(structure)):
@@ -60,12 +60,12 @@ def peptide_planes(structure: Structure) -> dict[str, list[int]]:
     return planes
 
 
-def cut_out(structure: Structure, rows: list[int], cutoff: float = 4.5) -> Data:
+def cut_out(structure: Molecule, rows: list[int], cutoff: float = 4.5) -> Data:
     """The graph of these atoms alone, float64, as if nothing were around them."""
     return structure.select(rows).graph(cutoff, torch.float64)
 
 
-def upright_shares(model: EQGAT, structure: Structure, groups: dict[str, list[int]], alone: bool) -> pd.DataFrame:
+def upright_shares(model: EQGAT, structure: Molecule, groups: dict[str, list[int]], alone: bool) -> pd.DataFrame:
     """How much of each term of the second layer stands upright on the plane of each group.
 
     Args:
@@ -129,7 +129,7 @@ def adk_domain(residues: np.ndarray) -> np.ndarray:
     return names
 
 
-def displacement(first: Structure, second: Structure, fixed: np.ndarray) -> tuple[Structure, np.ndarray]:
+def displacement(first: Molecule, second: Molecule, fixed: np.ndarray) -> tuple[Molecule, np.ndarray]:
     """``second`` laid over ``first`` so that the ``fixed`` atoms (mask [N]) fit best, and how far each atom is off, Å.
 
     Raises:
@@ -144,7 +144,7 @@ def displacement(first: Structure, second: Structure, fixed: np.ndarray) -> tupl
     return second.with_positions(moved), np.linalg.norm(here - moved, axis=1)
 
 
-def _residues(structure: Structure) -> Iterator[tuple[Any, dict[str, int]]]:
+def _residues(structure: Molecule) -> Iterator[tuple[Any, dict[str, int]]]:
     """Each residue with a map from atom name to row."""
     names = structure.atoms["name"].to_numpy()
     for residue in structure.residues.itertuples():

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from eqgat_course.ch10_atom3d_lba.study import family_labels, pocket_rows
-from eqgat_course.exercises import call, exercise, expect, expect_close, seeded
+from eqgat_course.exercises import between, call, exercise, expect, expect_close, gaussian, generator, read, seeded
 
 
 @exercise("10.1", "What an RMSE of 1.44 means", "predict")
@@ -30,22 +30,24 @@ def factor(answer: Any) -> None:
 
 @exercise("10.2", "Cut out a pocket", "implement", points=2)
 def cut_pocket(answer: Any) -> None:
-    generator = torch.Generator().manual_seed(seeded(102))
-    centres = 14.0 * torch.rand(40, 3, generator=generator, dtype=torch.float64)
-    order = torch.randperm(200, generator=generator)  # a residue's atoms need not be next to each other
-    residue = torch.arange(40).repeat_interleave(5)[order] + 7
-    pos = (centres.repeat_interleave(5, dim=0) + torch.randn(200, 3, generator=generator, dtype=torch.float64))[order]
-    ligand = 7.0 + 1.5 * torch.randn(9, 3, generator=generator, dtype=torch.float64)
+    residues, radius = int(between(101, 35, 50)), between(102, 4.0, 5.5)
+    source = generator(102)
+    centres = 14.0 * torch.rand(residues, 3, generator=source, dtype=torch.float64)
+    order = torch.randperm(5 * residues, generator=source)  # a residue's atoms need not be next to each other
+    residue = torch.arange(residues).repeat_interleave(5)[order] + 7
+    spread, place = gaussian(103, (5 * residues, 3), (9, 3))
+    pos = (centres.repeat_interleave(5, dim=0) + spread)[order]
+    ligand = 7.0 + 1.5 * place
     distances = torch.cdist(pos, ligand)
     whole = [residue == number for number in residue.unique()]
-    every = torch.stack([distances[own].min(dim=1).values.max() < 5.0 for own in whole])
-    mean = torch.stack([torch.cdist(pos[own].mean(dim=0, keepdim=True), ligand).min() < 5.0 for own in whole])
-    right = pocket_rows(pos, residue, ligand, 5.0)
+    every = torch.stack([distances[own].min(dim=1).values.max() < radius for own in whole])
+    mean = torch.stack([torch.cdist(pos[own].mean(dim=0, keepdim=True), ligand).min() < radius for own in whole])
+    right = pocket_rows(pos, residue, ligand, radius)
 
     def of(chosen: Tensor) -> Tensor:
         return torch.isin(residue, residue.unique()[chosen])
 
-    actual = torch.as_tensor(call(answer, pos.clone(), residue.clone(), ligand.clone(), 5.0))
+    actual = read(call(answer, pos, residue, ligand, radius))
     expect(actual.dtype == torch.bool, f"a mask is expected: True or False for each atom; yours is {actual.dtype}.")
     expect_close(
         actual,
@@ -55,11 +57,11 @@ def cut_pocket(answer: Any) -> None:
             "these are the near atoms alone. The recipe takes whole residues: all atoms of a residue that has one near.": distances.min(
                 dim=1
             ).values
-            < 5.0,
+            < radius,
             "this asks for residues with all of their atoms near. One is enough.": of(every),
             "this measures from the middle of a residue; the recipe asks for its nearest atom.": of(mean),
             "this measures to the middle of the ligand; the recipe asks for its nearest atom.": pocket_rows(
-                pos, residue, ligand.mean(dim=0, keepdim=True), 5.0
+                pos, residue, ligand.mean(dim=0, keepdim=True), radius
             ),
             "it uses 6 Å whatever radius says.": pocket_rows(pos, residue, ligand, 6.0),
         },
@@ -69,11 +71,10 @@ def cut_pocket(answer: Any) -> None:
 @exercise("10.3", "Win without looking at a ligand", "break it", points=2)
 def blind_model(answer: Any) -> None:
     family, label = (torch.as_tensor(values) for values in family_labels(between=1.5, within=0.8, seed=seeded(103)))
-    generator = torch.Generator().manual_seed(seeded(103))
 
     def errors(test: Tensor) -> tuple[float, float]:
         train = ~test
-        result = torch.as_tensor(call(answer, family[train].clone(), label[train].clone(), family[test].clone()))
+        result = read(call(answer, family[train], label[train], family[test]))
         expect(tuple(result.shape) == (int(test.sum()),), "return one prediction for each test complex: [m].")
         expect(
             torch.isfinite(result).all(),
@@ -82,8 +83,9 @@ def blind_model(answer: Any) -> None:
         trivial = (label[train].mean() - label[test]).square().mean().sqrt()
         return float((result - label[test]).square().mean().sqrt()), float(trivial)
 
-    random = torch.rand(len(label), generator=generator) < 0.2
-    unknown = torch.isin(family, torch.randperm(60, generator=generator)[:12])
+    source = generator(104)
+    random = torch.rand(len(label), generator=source) < 0.2
+    unknown = torch.isin(family, torch.randperm(60, generator=source)[:12])
     found, trivial = errors(unknown)
     expect(
         found < 1.02 * trivial,

@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
 from scipy.stats import spearmanr
 
-from eqgat.datasets.samples.lba import LIGANDS, lba_item
-from eqgat.structures import Structure
+from eqgat.molecule import Molecule
 from eqgat.viz.parts import Camera
 from eqgat.viz.scene import Scene
 from eqgat.viz.style import COLOURS, describe
 from eqgat_course.ch10_atom3d_lba.study import complex_graph, edge_kinds, family_labels, memorise
 from eqgat_course.figures import figure
 from eqgat_course.results import beside_the_paper
+from eqgat_course.toy.lba import LIGANDS, lba_item
 
 SMALL = 11.5
 KIND_COLOURS = {"pocket": COLOURS["grey"], "between": COLOURS["vermilion"], "ligand": COLOURS["blue"]}
@@ -26,12 +26,11 @@ KIND_NAMES = {"pocket": "within the pocket", "between": "between pocket and liga
 STORE = "the results store, figures/results/lba"
 
 
-def pocket_structure(name: str = "1hvr") -> tuple[Structure, np.ndarray]:
+def pocket_structure(name: str = "1hvr") -> tuple[Molecule, np.ndarray]:
     """Pocket and ligand of an embedded complex in the order of the graph, and which atoms are the ligand's [N]."""
     item = lba_item(name)
     atoms = pd.concat([item["atoms_pocket"], item["atoms_ligand"].assign(hetero="H_LIG")], ignore_index=True)
-    atoms["element"] = atoms["element"].str.capitalize()
-    return Structure(atoms, name), np.arange(len(atoms)) >= len(item["atoms_pocket"])
+    return Molecule.from_table(atoms, name=name, altloc="all"), np.arange(len(atoms)) >= len(item["atoms_pocket"])
 
 
 def pocket_scene(

@@ -9,17 +9,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eqgat.datasets.samples.superposition import rmsd
 from eqgat.symmetry import random_rotation
 from eqgat.training.metrics import ranking_metrics
-from eqgat_course.exercises import call, exercise, expect, expect_choice, expect_close, seeded
+from eqgat_course.exercises import (
+    between,
+    call,
+    close,
+    exercise,
+    expect,
+    expect_choice,
+    expect_close,
+    gaussian,
+    read,
+    seeded,
+)
+from eqgat_course.toy.superposition import rmsd
 
 
 @exercise("11.1", "The best superposition", "implement", points=2)
 def best_rmsd(answer: Any) -> None:
-    generator = torch.Generator().manual_seed(seeded(111))
-    fixed = 6.0 * torch.randn(30, 3, generator=generator, dtype=torch.float64) + 20.0
-    noise = torch.randn(30, 3, generator=generator, dtype=torch.float64)
+    length = int(between(112, 25, 40))
+    fixed, noise, shift = gaussian(111, (length, 3), (length, 3), (3,))
+    fixed = 6.0 * fixed + 20.0 * shift
     mobile = (fixed + noise) @ random_rotation(seeded(111)).T - 7.0
 
     def turned(x: Tensor, y: Tensor, centre: bool = True, turn: bool = True, back: bool = False) -> Tensor:
@@ -33,7 +44,7 @@ def best_rmsd(answer: Any) -> None:
 
     right = rmsd(mobile.numpy(), fixed.numpy())
     expect_close(
-        call(answer, mobile.clone(), fixed.clone()),
+        call(answer, mobile, fixed),
         right,
         "centre both, rotate, then take the root of the mean over the residues of the squared distances.",
         {
@@ -54,7 +65,7 @@ def best_rmsd(answer: Any) -> None:
     )
     mirror = fixed * torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64)
     expect_close(
-        call(answer, mirror, fixed.clone()),
+        call(answer, mirror, fixed),
         rmsd(mirror.numpy(), fixed.numpy()),
         "right for a rotated copy, wrong for a mirror image. What does the sign of the determinant do?",
         {
@@ -62,7 +73,6 @@ def best_rmsd(answer: Any) -> None:
                 turned(mirror, fixed)
             )
         },
-        atol=1e-6,
     )
 
 
@@ -96,49 +106,59 @@ def _decoys(seed: int, extra: bool = True) -> tuple[np.ndarray, np.ndarray, np.n
 
 @exercise("11.3", "Mean R_S with its counts", "implement", points=2)
 def mean_spearman(answer: Any) -> None:
-    predicted, true, target = _decoys(113)
-    right = ranking_metrics(predicted, true, target)
-    own = [
-        ranking_metrics(predicted[target == n], true[target == n], target[target == n])["mean_spearman"]
-        for n in sorted(set(target))
-    ]
-    known = np.array([value for value in own if not math.isnan(value)])
-    sizes = [(target == name).sum() for name, value in zip(sorted(set(target)), own, strict=True) if value == value]
-    result = call(answer, predicted.copy(), true.copy(), target.copy())
+    for extra, small, undefined in ((True, 2, 3), (False, 0, 0)):
+        _expect_mean(answer, *_decoys(113, extra), small, undefined)
+    nothing = call(answer, np.ones(6), np.arange(6.0), np.array(["A"] * 3 + ["B"] * 3))
+    expect(math.isnan(float(read(nothing[0]))), "where no target has a correlation the mean is nan, not 0.")
+
+
+def _expect_mean(
+    answer: Any, predicted: np.ndarray, true: np.ndarray, target: np.ndarray, small: int, undefined: int
+) -> None:
+    """The mean of these decoys, with its two counts."""
+    result = call(answer, predicted, true, target)
     expect(
         isinstance(result, (tuple, list)) and len(result) == 3,
         "return three numbers: the mean, the number of small targets, the number of undefined ones.",
     )
-    mean, small, undefined = result
+    mean, few, constant = (float(read(part, "each of the three is a number")) for part in result)
     expect(
-        not math.isnan(float(mean)),
+        not math.isnan(mean),
         "the mean is not a number: one undefined target is enough for that. Leave those out.",
     )
-    expect_close(
-        mean,
-        right["mean_spearman"],
-        "the correlation within each target that has one, then their plain mean.",
-        {
-            "that is the correlation over all rows: the global one.": right["global_spearman"],
-            "undefined or small targets count as 0 here; they should be left out.": known.sum() / len(own),
-            "that is Pearson's correlation, of the values. Spearman's is of their ranks.": right["mean_pearson"],
-            "targets are weighted by their size here; each should count the same.": np.average(known, weights=sizes),
-        },
-    )
-    expect(int(small) == 2, f"two targets have fewer than three rows; you count {small}.")
+    right = ranking_metrics(predicted, true, target)
+    if not close(mean, right["mean_spearman"]):
+        names = sorted(set(target))
+        rows = [target == name for name in names]
+        own = [ranking_metrics(predicted[row], true[row], target[row])["mean_spearman"] for row in rows]
+        known = [value for value in own if not math.isnan(value)]
+        sizes = [row.sum() for row, value in zip(rows, own, strict=True) if not math.isnan(value)]
+        expect_close(
+            mean,
+            right["mean_spearman"],
+            "the correlation within each target that has one, then their plain mean.",
+            {
+                "that is the correlation over all rows: the global one.": right["global_spearman"],
+                "undefined or small targets count as 0 here; they should be left out.": sum(known) / len(own),
+                "that is Pearson's correlation, of the values. Spearman's is of their ranks.": right["mean_pearson"],
+                "targets are weighted by their size here; each should count the same.": np.average(
+                    known, weights=sizes
+                ),
+            },
+        )
+    expect(few == small, f"{small} targets have fewer than three rows; you count {few:g}.")
     expect(
-        int(undefined) == 3,
-        f"of the targets with three rows or more, three have constant labels or predictions; you count {undefined}.",
+        constant == undefined,
+        f"of the targets with three rows or more, {undefined} have constant labels or predictions; you count {constant:g}.",
     )
-    nothing = call(answer, np.ones(6), np.arange(6.0), np.array(["A"] * 3 + ["B"] * 3))
-    expect(math.isnan(float(nothing[0])), "where no target has a correlation the mean is nan, not 0.")
 
 
 @exercise("11.4", "Right everywhere, wrong as a whole", "break it", points=2)
 def saboteur(answer: Any) -> None:
     _, true, target = _decoys(114, extra=False)
-    predicted = np.asarray(call(answer, true.copy(), target.copy()), dtype=float)
+    predicted = read(call(answer, true, target)).numpy()
     expect(predicted.shape == true.shape, "return one prediction for each decoy: [n].")
+    expect(bool(np.isfinite(predicted).all()), "some predictions are NaN or infinite.")
     found = ranking_metrics(predicted, true, target)
     expect(found["num_targets"] == 3, "within a target the predictions must differ, or it has no correlation.")
     expect(

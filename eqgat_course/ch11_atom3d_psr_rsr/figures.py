@@ -12,11 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
 from scipy.stats import spearmanr
 
-from eqgat.datasets.samples import ranking
-from eqgat.datasets.samples._schema import polymer
-from eqgat.datasets.samples.decoys import clashes, radius_of_gyration
-from eqgat.datasets.samples.superposition import structure_scores, superpose
-from eqgat.structures import Structure
+from eqgat.datasets.atom3d.trivial import radius_of_gyration
+from eqgat.molecule import Molecule
 from eqgat.viz import still
 from eqgat.viz.parts import Camera
 from eqgat.viz.scene import Scene
@@ -24,6 +21,10 @@ from eqgat.viz.style import COLOURS, describe
 from eqgat_course.ch11_atom3d_psr_rsr.study import TEST, alpha_carbons, overlay, ranking_toy
 from eqgat_course.figures import figure
 from eqgat_course.results import beside_the_paper
+from eqgat_course.toy import ranking
+from eqgat_course.toy._schema import polymer
+from eqgat_course.toy.decoys import clashes
+from eqgat_course.toy.superposition import structure_scores, superpose
 
 SMALL = 11.5
 SHOWN = ("1ahsA", ("hinge_1_4", "spread_2_3"))
@@ -185,13 +186,13 @@ def rna() -> Figure:
     return describe(fig, caption, scene.alt_text())
 
 
-def rna_overlay(frame: int = 3) -> Structure:
+def rna_overlay(frame: int = 3) -> Molecule:
     """The RNA and a decoy of its first test walk, superposed on all atoms, as chains R and D."""
     real = polymer("1k5i_md")
     moved = ranking.decoys("1k5i_md", 4, 6, "test/0")[frame][1]
     laid = real.with_positions(superpose(moved, real.positions))
     parts = [real.atoms.assign(chain="R"), laid.atoms.assign(chain="D")]
-    return Structure(pd.concat(parts, ignore_index=True), "1k5i_md and a decoy")
+    return Molecule.from_table(pd.concat(parts), name="1k5i_md and a decoy")
 
 
 @figure(

@@ -12,10 +12,10 @@ from torch_geometric.data import Batch
 
 from eqgat import EQGAT
 from eqgat.datasets.atom3d import ItemData
-from eqgat.datasets.samples import ranking
-from eqgat.datasets.samples._schema import polymer
-from eqgat.datasets.samples.superposition import superpose
-from eqgat.structures import Structure
+from eqgat.molecule import Molecule
+from eqgat_course.toy import ranking
+from eqgat_course.toy._schema import polymer
+from eqgat_course.toy.superposition import superpose
 
 __all__ = ["TEST", "TRAIN", "alpha_carbons", "decoy_set", "fit_ranking", "overlay", "ranking_toy"]
 
@@ -29,12 +29,12 @@ def decoy_set(split: str, targets: Sequence[str], walks: int = 2) -> ItemData:
     return ItemData("psr", ranking.psr_items(split, walks=walks, targets=targets), split)
 
 
-def alpha_carbons(structure: Structure) -> np.ndarray:
+def alpha_carbons(structure: Molecule) -> np.ndarray:
     """Rows of the alpha carbons [L]."""
     return np.flatnonzero(structure.atoms["name"] == "CA")
 
 
-def overlay(name: str, decoy: str, walks: int = 3) -> Structure:
+def overlay(name: str, decoy: str, walks: int = 3) -> Molecule:
     """An embedded protein (chain R) and one of its decoys (chain D), superposed on the alpha carbons."""
     real = polymer(name)
     rows = alpha_carbons(real)
@@ -44,7 +44,7 @@ def overlay(name: str, decoy: str, walks: int = 3) -> Structure:
     laid = superpose(moved, real.positions, np.isin(np.arange(len(real)), rows).astype(float))
     assert np.allclose(laid[rows], superpose(start, goal), atol=1e-6)
     both = [real.atoms.assign(chain="R"), real.with_positions(laid).atoms.assign(chain="D")]
-    return Structure(pd.concat(both, ignore_index=True), f"{name} and {decoy}")
+    return Molecule.from_table(pd.concat(both), name=f"{name} and {decoy}")
 
 
 def ranking_toy() -> pd.DataFrame:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from eqgat.training.metrics import pair_metrics
 from eqgat_course.ch12_atom3d_res_ppi.study import auc_by_counting
-from eqgat_course.exercises import call, close, exercise, expect, expect_choice, expect_close, seeded
+from eqgat_course.exercises import between, call, exercise, expect, expect_choice, expect_close, gaussian, read
 
 
 @exercise("12.1", "How far the answer sees", "predict")
@@ -31,14 +30,15 @@ def reach(answer: Any) -> None:
 
 @exercise("12.2", "The area under the ROC curve", "implement", points=2)
 def roc_auc(answer: Any) -> None:
-    generator = torch.Generator().manual_seed(seeded(122))
-    scores = torch.randn(40, generator=generator, dtype=torch.float64)
-    labels = (scores + 1.5 * torch.randn(40, generator=generator, dtype=torch.float64) > 0.8).long()
+    size = int(between(121, 30, 60))
+    scores, noise = gaussian(122, (size,), (size,))
+    labels = (scores + 1.5 * noise > 0.8).long()
+    labels[scores.argmax()], labels[scores.argmin()] = 1, 0
     right, tied = auc_by_counting(scores, labels), scores.round()
     positive, negative = scores[labels == 1], scores[labels == 0]
     greater = positive[:, None] > negative[None, :]
     expect_close(
-        call(answer, scores.clone(), labels.clone()),
+        call(answer, scores, labels),
         right,
         "count the pairs of one positive and one negative in which the positive has the larger score, and divide by "
         "the number of such pairs.",
@@ -55,7 +55,7 @@ def roc_auc(answer: Any) -> None:
         },
     )
     expect_close(
-        call(answer, tied.clone(), labels.clone()),
+        call(answer, tied, labels),
         auc_by_counting(tied, labels),
         "right without ties, but with equal scores it is not. A tie is neither order: count it as one half.",
         {
@@ -67,8 +67,9 @@ def roc_auc(answer: Any) -> None:
             ),
         },
     )
-    expect(
-        close(call(answer, scores.exp(), labels.clone()), right),
+    expect_close(
+        call(answer, 100 * (between(123, 1.0, 3.0) * scores).exp(), labels),
+        right,
         "it changes when all scores are passed through an increasing function. Only the order may count.",
     )
 
@@ -91,7 +92,7 @@ def useless_list(answer: Any) -> None:
         isinstance(answer, (tuple, list)) and len(answer) == 2,
         "give two tensors of one length: the scores, and the labels 0 or 1",
     )
-    scores, labels = (torch.as_tensor(part).double().reshape(-1) for part in answer)
+    scores, labels = (read(part, "scores and labels are lists of numbers").double().reshape(-1) for part in answer)
     expect(len(scores) == len(labels), f"there are {len(scores)} scores and {len(labels)} labels; each score needs one")
     expect(bool(((labels == 0) | (labels == 1)).all()), "labels are 0 (apart) or 1 (touching)")
     expect(0 < int(labels.sum()) < len(labels), "both kinds of pairs are needed: without one, the area is undefined")

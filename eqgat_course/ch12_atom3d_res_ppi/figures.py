@@ -13,8 +13,7 @@ from matplotlib.pyplot import subplots
 
 from eqgat.datasets import embedded_structure
 from eqgat.datasets.atom3d.samples import count_hops
-from eqgat.datasets.samples.ppi import ppi_item
-from eqgat.structures import Structure
+from eqgat.molecule import Molecule
 from eqgat.training import read_history, read_results
 from eqgat.training.settings import MODELS
 from eqgat.viz.parts import Scalars
@@ -23,6 +22,7 @@ from eqgat.viz.style import COLOURS, describe
 from eqgat_course.ch12_atom3d_res_ppi.study import all_pairs, curves, drawn_scores, hop_table, paper_column, stored_runs
 from eqgat_course.figures import figure
 from eqgat_course.residues import without_side_chain
+from eqgat_course.toy.ppi import ppi_item
 
 LAYERS = 5
 STORE = "the results store, figures/results"
@@ -35,7 +35,7 @@ SHORT = {"best constant, seen afterwards": "best constant", "residues that lie o
 
 
 @cache
-def environment() -> tuple[Structure, int, torch.Tensor]:
+def environment() -> tuple[Molecule, int, torch.Tensor]:
     """BPTI without the side chain of residue 22, the row of its CA, and how many hops away each atom is (6: more)."""
     structure, centre = without_side_chain(embedded_structure("5pti", hetero=False), "A", 22)
     graph = structure.graph(4.5)

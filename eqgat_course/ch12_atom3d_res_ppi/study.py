@@ -14,9 +14,9 @@ from torch import Tensor
 
 from eqgat.datasets.atom3d import ItemData, write_prepared
 from eqgat.datasets.atom3d.samples import count_hops
-from eqgat.datasets.samples import sample_items
 from eqgat.training.metrics import pair_metrics
 from eqgat.training.tables import paper_numbers
+from eqgat_course.toy import sample_items
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from eqgat_course.ch13_ablations.study import linear_errors, welch
-from eqgat_course.exercises import call, exercise, expect, expect_choice, expect_close, seeded
+from eqgat_course.exercises import between, call, exercise, expect, expect_choice, expect_close, read, seeded
 
 
 @exercise("13.1", "Which differences survive", "predict")
@@ -65,10 +65,8 @@ def expect_interval(answer: Any, first: np.ndarray, second: np.ndarray, paired: 
             "you subtracted run from run, as if they were pairs. Run 0 of one model has nothing to do with run 0 "
             "of the other: take the two means and the two spreads."
         ] = around(float(stats.t.ppf(0.975, n_1 - 1)) * float(np.std(each, ddof=1)) / n_1**0.5)
-    result = call(answer, first.tolist(), second.tolist())
-    if isinstance(result, (tuple, list)):
-        expect(len(result) == 2, "return two numbers, low and high.")
-        result = [float(value) for value in result]
+    result = read(call(answer, first.tolist(), second.tolist()))
+    expect(result.shape == (2,), f"return two numbers, low and high; yours has the shape {list(result.shape)}.")
     where = "" if paired else f" (Here the models have {n_1} and {n_2} runs.)"
     expect_close(
         result,
@@ -92,11 +90,12 @@ def false_alarms(answer: Any) -> None:
 
 @exercise("13.4", "Knocked out and not missed", "break it", points=2)
 def redundant_data(answer: Any) -> None:
-    for n in (200, 300 + seeded(134) % 97):
-        torch.manual_seed(seeded(134))
-        result = call(answer, n)
+    for n in (200, int(between(133, 300, 400))):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seeded(134))
+            result = call(answer, n)
         expect(isinstance(result, (tuple, list)) and len(result) == 2, "return two tensors: x [n, 2] and y [n].")
-        x, y = (torch.as_tensor(part, dtype=torch.float64).detach() for part in result)
+        x, y = (read(part).to(torch.float64) for part in result)
         expect(
             tuple(x.shape) == (n, 2) and tuple(y.shape) == (n,),
             f"x should be [{n}, 2] and y [{n}]; yours are {list(x.shape)} and {list(y.shape)}.",
@@ -107,7 +106,7 @@ def redundant_data(answer: Any) -> None:
         shares = [error / size for error in linear_errors(x, y).values()]
         full, knocked, retrained = shares
         expect(
-            knocked - full >= 0.2,
+            knocked - full >= 0.15,  # less than the exercise says: random data may miss by chance what they aim at
             "the trained model does not miss column 2 when it is knocked out: its weight there is too small. It "
             "must lean on column 2.",
         )

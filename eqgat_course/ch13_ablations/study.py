@@ -15,11 +15,11 @@ from torch_geometric.data import Batch
 
 from eqgat import EQGAT
 from eqgat.datasets.atom3d import ItemData
-from eqgat.datasets.samples import sample_items
 from eqgat.pretrained import pretrained
 from eqgat.training.receptive_field import at_centers
 from eqgat.training.tables import paper_numbers
 from eqgat_course.results import TARGETS, TRIANGLE_MODELS, triangle_runs
+from eqgat_course.toy import sample_items
 
 __all__ = [
     "ABLATED",
@@ -312,11 +312,11 @@ def ablated_twin(model: EQGAT, part: str) -> EQGAT:
         model: with feature attention and cross products.
         part: "cross product" or "attention per channel".
     """
-    changed: dict[str, Any] = {
+    changes: dict[str, dict[str, Any]] = {
         "cross product": {"cross_product": None},
         "attention per channel": {"attention": "scalar"},
-    }[part]
-    twin = EQGAT(**{**vars(model.config), **changed}).to(model.embedding.weight.dtype)
+    }
+    twin = EQGAT(**{**vars(model.config), **changes[part]}).to(model.embedding.weight.dtype)
     state = knock_out(model, part).state_dict()
     for number, layer in enumerate(model.layers):
         for kind in ("weight", "bias"):

@@ -9,9 +9,7 @@ from torch import Tensor
 
 from eqgat import radius_graph
 from eqgat_course.ch14_paper_code_and_beyond.study import CUTOFF, difference, star, untrained
-from eqgat_course.exercises import call, exercise, expect, expect_choice, seeded
-
-_CAP = 4
+from eqgat_course.exercises import between, call, exercise, expect, expect_choice, generator, read, seeded
 
 
 def _ranks(distance: Tensor, ends: Tensor) -> Tensor:
@@ -29,9 +27,15 @@ def _set(edges: Tensor) -> set[tuple[int, int]]:
 
 @exercise("14.1", "A cap that keeps the symmetries", "implement", points=2)
 def mutual_cap(answer: Any) -> None:
-    pos = 5 * torch.rand(30, 3, generator=torch.Generator().manual_seed(seeded(141)), dtype=torch.float64)
+    for seed, cap in ((141, 4), (142, int(between(143, 5, 8)))):
+        size = int(between(seed, 25, 35))
+        _expect_capped(answer, 5 * torch.rand(size, 3, generator=generator(seed), dtype=torch.float64), cap)
+
+
+def _expect_capped(answer: Any, pos: Tensor, cap: int) -> None:
+    """The capped graph of these positions."""
     edges = radius_graph(pos, 3.0)
-    result = torch.as_tensor(call(answer, pos.clone(), edges.clone(), _CAP))
+    result = read(call(answer, pos, edges, cap))
     expect(
         result.dim() == 2 and len(result) == 2 and not result.is_floating_point(),
         "return an edge_index: whole numbers of shape [2, E'], sources first.",
@@ -44,22 +48,22 @@ def mutual_cap(answer: Any) -> None:
     first = _ranks(torch.arange(len(receiver), dtype=torch.float64), receiver)
     mistakes = {
         "you keep the nearest of each receiver, which only says who is heard. Some edges have no way back: j may be "
-        "near to i while i is not among the nearest of j. Ask both ends.": of_receiver < _CAP,
+        "near to i while i is not among the nearest of j. Ask both ends.": of_receiver < cap,
         "you keep an edge if either end wants it. It is symmetric, but no cap: an atom that many others want keeps "
-        "more than cap neighbours. Both ends must want it.": (of_receiver < _CAP) | (of_source < _CAP),
+        "more than cap neighbours. Both ends must want it.": (of_receiver < cap) | (of_source < cap),
         "you keep the first that are listed, as the released code does. Which these are depends on the numbering of "
-        "the atoms. Sort by distance.": first < _CAP,
-        "you keep the farthest. Sort in ascending order.": (_ranks(-distance, receiver) < _CAP)
-        & (_ranks(-distance, source) < _CAP),
+        "the atoms. Sort by distance.": first < cap,
+        "you keep the farthest. Sort in ascending order.": (_ranks(-distance, receiver) < cap)
+        & (_ranks(-distance, source) < cap),
         "one neighbour too many: the nearest has place 0, so the places that stay are those below cap.": (
-            of_receiver <= _CAP
+            of_receiver <= cap
         )
-        & (of_source <= _CAP),
+        & (of_source <= cap),
     }
     for hint, kept in mistakes.items():
         expect(found != _set(edges[:, kept]), hint)
     expect(found <= _set(edges), "there are edges that the radius graph does not have. A cap only removes some.")
-    right = (of_receiver < _CAP) & (of_source < _CAP)
+    right = (of_receiver < cap) & (of_source < cap)
     expect(
         found == _set(edges[:, right]),
         "an edge stays if its distance is among the cap smallest of the receiver's edges, and also among the cap "
@@ -103,11 +107,9 @@ def cis_trans(answer: Any) -> None:
 
 @exercise("14.4", "Two shapes that EQGAT takes for one", "break it", points=2)
 def two_shapes(answer: Any) -> None:
-    try:
-        first, second = (torch.as_tensor(one, dtype=torch.float64) for one in answer)
-    except (TypeError, ValueError):
-        expect(False, "hand in a pair of lists of directions, each [k, 3].")
-        raise
+    what = "hand in a pair of lists of directions, each [k, 3]."
+    expect(isinstance(answer, (tuple, list)) and len(answer) == 2, what)
+    first, second = (read(one, what).to(torch.float64) for one in answer)
     for units in (first, second):
         expect(units.dim() == 2 and units.shape[1] == 3, "each of the two is a list of directions, [k, 3].")
         expect((units.norm(dim=1) > 1e-6).all(), "a direction of length zero points nowhere.")

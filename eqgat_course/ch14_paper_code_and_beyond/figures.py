@@ -15,7 +15,6 @@ from mpl_toolkits.mplot3d import Axes3D
 from eqgat.training.results import results_folder
 from eqgat.training.settings import MODELS
 from eqgat.viz.style import COLOURS, TERM_COLOURS, describe
-from eqgat_course.ch14_paper_code_and_beyond.chirality import HandTest, learn_hand, split_by_protein
 from eqgat_course.ch14_paper_code_and_beyond.study import (
     PAIRS,
     PARTS,
@@ -25,6 +24,7 @@ from eqgat_course.ch14_paper_code_and_beyond.study import (
     untrained,
 )
 from eqgat_course.figures import figure
+from eqgat_course.handedness import HandTest, learn_handedness, split_by_protein
 from eqgat_course.running_example import running_example
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def symmetry_errors(errors: dict[str, dict[str, float]] | None = None) -> Figure
     "without cross product and the one with a single layer stay at exactly one half.",
 )
 def hand_by_protein(results: dict[str, HandTest] | None = None) -> Figure:
-    """``results``: what ``learn_hand`` returned, by label; trained here if not given (some seconds)."""
+    """``results``: what ``learn_handedness`` returned, by label; trained here if not given (some seconds)."""
     results = train_hands() if results is None else results
     fig, ax = subplots(figsize=(6.4, 3.9))
     looks = {
@@ -117,9 +117,9 @@ def train_hands() -> dict[str, HandTest]:
     """The three trainings of the notebook."""
     train, test, _ = split_by_protein(10, 15, 4)
     return {
-        "two layers": learn_hand(train, test, "raw", 2, steps=60),
-        "without cross product": learn_hand(train, test, None, 2, steps=20),
-        "one layer": learn_hand(train, test, "raw", 1, steps=20),
+        "two layers": learn_handedness(train, test, "raw", 2, steps=60),
+        "without cross product": learn_handedness(train, test, None, 2, steps=20),
+        "one layer": learn_handedness(train, test, "raw", 1, steps=20),
     }
 
 

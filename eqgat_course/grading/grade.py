@@ -9,12 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import multiprocessing
 import os
 import re
-import signal
-import subprocess
-import sys
-import tempfile
+import secrets
 import threading
 import time
 from collections.abc import Iterable
@@ -23,13 +21,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from eqgat_course.grading.plan import load_cells, make_plan
+from eqgat_course.chapters import chapters
+from eqgat_course.grading.judge import Order, serve
+from eqgat_course.grading.plan import exercise_texts, load_cells, make_plan
 from eqgat_course.grading.report import write_reports
-from eqgat_course.grading.sandbox import Limits
+from eqgat_course.grading.sandbox import Limits, weakness
 
 __all__ = ["Submission", "find_submissions", "grade", "grade_one"]
 
 _GRACE_SECONDS = 90.0
+# Judges are forked from one process that has loaded the libraries and the checks; on Windows each loads its own.
+_PROCESSES = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
+_PROCESSES.set_forkserver_preload([__name__, *(f"{chapter}.checks" for chapter in chapters())])
 
 
 @dataclass(frozen=True)
@@ -104,27 +107,38 @@ def _submission(file: Path, instructors: list[Path]) -> Submission:
 
 
 def grade(
-    submissions: list[Submission], out: Path, limits: Limits | None = None, jobs: int = 1, refused: Iterable[str] = ()
+    submissions: list[Submission],
+    out: Path,
+    limits: Limits | None = None,
+    jobs: int = 1,
+    refused: Iterable[str] = (),
+    seed: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Grade what has not been graded, write ``grades.csv`` and ``reports/``; all results, one dict a submission.
-
-    ``refused``: of ``find_submissions``, for the teacher's page.
+    """Grade what has not been graded, write ``grades.csv`` and the pages; all results, one dict a submission.
 
     An interrupted run goes on where it stopped: a submission is graded again only if its file, the instructor's
-    notebook, or the limits have changed, or if its judge failed.
+    notebook, the limits or a given seed have changed, or if its judge failed.
+
+    Args:
+        submissions: of ``find_submissions``.
+        out: folder for results and pages.
+        limits: of each session.
+        jobs: submissions at once.
+        refused: of ``find_submissions``, for the teacher's page.
+        seed: of an earlier run, to repeat what its hidden tests drew; by default a new one that nobody knows.
     """
-    limits = limits or Limits()
+    order = Order(limits or Limits(), secrets.randbelow(10**9) if seed is None else seed, not weakness())
     for instructor in {submission.instructor for submission in submissions}:
         make_plan(load_cells(instructor), None)  # a mistake in the course itself is said before the first submission
     lock, count, stopped = threading.Lock(), 0, threading.Event()
-    children: set[int] = set()
+    running: set[Any] = set()
 
     def one(submission: Submission) -> None:
         nonlocal count
-        file, key = submission.result_file(out), _key(submission, limits)
-        kept = _kept(file, key)
+        file, key = submission.result_file(out), _key(submission, order.limits)
+        kept = _kept(file, key, seed)
         start = time.monotonic()
-        result = kept or {**grade_one(submission, limits, children), "key": key}
+        result = kept or {**grade_one(submission, order, running), "key": key}
         if stopped.is_set():
             return
         if kept is None:
@@ -148,64 +162,43 @@ def grade(
     finally:
         stopped.set()
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in list(children):
-            _kill(process)
+        for process in list(running):
+            _end(process)
         results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("results/*/*.json"))]
-        write_reports(results, out, refused)
+        texts: dict[str, str] = {}
+        for instructor in {submission.instructor for submission in submissions}:
+            texts.update(exercise_texts(load_cells(instructor)))
+        write_reports(results, out, texts, refused, weakness())
     return results
 
 
-def grade_one(submission: Submission, limits: Limits, children: set[int] | None = None) -> dict[str, Any]:
-    """Grade one submission in a process of its own; its rows, and what went wrong as a whole (empty: nothing)."""
-    children = set() if children is None else children
+def grade_one(submission: Submission, order: Order, running: set[Any] | None = None) -> dict[str, Any]:
+    """Grade one submission in a process of its own; its rows, and what went wrong as a whole (empty: nothing).
+
+    ``running`` holds the judge's process meanwhile.
+    """
+    running = set() if running is None else running
     rows: dict[str, dict[str, Any]] = {}
     uses: dict[str, list[str]] = {}
     problem, done = "", False
-    folder = tempfile.TemporaryDirectory(prefix="eqgat-grade-", ignore_cleanup_errors=True)
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "eqgat_course.grading.judge",
-            str(submission.path.resolve()),
-            str(submission.instructor.resolve()),
-            json.dumps(asdict(limits)),
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "TMPDIR": folder.name},
-    )
-    mine = {process.pid}
-    children |= mine
-    watch = threading.Timer(limits.total + limits.cell + _GRACE_SECONDS, _kill, [process.pid])
-    watch.start()
-    errors: list[str] = []
-    reader = threading.Thread(target=lambda: errors.extend(process.stderr or []), daemon=True)
-    reader.start()
-    try:
-        for line in process.stdout or []:
-            message = json.loads(line)
-            if "process" in message:
-                mine.add(message["process"])
-                children.add(message["process"])
-            elif "exercise" in message:
+    receiver, sender = _PROCESSES.Pipe(duplex=False)
+    process = _PROCESSES.Process(target=serve, args=(sender, submission.path, submission.instructor, order))
+    process.start()
+    sender.close()
+    running.add(process)
+    until = time.monotonic() + order.limits.total + order.limits.cell + _GRACE_SECONDS
+    with contextlib.suppress(EOFError):
+        while receiver.poll(max(0.0, until - time.monotonic())):
+            message = receiver.recv()
+            if "exercise" in message:
                 rows[message["exercise"]] = message
             uses = message.get("uses", uses)
             problem, done = message.get("unreadable", problem), done or "done" in message
-        process.wait()
-    finally:
-        watch.cancel()
-        for child in mine:
-            _kill(child)
-        children -= mine
-        folder.cleanup()
-    reader.join(timeout=5)
+    receiver.close()
+    _end(process)
+    running.discard(process)
     if not done and not problem:
-        last = errors[-1].strip() if errors else f"exit status {process.returncode}"
-        problem = f"the judge stopped before it was done ({last})"
+        problem = f"the judge stopped before it was done (exit status {process.exitcode})"
     rows = {
         test.exercise: rows.get(test.exercise) or _unjudged(test, problem)
         for test in make_plan(load_cells(submission.instructor), None).tests
@@ -217,7 +210,18 @@ def grade_one(submission: Submission, limits: Limits, children: set[int] | None 
         "final": done or problem.startswith(submission.path.name),
         "rows": list(rows.values()),
         "uses": uses,
+        "seed": order.seed,
+        "isolated": order.isolated,
     }
+
+
+def _end(process: Any) -> None:
+    """Let a judge end itself and its session, or make it."""
+    process.join(timeout=1)
+    process.terminate()
+    process.join(timeout=5)
+    process.kill()
+    process.join()
 
 
 def _unjudged(test: Any, problem: str) -> dict[str, Any]:
@@ -229,10 +233,10 @@ def _key(submission: Submission, limits: Limits) -> str:
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
-def _kept(file: Path, key: str) -> dict[str, Any] | None:
+def _kept(file: Path, key: str, seed: int | None) -> dict[str, Any] | None:
     try:
         result = json.loads(file.read_text(encoding="utf-8"))
-        return result if result["key"] == key and result["final"] else None
+        return result if result["key"] == key and result["final"] and seed in (None, result["seed"]) else None
     except (OSError, ValueError, KeyError):
         return None
 
@@ -242,8 +246,3 @@ def _write(file: Path, result: dict[str, Any]) -> None:
     partial = file.with_suffix(".part")
     partial.write_text(json.dumps(result, indent=1), encoding="utf-8")
     os.replace(partial, file)
-
-
-def _kill(leader: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(leader, signal.SIGKILL)

@@ -1,34 +1,42 @@
-"""The judge: one process for one submission. It decides on the points, and never runs a line of the student.
-
-``python -m eqgat_course.grading.judge SUBMISSION INSTRUCTOR LIMITS`` prints one JSON object a line: the processes
-it starts, the result of each exercise, and at the end that it is done.
-"""
+"""The judge: one process for one submission. It decides on the points, and never runs a line of the student."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
-import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from eqgat_course import exercises
 from eqgat_course.exercises import AnswerError, CheckFailed
 from eqgat_course.grading.plan import Answer, Context, Plan, Test, load_cells, make_plan, uses
 from eqgat_course.grading.remote import RemoteSession
-from eqgat_course.grading.sandbox import Limits, die_with_parent, hide, kill_children
+from eqgat_course.grading.sandbox import Limits
 from eqgat_course.grading.wire import Ended
 
-__all__ = ["Result", "judge", "main"]
+__all__ = ["Order", "Result", "judge", "serve"]
 
 _OTHERS = "right for the numbers in the notebook, not for others: "
 _OVERWRITES = "your function overwrites its inputs, and what it returns is wrong for the inputs that it was given: "
 _OUT_OF_MEMORY = re.compile(r"MemoryError|can't allocate memory|not enough memory|Cannot allocate memory")
+
+
+@dataclass(frozen=True)
+class Order:
+    """How to grade: with which limits, isolated or not, and ``seed``, which decides what hidden tests draw."""
+
+    limits: Limits
+    seed: int
+    isolated: bool
 
 
 @dataclass(frozen=True)
@@ -40,19 +48,20 @@ class Result:
     max: float
     status: str
     hint: str
+    seconds: float = 0.0
 
 
-def judge(plan: Plan, limits: Limits, report: Callable[[dict[str, Any]], None]) -> None:
-    """Run and judge; ``report`` gets a dict for each session's process and each exercise.
+def judge(plan: Plan, order: Order, report: Callable[[dict[str, Any]], None]) -> None:
+    """Run and judge; ``report`` gets a dict for each exercise.
 
     A cell or an answer that ends the session is left out, and a new session goes on after it, so that one answer costs
     no points of the others.
     """
-    until = time.monotonic() + limits.total
+    until = time.monotonic() + order.limits.total
     done = _empty(plan, report)
     ended: dict[int, Ended] = {}
     while len(done) < len(plan.tests):
-        session = RemoteSession(limits, until, lambda pid: report({"process": pid}))
+        session = RemoteSession(order.limits, until, order.isolated)
         place, errors = 0, {}
         try:
             for place, step in enumerate(plan.steps):
@@ -61,7 +70,9 @@ def judge(plan: Plan, limits: Limits, report: Callable[[dict[str, Any]], None]) 
                 elif isinstance(step, Answer):
                     errors[place] = session.run(_source(step, place in ended))
                 elif isinstance(step, Test) and place not in done:
-                    report(asdict(_verdict(step, plan, session, errors, ended)))
+                    start = time.monotonic()
+                    result = _verdict(step, plan, session, errors, ended, order.seed)
+                    report(asdict(replace(result, seconds=time.monotonic() - start)))
                     done.add(place)
         except Ended as reason:
             step = plan.steps[place]
@@ -72,7 +83,6 @@ def judge(plan: Plan, limits: Limits, report: Callable[[dict[str, Any]], None]) 
             ended[blamed] = reason
         finally:
             session.close()
-            kill_children()
 
 
 def _empty(plan: Plan, report: Callable[[dict[str, Any]], None]) -> set[int]:
@@ -105,7 +115,12 @@ def _give_up(plan: Plan, done: set[int], reason: Ended, report: Callable[[dict[s
 
 
 def _verdict(
-    test: Test, plan: Plan, session: RemoteSession, errors: dict[int, AnswerError | None], ended: dict[int, Ended]
+    test: Test,
+    plan: Plan,
+    session: RemoteSession,
+    errors: dict[int, AnswerError | None],
+    ended: dict[int, Ended],
+    seed: int,
 ) -> Result:
     """Judge one test."""
     stopped = next((ended[place] for place in test.answers if place in ended), None)
@@ -114,20 +129,26 @@ def _verdict(
     if stopped is not None:
         status, hint = stopped.status, str(stopped)
     elif not status:
-        status, hint = _checked(test, plan, session)
+        status, hint = _checked(test, plan, session, seed)
         if status != "right" and error is not None:
             status, hint = _of_error(error, plan)
     return Result(test.exercise, test.points if status == "right" else 0, test.points, status, hint)
 
 
-def _checked(test: Test, plan: Plan, session: RemoteSession) -> tuple[str, str]:
-    """Status and hint of the visible tests, then of the hidden ones."""
+def _checked(test: Test, plan: Plan, session: RemoteSession, seed: int) -> tuple[str, str]:
+    """Status and hint of the visible tests, then of the hidden ones, whose draws nobody knows before."""
     prefix = ""
+
+    def check(number: str, answer: Any, draw: int = 0) -> None:
+        exercises.check(number, answer, draw + seed if draw else 0)
+
     try:
         with session.limited():
             names: dict[str, Any] = {"__name__": "judge"}
             for line in plan.imports:
                 exec(line, names)
+            if names.get("check") is exercises.check:
+                names["check"] = check
             names.update({name: session.get(name) for name in test.names})
             for source, about in ((test.visible, ""), (test.hidden, _OTHERS)):
                 for keep in (True, False):
@@ -139,7 +160,7 @@ def _checked(test: Test, plan: Plan, session: RemoteSession) -> tuple[str, str]:
     except NameError as error:
         return "error", f"the name {error} is not defined after your cells have run"
     except CheckFailed as failed:
-        status, hint = "wrong", prefix + str(failed)
+        status, hint = "wrong", prefix + str(failed).removeprefix(f"{test.exercise}: ")
         return ("memory limit" if _OUT_OF_MEMORY.search(hint) else status), hint
     except AssertionError as failed:
         return "wrong", prefix + (str(failed) or "the test in the notebook fails")
@@ -160,28 +181,17 @@ def _of_error(error: AnswerError, plan: Plan) -> tuple[str, str]:
     return "error", hint
 
 
-def main(argv: list[str] | None = None) -> int:
-    """The command; 0 if everything was judged, 3 if the submission is not a notebook."""
-    submission, instructor, limits = sys.argv[1:] if argv is None else argv
-    die_with_parent()
-    hide()
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-
-    def report(row: dict[str, Any]) -> None:
-        print(json.dumps(row), file=out, flush=True)
-
+def serve(connection: Connection, submission: Path, instructor: Path, order: Order) -> None:
+    """Judge one submission, in a process of its own; sends a dict for each exercise, and at the end that it is done."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that its session is ended too
+    torch.set_num_threads(1)
     try:
-        theirs = load_cells(Path(submission))
+        theirs = load_cells(submission)
     except (OSError, ValueError) as error:
-        report({"unreadable": str(error)})
-        return 3
+        connection.send({"unreadable": str(error)})
+        return
     # Here and not in the grader: a source can be such that Python's own parser crashes over it.
-    ours = load_cells(Path(instructor))
-    report({"uses": uses(ours, theirs)})
-    judge(make_plan(ours, theirs), Limits(**json.loads(limits)), report)
-    report({"done": True})
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    ours = load_cells(instructor)
+    connection.send({"uses": uses(ours, theirs)})
+    judge(make_plan(ours, theirs), order, connection.send)
+    connection.send({"done": True})

@@ -12,11 +12,12 @@ from typing import Any
 
 from eqgat_course.cells import blank, code_of, grade_id, hidden_part, is_answer, is_test, points, visible_part
 
-__all__ = ["Answer", "Context", "Plan", "Test", "load_cells", "make_plan", "uses"]
+__all__ = ["Answer", "Context", "Plan", "Test", "exercise_texts", "load_cells", "make_plan", "uses"]
 
 _INSIDES = re.compile(
-    r"\b(?:inspect|_getframe|subprocess|ctypes|_exit|fork|gc|importlib|__import__|__main__|"
-    r"__globals__|sys\.modules|counting|FlopCounterMode)\b"
+    r"\b(?:inspect|_getframe|subprocess|ctypes|_exit|fork|gc|importlib|__import__|__main__|__builtins__|builtins|"
+    r"__globals__|__loader__|sys|exec|eval|open|threading|multiprocessing|concurrent|socket|_python_dispatch|"
+    r"counting|FlopCounterMode|eqgat_course)\b"
 )
 MOST_BYTES = 30 * 2**20
 
@@ -84,6 +85,17 @@ def load_cells(path: Path) -> list[dict[str, Any]]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path.name} is not a Jupyter notebook of format 4 ({type(error).__name__})") from None
     return cells
+
+
+def exercise_texts(cells: list[dict[str, Any]]) -> dict[str, str]:
+    """Exercise -> what stands below its heading, in Markdown."""
+    found = {}
+    for cell in cells:
+        if cell["cell_type"] == "markdown":
+            for part in re.split(r"^(?=#+ )", cell["source"], flags=re.MULTILINE):
+                if heading := re.match(r"#+ Exercise (\d\d\.\d+)[^\n]*", part):
+                    found[heading[1]] = part[heading.end() :].strip()
+    return found
 
 
 def make_plan(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]] | None) -> Plan:

@@ -5,12 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import pickle
-import shutil
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,79 +22,55 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eqgat_course.exercises import AnswerError, Cost
-from eqgat_course.grading.sandbox import Limits, environment, landlock_version
-from eqgat_course.grading.watch import Watch
+from eqgat_course.exercises import AnswerError, CheckFailed, Cost
+from eqgat_course.grading.sandbox import Limits, Watch, course_without_checks, kill, launch
 from eqgat_course.grading.wire import Ended, pack, receive, send, tensor_from, tensor_to, unpack
 
 __all__ = ["RemoteFunction", "RemoteSession"]
 
 _START_SECONDS = 120.0
 _GRACE_SECONDS = 3.0
+_OUT_OF_PROCESSOR_TIME = (128 + 24, 128 + 9)  # SIGXCPU, and SIGKILL once it was ignored
 
 
 class RemoteSession:
     """A running session. Every method raises ``Ended`` when the session dies, or has to."""
 
-    def __init__(self, limits: Limits, until: float, started: Callable[[int], None] = lambda pid: None) -> None:
-        """Start one; ``until``, of ``time.monotonic``, the submission must be done; ``started`` gets the process."""
-        self.limits, self.until, self.cell_until = limits, until, until
+    def __init__(self, limits: Limits, until: float, isolated: bool) -> None:
+        """Start one, inside bubblewrap or not; ``until``, of ``time.monotonic``, the submission must be done."""
+        self.limits, self.until, self.isolated = limits, until, isolated
         self.keep_changes, self.changed = True, False  # of arguments that a function overwrote
         self.overwritten: list[tuple[Tensor, Tensor]] = []
         self.callbacks: dict[str, Callable[..., Any]] = {}
-        self.scratch = Path(tempfile.mkdtemp(prefix="eqgat-grade-"))
-        self._copy_fonts()
-        theirs_in, self.requests = os.pipe()
-        self.answers, theirs_out = os.pipe()
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "eqgat_course.grading.session",
-                str(theirs_in),
-                str(theirs_out),
-                str(self.scratch),
-                json.dumps(asdict(limits)),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=self.scratch,
-            env=environment(self.scratch),
-            pass_fds=(theirs_in, theirs_out),
-            start_new_session=True,
-        )
-        os.close(theirs_in)
-        os.close(theirs_out)
-        os.set_blocking(self.requests, False)  # a session that does not read must not stop the judge
-        started(self.process.pid)
-        self.watch: Watch | None = None
+        self.clean: RemoteSession | None = None  # runs nothing of the student
+        self.folder = tempfile.TemporaryDirectory(prefix="eqgat-grade-", ignore_cleanup_errors=True)
+        course, home = Path(self.folder.name, "course"), Path(self.folder.name, "home")
+        course_without_checks(course)
+        home.mkdir()
+        arguments = [json.dumps(asdict(limits)), "isolated" if isolated else "free"]
+        code = "from eqgat_course.grading.session import main; main()"
+        self.process = launch(course, home, limits, code, arguments, isolated)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.requests, self.answers = self.process.stdin, self.process.stdout
+        self.watch = Watch(self.process.pid, limits.memory * 2**20, time.monotonic() + _START_SECONDS)
         try:
-            ready = receive(self.answers, time.monotonic() + _START_SECONDS)
-        except (EOFError, TimeoutError, ValueError):
+            self._receive()  # that it is ready
+        except (Ended, ValueError, OSError):
             self.close()
             raise RuntimeError("the session for a submission did not start") from None
-        if landlock_version() and not ready.get("confined"):  # no line of the student has run: this can be believed
-            self.close()
-            raise RuntimeError("this system has Landlock, but the session could not be confined")
-        self.watch = Watch(
-            self.process.pid, self.scratch, limits.memory * 2**20, partial(_kill_group, self.process.pid)
-        )
-
-    def _copy_fonts(self) -> None:
-        """matplotlib's list of fonts, which would else be made anew for each session."""
-        source = Path(os.environ.get("MPLCONFIGDIR") or Path.home() / ".cache/matplotlib")
-        for path in source.glob("fontlist-*.json"):
-            shutil.copy(path, self.scratch)
+        self.watch.close()  # start anew: only what an answer adds to the libraries counts
+        self.watch = Watch(self.process.pid, limits.memory * 2**20, until)
 
     @contextmanager
     def limited(self) -> Iterator[None]:
         """A block of requests that share the seconds of one cell."""
-        self.cell_until = min(self.until, time.monotonic() + self.limits.cell)
+        before = self.watch.until
+        self.watch.until = min(before, time.monotonic() + self.limits.cell)
         try:
             yield
         finally:
-            self.cell_until = self.until
+            self.watch.until = before
 
     def run(self, cell: str) -> AnswerError | None:
         """Run a cell; the error that it raised."""
@@ -123,7 +95,6 @@ class RemoteSession:
         places: list[int],
         inputs: list[Tensor],
         sizes: list[int],
-        count: bool,
     ) -> dict[str, Any]:
         """Call a function of the session; its reply. ``places``: which of ``args`` are to be taken from ``inputs``."""
         held = [None if place in places else arg for place, arg in enumerate(args)]
@@ -135,7 +106,6 @@ class RemoteSession:
                 "inputs": [tensor_to(tensor) for tensor in inputs],
                 "places": places,
                 "sizes": sizes,
-                "count": count,
             }
         )
         if reply.get("error"):
@@ -148,6 +118,23 @@ class RemoteSession:
                     self.overwritten.append((arg, arg.clone()))
                     arg.copy_(new)
         return reply
+
+    def counted(self, function: str, args: tuple[Any, ...]) -> tuple[Any, Cost]:
+        """What a function returns, and its cost: its operations are repeated in a session without the student."""
+        if self.clean is None:
+            start, before = time.monotonic(), self.watch.until
+            self.watch.until = float("inf")  # its start is not the student's time
+            self.clean = RemoteSession(self.limits, self.until, self.isolated)
+            self.watch.until = before + time.monotonic() - start
+        arguments = self._pickled((args, {}))
+        done = self._ask({"do": "trace", "function": function, "arguments": arguments})
+        if done.get("error"):
+            raise _error(done["error"])
+        with self.clean.limited():
+            reply = self.clean._ask({"do": "repeat", "trace": done.get("trace"), "arguments": arguments})
+        if reply.get("error"):
+            raise CheckFailed(f"what your function did in PyTorch could not be repeated: {_error(reply['error'])}")
+        return self.clean.value(reply)[0], Cost(*map(int, reply["cost"]))
 
     @contextmanager
     def changes(self, keep: bool) -> Iterator[None]:
@@ -169,52 +156,67 @@ class RemoteSession:
         return self._value(reply, "the result of your function")
 
     def close(self) -> None:
-        """End the session and its process group."""
-        if self.watch is not None:
-            self.watch.close()
-        _kill_group(self.process.pid)
+        """End the session and all that it started."""
+        if self.clean is not None:
+            self.clean.close()
+        self.watch.close()
+        kill(self.process.pid)
         self.process.wait()
         for pipe in (self.requests, self.answers):
-            os.close(pipe)
-        shutil.rmtree(self.scratch, ignore_errors=True)
+            with suppress(OSError):
+                pipe.close()
+        self.folder.cleanup()
 
     def _value(self, reply: dict[str, Any], what: str) -> tuple[Any, list[Tensor]]:
         try:
             leaves = [tensor_from(written) for written in reply["leaves"]]
             return unpack(reply["tree"], leaves, lambda token: RemoteFunction(self, token, what)), leaves
-        except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, RecursionError, RuntimeError) as error:
             raise Ended("process ended", f"the answer's process sent something that is no value ({error})") from None
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send a request and wait for its answer; answer calls back in between."""
         request["id"] = token_hex(8)  # so that what was written before the question is no answer to it
         try:
-            send(self.requests, request, self.cell_until)
+            self._send(request)
             while True:
-                reply = receive(self.answers, self.cell_until)
+                reply = self._receive()
                 if "callback" not in reply:
                     if reply.get("id") != request["id"]:
                         raise ValueError("an answer that was not asked for")
                     return reply
-                send(self.requests, self._called_back(reply), self.cell_until)
-        except TimeoutError:
-            seconds = self.limits.cell if time.monotonic() < self.until else self.limits.total
-            raise Ended("time limit", f"stopped after {seconds:g} seconds. Does a loop never end?") from None
-        except (EOFError, BrokenPipeError):
-            raise self._death() from None
+                self._send(self._called_back(reply))
         except ValueError as error:
             raise Ended("process ended", f"the answer's process broke the protocol: {error}") from None
 
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            send(self.requests, message)
+        except OSError:
+            raise self._death() from None
+
+    def _receive(self) -> dict[str, Any]:
+        try:
+            return receive(self.answers)
+        except (EOFError, OSError):
+            raise self._death() from None
+
     def _death(self) -> Ended:
+        """Why the session does not answer any more."""
         try:
             code = self.process.wait(timeout=_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             return Ended("process ended", "the answer closed the connection to the grader")
-        if self.watch is not None and self.watch.reason:
+        self.watch.close()
+        if self.watch.reason:
             return Ended("memory limit", self.watch.reason)
-        if code == -signal.SIGXCPU or code == -signal.SIGKILL:
+        if self.watch.late:
+            seconds = self.limits.cell if time.monotonic() < self.until else self.limits.total
+            return Ended("time limit", f"stopped after {seconds:g} seconds. Does a loop never end?")
+        code = 128 - code if code < 0 else code  # as bubblewrap says it
+        if code in _OUT_OF_PROCESSOR_TIME:
             return Ended("time limit", "the processor time of the submission is used up")
-        how = f"with exit status {code}" if code >= 0 else f"by signal {-code}"
+        how = f"with exit status {code}" if code <= 128 else f"by signal {code - 128}"
         return Ended("process ended", f"the answer ended its process {how}. os._exit, or a crash?")
 
     def _called_back(self, reply: dict[str, Any]) -> dict[str, Any]:
@@ -253,31 +255,22 @@ class RemoteFunction:
 
     def __init__(self, session: RemoteSession, token: str, name: str) -> None:
         self.session, self.token, self.__name__ = session, token, name
-        self.cost = Cost(0, 0)
+        self.cost = Cost()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._call(args, kwargs, count=False)
-
-    def with_cost(self, *args: Any) -> Any:
-        """The same, and its cost is then in ``self.cost``."""
-        return self._call(args, {}, count=True)
-
-    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], count: bool) -> Any:
         args = tuple(arg.detach() if isinstance(arg, Tensor) and not _differentiable(arg) else arg for arg in args)
         places = [place for place, arg in enumerate(args) if isinstance(arg, Tensor) and _differentiable(arg)]
-        ask = partial(self.session.call, self.token, args, kwargs, places, count=count)
+        ask = partial(self.session.call, self.token, args, kwargs, places)
         if not places:
-            reply = ask(inputs=[], sizes=[])
-            self._count(reply)
-            return self.session.value(reply)[0]
+            return self.session.value(ask(inputs=[], sizes=[]))[0]
         first: dict[str, Any] = {}
         leaves = _Remote.apply(self.session, ask, (), first, *(args[place] for place in places))
-        self._count(first)
         return unpack(first["tree"], list(leaves), lambda token: RemoteFunction(self.session, token, self.__name__))
 
-    def _count(self, reply: dict[str, Any]) -> None:
-        if isinstance(reply.get("cost"), list) and len(reply["cost"]) == 2:
-            self.cost = Cost(int(reply["cost"][0]), int(reply["cost"][1]))
+    def with_cost(self, *args: Any) -> Any:
+        """The same without gradients, and its cost is then in ``self.cost``."""
+        value, self.cost = self.session.counted(self.token, args)
+        return value
 
 
 class _Remote(torch.autograd.Function):
@@ -313,7 +306,7 @@ def _differentiable(tensor: Tensor) -> bool:
 
 def _importable(function: FunctionType) -> bool:
     """May the session import this function itself? Checks are not run there."""
-    if function.__module__.startswith("eqgat_course.checks") or function.__module__ == "__main__":
+    if function.__module__.endswith(".checks") or function.__module__ == "__main__":
         return False
     return getattr(import_module(function.__module__), function.__qualname__, None) is function
 
@@ -327,8 +320,3 @@ def _error(described: Any) -> AnswerError:
         str(described.get("message", ""))[:1000],
         line if isinstance(line, int) else 0,
     )
-
-
-def _kill_group(leader: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(leader, signal.SIGKILL)

@@ -1,45 +1,40 @@
-"""What a session may do to the machine: limits of the operating system, set by the session before the student's code.
+"""Where a session runs: inside bubblewrap, where that is installed, and always within limits.
 
-On Linux: memory beyond what the libraries take, processor time, size of one file, number of processes (not for root);
-and, from Linux 5.13 on, Landlock: the session reads the Python installation and writes its scratch folder, nothing
-else; from 6.7 on it opens no TCP connection, from 6.12 on it signals no process but its own. On macOS: processor time
-and file size alone. ``watch`` adds limits on what all processes and files of a session take together. Whoever grades
-as root, or on a system without Landlock, should grade in a container or with an account of its own; ``weaknesses`` says
-so. Without Landlock a session might change whatever the account may change; into the judge it cannot reach on Linux
-(``hide``), elsewhere it might.
+Inside bubblewrap (Linux, the program ``bwrap``) a session has no network, no process but its own, no user but nobody,
+and a file system that holds Python, the packages and the course without its checks, all read-only, and an empty folder
+in memory as its home. Nothing of it outlives the session. Elsewhere a session is an ordinary process of the account
+that grades, in an empty folder; ``weakness`` says why, and so do the command and the teacher's page.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-import re
-import site
-import struct
+import shutil
+import stat
+import subprocess
 import sys
-from collections.abc import Iterable
+import sysconfig
+import tempfile
+import threading
+import time
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import psutil  # comes with ipykernel
+
 import eqgat
+import eqgat_course
 
-__all__ = [
-    "Limits",
-    "confine",
-    "die_with_parent",
-    "drop_privileges",
-    "environment",
-    "hide",
-    "kill_children",
-    "landlock_version",
-    "set_limits",
-    "weaknesses",
-]
+__all__ = ["MOST_PROCESSES", "Limits", "Watch", "course_without_checks", "kill", "launch", "set_limits", "weakness"]
 
-_CREATE, _ADD_PATH, _RESTRICT = 444, 445, 446  # the same on every architecture
-_EXECUTE, _WRITE, _READ, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
-_OF_FILES = _EXECUTE | _WRITE | _READ | 1 << 14 | 1 << 15
-_PASSED = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TZ", "EQGAT_PROFILE")
+MOST_PROCESSES = 64
+_PERIOD = 0.2
+_HOME = "/student"
+# Of the grading itself a session needs its own side alone.
+_HIDDEN = ("checks.py", "release", "projects", "grade.py", "judge.py", "plan.py", "remote.py", "report.py")
+_PASSED = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "EQGAT_PROFILE")
 
 
 @dataclass(frozen=True)
@@ -52,144 +47,249 @@ class Limits:
     file: int = 200
 
 
-def environment(scratch: Path) -> dict[str, str]:
-    """The variables of a session: few of the teacher's, every folder for writing in ``scratch``, one thread."""
-    passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
-    folders = ("HOME", "TMPDIR", "MPLCONFIGDIR", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "XDG_CACHE_HOME")
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    modules = {"PYTHONPATH": str(Path(eqgat.__file__).parents[1]), "PYTHONUSERBASE": site.getuserbase()}
+@cache
+def weakness() -> str:
+    """Why sessions are not isolated on this machine, one sentence; empty where bubblewrap works."""
+    if not sys.platform.startswith("linux"):
+        return "bubblewrap, which isolates answers, exists on Linux only"
+    if shutil.which("bwrap") is None:
+        return "bubblewrap, which isolates answers, is not installed (Debian, Ubuntu, Fedora: package bubblewrap)"
+    with tempfile.TemporaryDirectory() as folder:
+        command = [*_bwrap(Path(folder), Limits()), *_python(Path(folder), "import numpy")]
+        tried = subprocess.run(command, capture_output=True, text=True, env=_environment(Path(folder), _HOME))
+    if tried.returncode == 0:
+        return ""
+    reason = (tried.stderr.strip().splitlines() or [f"exit status {tried.returncode}"])[-1]
+    return f"bubblewrap, which isolates answers, is installed but does not work here ({reason})"
+
+
+def course_without_checks(folder: Path) -> None:
+    """Write what a session may see of ``eqgat_course`` into ``folder``: all but checks, solutions and grading.
+
+    And matplotlib's list of fonts, which would else be made anew for each session.
+    """
+    source = Path(eqgat_course.__file__).parent
+    shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns(*_HIDDEN, "__pycache__"))
+    for fonts in Path(os.environ.get("MPLCONFIGDIR") or Path.home() / ".cache/matplotlib").glob("fontlist-*.json"):
+        shutil.copy(fonts, folder)
+
+
+def launch(
+    course: Path, scratch: Path, limits: Limits, code: str, arguments: list[str], isolated: bool
+) -> subprocess.Popen[bytes]:
+    """Start Python with the packages of ``course``; its standard input and output are pipes.
+
+    Args:
+        course: folder of ``course_without_checks``.
+        scratch: its home, if it is not isolated.
+        limits: of memory, for the files of an isolated one.
+        code: what to run.
+        arguments: its ``sys.argv[1:]``.
+        isolated: inside bubblewrap?
+    """
+    return subprocess.Popen(
+        [*(_bwrap(course, limits) if isolated else []), *_python(course, code), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=scratch,
+        env=_environment(course, _HOME if isolated else str(scratch)),
+        start_new_session=True,
+    )
+
+
+def _python(course: Path, code: str) -> list[str]:
+    """Python that runs ``code`` with our packages.
+
+    The interpreter itself, because links to it, as in a virtual environment, may lead outside of what a session sees;
+    and packages come after Python's own modules, because some bring an old copy of one.
+    """
+    folders = [str(path) for path in (course, Path(eqgat.__file__).parents[1], *_packages())]
+    return [os.path.realpath(sys.executable), "-ISB", "-c", f"import sys; sys.path += {folders}; {code}"]
+
+
+def _packages() -> list[Path]:
+    """Folders of installed packages: what Python calls so, and what the teacher has put on PYTHONPATH."""
+    chosen = [Path(part).resolve() for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    folders = [Path(part) for part in sys.path if part]
+    return [
+        path
+        for path in folders
+        if path.is_dir()
+        and (
+            path.name in ("site-packages", "dist-packages")
+            or (path.resolve() in chosen and not (path / "eqgat_course").exists())
+        )
+    ]
+
+
+def _environment(course: Path, home: str) -> dict[str, str]:
+    """The variables of a session: few of the teacher's, every folder for writing in its home, one thread."""
+    folders = ("HOME", "TMPDIR", "TEMP", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "XDG_CACHE_HOME")
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return {
-        **passed,
-        **dict.fromkeys(folders, str(scratch)),
-        **threads,
-        **modules,
-        "PYTHONDONTWRITEBYTECODE": "1",
+        **{name: os.environ[name] for name in _PASSED if name in os.environ},
+        **dict.fromkeys(folders, home),
+        **dict.fromkeys(threads, "1"),
+        "MPLCONFIGDIR": home if home == _HOME else str(course),
         "MPLBACKEND": "agg",
+        "USER": "student",
     }
 
 
-def landlock_version() -> int:
-    """Version of Landlock that the kernel offers; 0 for none."""
-    if not sys.platform.startswith("linux"):
-        return 0
-    return max(0, ctypes.CDLL(None).syscall(_CREATE, None, ctypes.c_size_t(0), 1))
+def _bwrap(course: Path, limits: Limits) -> list[str]:
+    """The command that goes before another to isolate it. Every folder keeps its place.
 
-
-def weaknesses() -> list[str]:
-    """What this machine does not enforce, one sentence each."""
-    found = []
-    if landlock_version() == 0:
-        found.append("no Landlock here: a submission could change files of the account that grades")
-    if sys.platform == "darwin":
-        found.append("macOS does not enforce the memory limit; it is watched only")
+    What root starts is root for the kernel, which then counts no processes: so root lays out the files, becomes nobody,
+    and only nobody's program enters the user name space.
+    """
+    known = subprocess.run(["bwrap", "--help"], capture_output=True, text=True).stdout
+    alone = ["bwrap", "--unshare-user", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    alone += ["--uid", "65534", "--gid", "65534", "--hostname", "grading"]
+    alone += ["--disable-userns"] if "--disable-userns" in known else []
     if os.geteuid() == 0:
-        found.append("you grade as root, whose processes the system does not count: use an ordinary account")
-    return found
+        tools = [
+            part for tool in ("bwrap", "setpriv") if (path := shutil.which(tool)) for part in ("--ro-bind", path, path)
+        ]
+        command = [
+            "bwrap",
+            "--die-with-parent",
+            *_files(course),
+            *tools,
+            "--dev-bind",
+            "/dev",
+            "/dev",
+            "--bind",
+            "/proc",
+        ]
+        command += ["/proc", "--cap-add", "ALL", "--", "setpriv", "--reuid", "65534", "--regid", "65534"]
+        command += ["--clear-groups", "--inh-caps=-all", "--bounding-set=-all", *alone, "--ro-bind", "/", "/"]
+    else:
+        command = [*alone, *_files(course)]
+    command += ["--size", str(limits.memory * 2**20)] if "--size" in known else []
+    command += ["--tmpfs", _HOME]
+    for fonts in course.glob("fontlist-*.json"):
+        command += ["--ro-bind", str(fonts), f"{_HOME}/{fonts.name}"]
+    command += ["--dev", "/dev", "--proc", "/proc"]
+    for place in ("/dev", "/proc", "/"):
+        command += ["--remount-ro", place]
+    return [*command, "--chdir", _HOME, "--"]
 
 
-def die_with_parent() -> None:
-    """Be killed when the parent ends, and adopt grandchildren whose parents end (Linux)."""
-    if sys.platform.startswith("linux"):
-        libc = ctypes.CDLL(None)
-        libc.prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG, SIGKILL
-        libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
-
-
-def hide() -> None:
-    """Close this process's memory and open files to other programs of the account (Linux), Landlock or not."""
-    if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
-
-
-def drop_privileges() -> None:
-    """Give up for good what root may and others may not (Linux): lift limits, read every file, reach any process."""
-    if sys.platform.startswith("linux"):
-        libc = ctypes.CDLL(None)
-        libc.prctl(28, 0x2F, 0, 0, 0)  # PR_SET_SECUREBITS: a program that root starts gets nothing back; locked
-        libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
-        libc.capset(struct.pack("=Ii", 0x20080522, 0), bytes(24))
-
-
-def confine(scratch: Path) -> bool:
-    """Forbid this process for good to write outside ``scratch`` and to read outside of it and Python; was it done?"""
-    version = landlock_version()
-    if version == 0:
-        return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    rights = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)) - 1
-    network, scope = (3 if version >= 4 else 0), (3 if version >= 6 else 0)
-    attributes = struct.pack("QQQ", rights, network, scope)[: 8 if version < 4 else 16 if version < 6 else 24]
-    rules = libc.syscall(_CREATE, attributes, ctypes.c_size_t(len(attributes)), 0)
-    if rules < 0:
-        return False
-    _allow(libc, rules, _readable(), (_EXECUTE | _READ | _READ_DIR) & rights)
-    _allow(libc, rules, [scratch], rights)
-    _allow(libc, rules, [Path("/dev/null")], (_READ | _WRITE) & rights)
-    libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS, without which an ordinary account may not restrict itself
-    done = libc.syscall(_RESTRICT, rules, 0) == 0
-    os.close(rules)
-    return bool(done)
-
-
-def _readable() -> list[Path]:
+def _files(course: Path) -> list[str]:
+    """Options of bubblewrap: the files that a session reads. None of them is in /usr/src, /home or /work as a whole."""
+    base = Path(sys.base_prefix)
+    seen = [
+        *map(Path, ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/alternatives")),
+        *(base / "lib", base.resolve() / "lib", Path(sysconfig.get_path("stdlib")), Path(sys.executable).resolve()),
+        Path(sysconfig.get_path("purelib", vars={"base": sys.base_prefix})),
+        *(Path(part) for part in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if part),
+        *_packages(),
+    ]
     package = Path(eqgat.__file__).parent
-    system = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/opt/conda", "/proc", "/sys", "/dev/urandom", "/dev/zero")
-    installed = [path for path in sys.path if re.search(r"(site|dist)-packages|lib/python", path)]
-    return [package, *map(Path, (sys.prefix, sys.base_prefix, *installed, *system))]
+    options = ["--perms", "0755", "--dir", _HOME]
+    for folder in dict.fromkeys(parent for path in (*seen, package, course) for parent in reversed(path.parents)):
+        options += ["--perms", "0755", "--dir", str(folder)] if folder != Path("/") else []
+    for name in ("/lib", "/lib64"):
+        options += ["--symlink", os.readlink(name), name] if os.path.islink(name) else ["--ro-bind-try", name, name]
+    for path in dict.fromkeys(seen):
+        options += ["--ro-bind-try", str(path), str(path)]
+    for path in dict.fromkeys(seen):
+        if (path / "eqgat_course").is_dir():  # an installed course has its checks
+            options += ["--tmpfs", str(path / "eqgat_course"), "--remount-ro", str(path / "eqgat_course")]
+    return [*options, "--ro-bind", str(package), str(package), "--ro-bind", str(course), str(course)]
 
 
-def _allow(libc: ctypes.CDLL, rules: int, paths: Iterable[Path], rights: int) -> None:
-    for path in paths:
-        try:
-            handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        except OSError:
-            continue
-        allowed = rights if path.is_dir() else rights & _OF_FILES
-        libc.syscall(_ADD_PATH, rules, 1, struct.pack("=Qi", allowed, handle), 0)
-        os.close(handle)
+def set_limits(limits: Limits, isolated: bool) -> None:
+    """Set the limits of this process for good (call when the libraries are loaded). Nothing happens on Windows.
+
+    ``isolated``: the user name space counts what the session starts; elsewhere all processes of the account count.
+    """
+    with suppress(ImportError):
+        import resource
+
+        def limit(kind: int, value: int) -> None:
+            hard = resource.getrlimit(kind)[1]
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(kind, (value, value))
+
+        limit(resource.RLIMIT_CPU, int(2 * limits.total) + 1)
+        limit(resource.RLIMIT_FSIZE, limits.file * 2**20)
+        limit(resource.RLIMIT_CORE, 0)
+        if sys.platform.startswith("linux"):
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            limit(resource.RLIMIT_NPROC, MOST_PROCESSES) if isolated else None
+            limit(resource.RLIMIT_AS, pages * resource.getpagesize() + limits.memory * 2**20)
 
 
-def set_limits(limits: Limits) -> None:
-    """Set the limits of this process for good (call when the libraries are loaded)."""
-    import resource
+class Watch:
+    """A thread that ends a session past its time, or when its processes together hold too much; ``reason`` says why.
 
-    def limit(kind: int, value: int) -> None:
-        hard = resource.getrlimit(kind)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
+    The limits of the operating system are for one process each, and a submission may start many.
+    """
 
-    limit(resource.RLIMIT_CPU, int(2 * limits.total) + 1)
-    limit(resource.RLIMIT_FSIZE, limits.file * 2**20)
-    limit(resource.RLIMIT_CORE, 0)
-    if sys.platform.startswith("linux"):
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit(resource.RLIMIT_AS, pages * resource.getpagesize() + limits.memory * 2**20)
-        limit(resource.RLIMIT_NPROC, _threads_of_user() + 128)
+    def __init__(self, pid: int, most_bytes: int, until: float) -> None:
+        """``most_bytes``: beyond what the session takes now. ``until``: of ``time.monotonic``, may be changed."""
+        self.pid, self.most_bytes, self.until = pid, most_bytes, until
+        self.late, self.reason = False, ""
+        self._base = sum(map(_memory, _family(pid)))
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._done.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._done.wait(_PERIOD):
+            family = _family(self.pid)
+            self.late = time.monotonic() > self.until
+            if len(family) > MOST_PROCESSES:
+                self.reason = f"the answer started more than {MOST_PROCESSES} processes"
+            elif sum(map(_memory, family)) + _nameless(family) - self._base > self.most_bytes:
+                self.reason = f"the answer took more than {self.most_bytes // 2**20} MB of memory in all its processes"
+            if self.late or self.reason:
+                kill(self.pid)
+                return
 
 
-def _threads_of_user() -> int:
-    """Threads that run under this account, which RLIMIT_NPROC counts."""
-    number = 0
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if folder.stat().st_uid == os.getuid():
-                number += len(os.listdir(folder / "task"))
-        except OSError:  # ended meanwhile
-            continue
-    return number
+def kill(pid: int) -> None:
+    """Kill a session: with bubblewrap, all that it started ends with it; else what is still its descendant."""
+    for process in reversed(_family(pid)):
+        with suppress(psutil.Error):
+            process.kill()
+    if sys.platform != "win32":
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, 9)
 
 
-def kill_children() -> None:
-    """Kill every descendant of this process: what a session started outside of its group is adopted by its judge."""
-    import psutil  # comes with ipykernel
+def _family(pid: int) -> list[psutil.Process]:
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    return []
 
-    for _ in range(50):
-        children = psutil.Process().children(recursive=True)
-        if not children:
-            return
-        for child in children:
-            try:
-                child.kill()
-                child.wait(timeout=1)
-            except psutil.Error:
-                continue
+
+def _memory(process: psutil.Process) -> int:
+    """Bytes that a process holds in memory; where the system tells it (Linux), shared pages are counted once."""
+    with suppress(psutil.Error, OSError, StopIteration, ValueError):
+        with suppress(OSError):
+            lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+            return 1024 * int(next(line for line in lines if line.startswith("Pss:")).split()[1])
+        return int(process.memory_info().rss)
+    return 0
+
+
+def _nameless(family: list[psutil.Process]) -> int:
+    """Bytes of open files without a name, which are memory that no process seems to hold (Linux)."""
+    sizes: dict[tuple[int, int], int] = {}
+    for process in family:
+        with suppress(OSError):
+            for handle in os.scandir(f"/proc/{process.pid}/fd"):
+                with suppress(OSError):
+                    found = os.stat(handle.path)
+                    if stat.S_ISREG(found.st_mode) and found.st_nlink == 0:
+                        sizes[found.st_dev, found.st_ino] = 512 * found.st_blocks
+    return sum(sizes.values())

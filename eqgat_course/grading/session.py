@@ -1,6 +1,7 @@
 """The session: the process in which a student's answers run. It does what the judge says, and is trusted with nothing.
 
-Started by the judge with two pipes. Requests: run a cell; give the value of a name; call a function of the student.
+Started by the judge. Requests, on standard input: run a cell; give the value of a name; call a function of the student;
+or, in a session that runs nothing of a student, repeat the operations of such a call and count them.
 """
 
 from __future__ import annotations
@@ -13,17 +14,16 @@ import pickle
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import nullcontext
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 from torch import Tensor
 from traitlets.config import Config
 
-from eqgat_course.exercises import counting
-from eqgat_course.grading.sandbox import Limits, confine, die_with_parent, drop_privileges, set_limits
+from eqgat_course.cost import counting
+from eqgat_course.grading.sandbox import Limits, set_limits
+from eqgat_course.grading.trace import Trace, repeat
 from eqgat_course.grading.wire import pack, receive, send, tensor_from, tensor_to, unpack
 
 __all__ = ["Session", "main"]
@@ -32,7 +32,7 @@ __all__ = ["Session", "main"]
 class Session:
     """A shell and the functions that it has handed out by name."""
 
-    def __init__(self, requests: int, answers: int) -> None:
+    def __init__(self, requests: IO[bytes], answers: IO[bytes]) -> None:
         self.requests, self.answers = requests, answers
         self.shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
         self.functions: dict[str, Any] = {}
@@ -90,8 +90,7 @@ class Session:
             value = function(*args, **kwargs)
             return pack(value, self._name)[1]
 
-        with counting() if request["count"] else nullcontext([]) as costs:
-            outputs = _derivative(first, inputs, request["sizes"])
+        outputs = _derivative(first, inputs, request["sizes"])
         answer = self._packed(outputs if request["sizes"] else value)
         changed = [
             place
@@ -99,8 +98,21 @@ class Session:
             if old.shape == args[place].shape and not torch.equal(old, args[place])
         ]
         answer["changed"] = [[place, tensor_to(args[place])] for place in changed]
-        answer["cost"] = [costs[0].flops, costs[0].largest_cross] if costs else None
         return answer
+
+    def do_trace(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Call a function; what it did, to be repeated elsewhere."""
+        args, _ = self._unpickled(request["arguments"])
+        with Trace(pack(args, self._name)[1]) as trace:
+            value = self.functions[request["function"]](*args)
+        return {"trace": trace.written(value)}
+
+    def do_repeat(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Do what was done in another session; the value and the cost."""
+        args, _ = self._unpickled(request["arguments"])
+        with counting(*args) as costs:
+            value = repeat(request["trace"], pack(args, self._name)[1])
+        return {**self._packed(value), "cost": list(costs[0])}
 
     def _packed(self, value: Any) -> dict[str, Any]:
         tree, leaves = pack(value, self._name)
@@ -167,18 +179,16 @@ def _describe(error: BaseException) -> dict[str, Any]:
     return {"kind": type(error).__name__, "message": str(error)[:1000], "line": int(line or 0)}
 
 
-def main(argv: list[str] | None = None) -> None:
-    """``python -m eqgat_course.grading.session REQUESTS ANSWERS SCRATCH LIMITS``, started by the judge."""
-    requests, answers, scratch, limits = sys.argv[1:] if argv is None else argv
-    die_with_parent()
-    confined = confine(Path(scratch))
-    set_limits(Limits(**json.loads(limits)))  # now, so that the memory limit counts what the submission adds
-    drop_privileges()
-    session = Session(int(requests), int(answers))
-    send(session.answers, {"ready": True, "confined": confined})
+def main() -> None:
+    """Serve the judge that has started this process; arguments: limits in JSON, ``isolated`` or ``free``."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1):  # what an answer prints is no message
+        os.dup2(nothing, stream)
+    session = Session(requests, answers)
+    set_limits(
+        Limits(**json.loads(sys.argv[1])), sys.argv[2] == "isolated"
+    )  # now, so that the memory limit counts what the submission adds
+    send(answers, {"ready": True})
     session.serve()
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import select
 import struct
 import sys
-import time
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -40,6 +37,7 @@ _DTYPES = {
         torch.complex128,
     )
 }
+_WORDS = (torch.dtype, torch.layout, torch.memory_format)
 
 
 class Ended(BaseException):
@@ -63,9 +61,23 @@ class Opaque:
         return f"<{self.kind}>"
 
 
-def pack(value: Any, name_function: Callable[[Any], str]) -> tuple[Any, list[Tensor]]:
-    """A tree and its tensors. ``name_function`` gives the name under which a function can be called from afar."""
+def pack(
+    value: Any, name_function: Callable[[Any], str], place: Callable[[Tensor], int] | None = None
+) -> tuple[Any, list[Tensor]]:
+    """A tree and its tensors.
+
+    Args:
+        value: anything; what is not plain data becomes ``Opaque``.
+        name_function: gives the name under which a function can be called from afar.
+        place: gives the number of a tensor in a list kept elsewhere; the second result is then empty.
+    """
     leaves: list[Tensor] = []
+
+    def number(tensor: Tensor) -> int:
+        if place is not None:
+            return place(tensor)
+        leaves.append(tensor)
+        return len(leaves) - 1
 
     def tree(item: Any) -> Any:
         if item is None or isinstance(item, (bool, int, float, str)):
@@ -75,8 +87,13 @@ def pack(value: Any, name_function: Callable[[Any], str]) -> tuple[Any, list[Ten
         if isinstance(item, (Tensor, np.ndarray, np.generic)):
             if isinstance(item, np.generic):
                 return tree(item.item())
-            leaves.append(item if isinstance(item, Tensor) else torch.from_numpy(np.ascontiguousarray(item)))
-            return {"tensor" if isinstance(item, Tensor) else "array": len(leaves) - 1}
+            if isinstance(item, Tensor):
+                return {"tensor": number(item)}
+            return {"array": number(torch.from_numpy(np.ascontiguousarray(item)))}
+        if isinstance(item, _WORDS):
+            return {"torch": str(item).removeprefix("torch.")}
+        if isinstance(item, torch.device):
+            return {"device": str(item)}
         if isinstance(item, (list, tuple, set, frozenset)):
             name = "list" if isinstance(item, list) else "tuple" if isinstance(item, tuple) else "set"
             return {name: [tree(part) for part in item]}
@@ -96,8 +113,8 @@ def _is_graph(item: Any) -> bool:
     return loaded is not None and isinstance(item, loaded.Data)
 
 
-def unpack(tree: Any, leaves: list[Tensor], function: Callable[[str], Any]) -> Any:
-    """The value of a tree; ``function`` makes something to call from a name.
+def unpack(tree: Any, leaves: Any, function: Callable[[str], Any]) -> Any:
+    """The value of a tree; ``leaves`` gives a tensor for its number, ``function`` something to call for a name.
 
     Raises:
         ValueError: not a tree of ``pack``.
@@ -122,6 +139,10 @@ def unpack(tree: Any, leaves: list[Tensor], function: Callable[[str], Any]) -> A
         return function(str(content))
     if kind == "ellipsis":
         return ...
+    if kind == "torch" and isinstance(word := getattr(torch, str(content), None), _WORDS):
+        return word
+    if kind == "device":
+        return torch.device(str(content))
     if kind == "opaque":
         return Opaque(str(content)[:80])
     raise ValueError(f"unknown kind {kind!r}")
@@ -146,37 +167,27 @@ def tensor_from(written: Any) -> Tensor:
     return torch.frombuffer(bytearray(raw), dtype=dtype).reshape(shape).clone()
 
 
-def send(pipe: int, message: dict[str, Any], until: float = float("inf")) -> None:
-    """Write one message. Raises: ValueError: it is too long. TimeoutError: nobody reads it (non-blocking pipe)."""
+def send(stream: IO[bytes], message: dict[str, Any]) -> None:
+    """Write one message. Raises: ValueError: it is too long."""
     body = json.dumps(message).encode()
     if len(body) > MOST_BYTES:
         raise ValueError(f"the answer is larger than {MOST_BYTES // 2**20} MB")
-    rest = memoryview(struct.pack(">Q", len(body)) + body)
-    while rest:
-        try:
-            rest = rest[os.write(pipe, rest) :]
-        except BlockingIOError:
-            if not select.select([], [pipe], [], max(0.0, min(until - time.monotonic(), 3600.0)))[1]:
-                raise TimeoutError from None
+    stream.write(struct.pack(">Q", len(body)) + body)
+    stream.flush()
 
 
-def receive(pipe: int, until: float = float("inf")) -> dict[str, Any]:
+def receive(stream: IO[bytes]) -> dict[str, Any]:
     """Read one message.
-
-    Args:
-        pipe: file descriptor.
-        until: of ``time.monotonic``.
 
     Raises:
         EOFError: the other side is gone.
-        TimeoutError: no complete message until then.
         ValueError: what came is not a message.
     """
-    (length,) = struct.unpack(">Q", _read(pipe, 8, until))
+    (length,) = struct.unpack(">Q", _read(stream, 8))
     if length > MOST_BYTES:
         raise ValueError("a message is too long")
     try:
-        message = json.loads(_read(pipe, length, until))
+        message = json.loads(_read(stream, length))
     except RecursionError:
         raise ValueError("a message is nested too deeply") from None
     if not isinstance(message, dict):
@@ -184,15 +195,8 @@ def receive(pipe: int, until: float = float("inf")) -> dict[str, Any]:
     return message
 
 
-def _read(pipe: int, number: int, until: float) -> bytes:
-    parts: list[bytes] = []
-    while number:
-        rest = None if until == float("inf") else until - time.monotonic()
-        if rest is not None and (rest <= 0 or not select.select([pipe], [], [], rest)[0]):
-            raise TimeoutError
-        part = os.read(pipe, min(number, 1 << 20))
-        if not part:
-            raise EOFError
-        parts.append(part)
-        number -= len(part)
-    return b"".join(parts)
+def _read(stream: IO[bytes], number: int) -> bytes:
+    body = stream.read(number)
+    if len(body) < number:
+        raise EOFError
+    return body

@@ -16,14 +16,15 @@ import torch
 from eqgat import EQGAT, radius_graph
 from eqgat.datasets import embedded_path
 from eqgat.inspection import attention_received, effective_neighbours, equal_share
-from eqgat.structures import Structure, read_structure
+from eqgat.molecule import Molecule
+from eqgat.structures import read_structure
 from eqgat.symmetry import equivariance_errors, random_rotation
 from eqgat_course.controls import capped_radius_graph
 
 CUTOFF = 4.5
 
 
-def describe(structure: Structure) -> dict[str, float]:
+def describe(structure: Molecule) -> dict[str, float]:
     """Atoms, residues, edges, and the mean, smallest and largest number of neighbours within the cutoff."""
     graph = structure.graph(cutoff=CUTOFF)
     neighbours = torch.bincount(graph.edge_index[1], minlength=len(graph.pos)).double()
@@ -55,13 +56,13 @@ def untrained_model(seed: int = 0) -> EQGAT:
     )
 
 
-def symmetries(model: EQGAT, structure: Structure) -> dict[str, bool]:
+def symmetries(model: EQGAT, structure: Molecule) -> dict[str, bool]:
     """Transformation -> does the model keep it on this structure, to 1e-9?"""
     errors = equivariance_errors(model, structure.graph(cutoff=CUTOFF, dtype=torch.float64))
     return {name: max(error.output, error.s, error.v) < 1e-9 for name, error in errors.items()}
 
 
-def cap_depends_on_orientation(structure: Structure, cap: int) -> bool:
+def cap_depends_on_orientation(structure: Molecule, cap: int) -> bool:
     """The negative control: does a neighbour list with a cap change when the structure is turned?"""
     pos = structure.graph(cutoff=CUTOFF, dtype=torch.float64).pos
 

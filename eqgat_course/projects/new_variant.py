@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss, silu
 from torch_geometric.data import Batch
 
-from eqgat import EQGAT
+from eqgat import EQGAT, radius_graph
 from eqgat.datasets import embedded_structure, make_triangles
-from eqgat.datasets.triangle import TriangleData, dense_radius_graph
+from eqgat.datasets.triangle import TriangleData
 from eqgat.layers import GatedUpdate, vector_length
 from eqgat.symmetry import equivariance_errors
 
@@ -73,7 +73,7 @@ def is_equivariant(model: EQGAT) -> bool:
 def batch_of(data: TriangleData, rows: Tensor) -> Batch:
     """Clouds with their edges."""
     batch = data.__getitems__(rows.tolist())
-    batch.edge_index = dense_radius_graph(batch.pos, len(rows), CUTOFF)
+    batch.edge_index = radius_graph(batch.pos, CUTOFF, batch.batch)
     return batch
 
 

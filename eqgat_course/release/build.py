@@ -2,6 +2,7 @@
 
 ``DIR/student``: solutions and hidden tests taken out, outputs cleared, and a first cell that checks the environment.
 ``DIR/solutions``: with solutions and outputs, without markers and without the hidden tests, which can be used again.
+``lab``: the student's notebooks in a folder of one's own, to learn alone; what is there stays as it is.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import base64
 import copy
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import nbformat
@@ -18,7 +20,7 @@ from nbformat import NotebookNode
 import eqgat
 from eqgat_course.cells import blank, blank_text, hidden_part, visible_part, without_markers
 
-__all__ = ["MANIFEST", "build", "hidden_lines", "leaks", "solution_notebook", "student_notebook"]
+__all__ = ["MANIFEST", "build", "hidden_lines", "lab", "leaks", "solution_notebook", "student_notebook"]
 
 MANIFEST = "release.json"
 _NBGRADER = ("cell_type", "grade", "grade_id", "locked", "points", "schema_version", "solution", "task")
@@ -32,6 +34,9 @@ except ImportError as error:
     print(f"✗ {{error}}. This is {{sys.executable}}; choose the kernel that has eqgat, or install eqgat there.")
 else:
     check_environment("{version}")"""
+
+
+_MARK_OF_TESTS = re.compile(r"\A# NBVAL_\w+\n")  # nbval's comment: which outputs the tests compare
 
 
 def build(notebooks: list[Path], folder: Path) -> dict[str, list[Path]]:
@@ -76,6 +81,28 @@ def build(notebooks: list[Path], folder: Path) -> dict[str, list[Path]]:
     return written
 
 
+def lab(notebooks: list[Path], folder: Path) -> tuple[list[Path], list[Path]]:
+    """Put the student's notebooks and the stored results into a folder; which were new, and which were there already.
+
+    A notebook that is there is never touched, whatever is in it: remove or rename it to get a fresh one.
+    """
+    new, kept = [], []
+    for path in notebooks:
+        target = folder / path.name
+        if target.exists():
+            kept.append(target)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(student_notebook(nbformat.read(path, as_version=4)), target)
+        new.append(target)
+    for path in _stores(notebooks):
+        target = folder / "figures" / "results" / path.parent.name / path.name
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    return new, kept
+
+
 def _stores(notebooks: list[Path]) -> list[Path]:
     """The stored results of trainings beside the notebooks; some notebooks read them from the current folder."""
     folders = {path.resolve().parents[1] / "figures" / "results" for path in notebooks}
@@ -84,10 +111,11 @@ def _stores(notebooks: list[Path]) -> list[Path]:
 
 def student_notebook(source: NotebookNode) -> NotebookNode:
     """The notebook that a student gets."""
-    notebook = _copied(source)
+    notebook = _copied(source, keep_tests=False)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.source = blank(cell.source) if "### BEGIN SOLUTION" in cell.source else visible_part(cell.source)
+            cell.source = _MARK_OF_TESTS.sub("", cell.source)
             cell.outputs, cell.execution_count = [], None
         else:
             cell.source = blank_text(cell.source)
@@ -98,7 +126,7 @@ def student_notebook(source: NotebookNode) -> NotebookNode:
 
 def solution_notebook(source: NotebookNode) -> NotebookNode:
     """The notebook with its solutions and outputs, and without hidden tests."""
-    notebook = _copied(source)
+    notebook = _copied(source, keep_tests=True)
     for cell in notebook.cells:
         cell.source = without_markers(cell.source)
     return notebook
@@ -125,15 +153,16 @@ def _forms(line: str) -> list[str]:
     return forms
 
 
-def _copied(source: NotebookNode) -> NotebookNode:
-    """A copy with the metadata and attachments that are known to be harmless."""
+def _copied(source: NotebookNode, keep_tests: bool) -> NotebookNode:
+    """A copy with the metadata and attachments that are known to be harmless; ``keep_tests``: with nbval's tags."""
     notebook = copy.deepcopy(source)
     notebook.metadata = NotebookNode(
         {key: source.metadata[key] for key in ("kernelspec", "language_info") if key in source.metadata}
     )
     for cell in notebook.cells:
         marks = cell.metadata.get("nbgrader")
-        cell.metadata = NotebookNode({"tags": cell.metadata.tags} if "tags" in cell.metadata else {})
+        tags = [tag for tag in cell.metadata.get("tags", []) if keep_tests or not tag.startswith("nbval-")]
+        cell.metadata = NotebookNode({"tags": tags} if tags else {})
         if marks:
             cell.metadata.nbgrader = NotebookNode({key: marks[key] for key in _NBGRADER if key in marks})
         if "attachments" in cell:

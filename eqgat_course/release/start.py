@@ -6,6 +6,8 @@ import re
 import sys
 from importlib.metadata import PackageNotFoundError, distribution, version
 
+from eqgat_course.exercises import be_patient
+
 __all__ = ["check_environment", "problems"]
 
 
@@ -13,11 +15,12 @@ _EXTRAS = ("notebooks", "train")  # train: notebook 12 compares with torchmetric
 
 
 def check_environment(release: str) -> None:
-    """Print what is installed, and what is missing and how to mend it.
+    """Print what is installed, and what is missing and how to mend it; from here on checks wait for blank answers.
 
     Args:
         release: version of ``eqgat`` for which the notebooks were built.
     """
+    be_patient()
     found = problems(release)
     for problem in found:
         print(f"✗ {problem}")

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 import torch
 
-from eqgat.datasets.samples.lba import lba_item
-from eqgat.datasets.samples.superposition import rmsd
 from eqgat.training.results import COLUMNS, read_results, write_results
 from eqgat_course.ch10_atom3d_lba import study as affinity
 from eqgat_course.ch11_atom3d_psr_rsr import study as ranking
 from eqgat_course.results import beside_the_paper
+from eqgat_course.toy.lba import lba_item
+from eqgat_course.toy.superposition import rmsd
 
 
 def test_results_stand_below_the_papers_and_undefined_ones_stay_undefined(tmp_path):

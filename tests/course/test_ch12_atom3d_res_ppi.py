@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from eqgat.datasets.samples.ppi import ppi_item
 from eqgat.training.metrics import pair_metrics
 from eqgat.training.results import COLUMNS
 from eqgat_course.ch12_atom3d_res_ppi import figures
@@ -21,6 +20,7 @@ from eqgat_course.ch12_atom3d_res_ppi.study import (
     hop_table,
     stored_runs,
 )
+from eqgat_course.toy.ppi import ppi_item
 
 
 @pytest.fixture(scope="module")

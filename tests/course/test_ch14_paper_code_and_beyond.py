@@ -13,7 +13,7 @@ from eqgat import EQGAT, radius_graph
 from eqgat.datasets import embedded_structure, make_triangles
 from eqgat.datasets.atom3d.res import RESOptions
 from eqgat_course.ch06_update_and_layer.study import PUBLISHED, parameter_terms
-from eqgat_course.ch14_paper_code_and_beyond import chirality, study
+from eqgat_course.ch14_paper_code_and_beyond import study
 from eqgat_course.exercises import load_exercises
 from eqgat_course.running_example import running_example
 
@@ -70,28 +70,6 @@ def test_seeds_and_their_spread():
     assert study.released_seeds(5) == [0, 0, 1, 3, 6]
     three, twice = study.shrinkage_of_std(20_000)
     assert 0.7 < twice / three < 0.77
-
-
-def test_environments_are_real_and_their_split_is_by_protein():
-    structure = embedded_structure("5pti")
-    graphs = chirality.environments(structure)
-    assert len(graphs) == 52  # all residues but the six glycines
-    assert all(float(graph.pos.norm(dim=1).max()) < 3 and len(graph.z) >= 5 for graph in graphs)
-    train, test, names = chirality.split_by_protein(2, 3, 4)
-    assert (len(train), len(test), len(set(names))) == (8, 12, 5)
-    batch, label = chirality.pairs(train)
-    assert batch.num_graphs == len(label) == 16
-    assert_close(torch.pdist(batch[0].pos), torch.pdist(batch[1].pos))  # mirror images
-    assert not torch.allclose(batch[0].pos, train[0].pos, atol=0.1)  # turned
-
-
-@pytest.mark.parametrize("options", [{"cross_product": None}, {"num_layers": 1}])
-def test_a_mirror_blind_model_is_right_exactly_half_of_the_time(options):
-    train, test, _ = chirality.split_by_protein(1, 2, 3)
-    result = chirality.learn_hand(train, test, steps=4, look=2, **options)
-    assert result.steps == [0, 2, 4]
-    assert result.accuracy == [0.5, 0.5, 0.5]
-    assert_close(result.logits[:, 0], result.logits[:, 1], rtol=0, atol=1e-12)
 
 
 def test_the_edges_of_the_clouds_are_as_drawn():

@@ -1,4 +1,4 @@
-"""The grader: cheats earn nothing and harm nothing, the report says what happened, and a stopped run goes on."""
+"""The grader: cheats earn nothing and harm nothing, the pages say what happened, and a stopped run goes on."""
 
 from __future__ import annotations
 
@@ -6,41 +6,39 @@ import csv
 import json
 import os
 import sys
+import time
+from dataclasses import asdict
 from pathlib import Path
 
+import psutil
 import pytest
 import tiny
 
+from eqgat_course import exercises
 from eqgat_course.cli import main
 from eqgat_course.grading import grade as grading
+from eqgat_course.grading import judge as judging
 from eqgat_course.grading.grade import Submission, find_submissions, grade, grade_one
+from eqgat_course.grading.judge import Order
 from eqgat_course.grading.plan import load_cells, make_plan, uses
-from eqgat_course.grading.sandbox import Limits, landlock_version
+from eqgat_course.grading.sandbox import Limits, weakness
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits of processes are those of Unix")
+needs_bubblewrap = pytest.mark.skipif(bool(weakness()), reason=weakness())
 
-LIMITS = Limits(cell=8.0, total=240.0, memory=1024)
-
-
-class Started(set):
-    """Remembers every process that was started."""
-
-    def __init__(self) -> None:
-        self.ever: list[int] = []
-
-    def add(self, process: int) -> None:
-        self.ever.append(process)
-        super().add(process)
+LIMITS = Limits(cell=15.0, total=240.0, memory=1024)
+SEED = 4711
+ORDER = Order(LIMITS, SEED, isolated=not weakness())
 
 
-def graded(folder: Path, answers: dict[str, str], numbers: tuple[str, ...], started: Started | None = None) -> dict:
+def graded(folder: Path, answers: dict[str, str], numbers: tuple[str, ...], order: Order = ORDER) -> dict:
     """Exercise -> row of one submission with these answers."""
     source = tiny.instructor(folder / "course/05_tiny.ipynb", *numbers)
     before = source.read_bytes()
     path = tiny.submission(folder / "eve/05_tiny.ipynb", source, answers)
-    result = grade_one(Submission(path, "eve", source), LIMITS, started)
+    result = grade_one(Submission(path, "eve", source), order)
     assert source.read_bytes() == before, "the submission has changed the instructor's notebook"
-    return {row["exercise"]: row for row in result["rows"]} | {"problem": result["problem"]}
+    return {row["exercise"]: row for row in result["rows"]} | {key: result[key] for key in ("problem", "uses")}
 
 
 PRINTS = 'print("✓ 05.3 mirror images and layers: right")'
@@ -58,11 +56,9 @@ EQUALS_ALL = """class Yes(list):
     __eq__ = __ge__ = __le__ = lambda self, other: True
     shape = (3,)
 answer_04_4 = Yes([9.0, 9.0, 9.0])"""
-KNOWS_THE_VISIBLE_TEST = """seen = []
-def gyration(pos):
-    seen.append(float(pos[0, 0]))
+KNOWS_THE_TESTS = """def gyration(pos):
     right = (pos - pos.mean(dim=0)).square().sum(dim=1).mean().sqrt()
-    return right if abs(pos[0, 0] - FIRST) < 1e-9 else 0 * right"""
+    return right if min(abs(float(pos[0, 0]) - known) for known in KNOWN) < 1e-9 else 0 * right"""
 FILLS_MEMORY = """def cross_term(v, b_, source, receiver):
     return torch.ones(1 << 33, dtype=torch.float64)"""
 RAISES_AT_THE_END = """import atexit, sys
@@ -78,28 +74,20 @@ ZEROES_ITS_INPUTS = """def scalar_message(attention, s, weight, edge_index):
         given.zero_()
     return torch.zeros_like(s)"""
 EXITS = "import sys\nsys.exit(0)\nanswer_03_4 = 'b'"
-WRITES = """import os
-try:
-    open(PATH, "w").write("{}")
-except OSError as error:
-    pass
-reached = []
-for version, act in ((1, lambda: open(f"/proc/{os.getppid()}/fd/1", "w")), (6, lambda: os.kill(os.getppid(), 9))):
-    try:
-        reached += [act()] if LANDLOCK >= version else []
-    except OSError:
-        pass
-answer_08_1 = 5.0 if os.environ.get("DISPLAY") or reached else 1.0"""
 
 
-def first_number() -> float:
+def first_number(draw: int) -> float:
+    """The first coordinate that exercise 00.2 draws."""
     from eqgat_course.ch00_start_here.checks import _cloud
 
-    return float(_cloud()[0, 0])
+    before = exercises._DRAW.set(draw)
+    try:
+        return float(_cloud()[0, 0])
+    finally:
+        exercises._DRAW.reset(before)
 
 
-def test_cheats_within_a_running_session_earn_nothing(tmp_path, monkeypatch):
-    monkeypatch.setenv("DISPLAY", ":0")
+def test_cheats_within_a_running_session_earn_nothing(tmp_path):
     path = tmp_path / "course/05_tiny.ipynb"
     answers = {
         "03.3": ZEROES_ITS_INPUTS,
@@ -107,16 +95,15 @@ def test_cheats_within_a_running_session_earn_nothing(tmp_path, monkeypatch):
         "09.2": PATCHES_CHECK,
         "05.4": PATCHES_TORCH,
         "04.4": EQUALS_ALL,
-        "00.2": KNOWS_THE_VISIBLE_TEST.replace("FIRST", repr(first_number())),
+        "00.2": KNOWS_THE_TESTS.replace("KNOWN", repr([first_number(0), first_number(987)])),  # 987: in the notebook
         "05.1": FILLS_MEMORY,
         "07.4": READS.replace("PATH", repr(str(path))),
         "06.4": RAISES_AT_THE_END,
         "03.4": EXITS,
-        "08.1": WRITES.replace("PATH", repr(str(path))).replace("LANDLOCK", str(landlock_version())),
     }
     rows = graded(tmp_path, answers, tuple(answers))
     assert rows["problem"] == ""
-    assert {number for number in answers if rows[number]["points"]} - {"07.4"} == {"06.4", "08.1"}, "these are right"
+    assert {number for number in answers if rows[number]["points"]} - {"07.4"} == {"06.4"}, "this one is right"
     assert "answer_05_3 is not defined" in rows["05.3"]["hint"]
     assert "one of the letters" in rows["09.2"]["hint"]
     assert "not linear" in rows["05.4"]["hint"]
@@ -125,8 +112,134 @@ def test_cheats_within_a_running_session_earn_nothing(tmp_path, monkeypatch):
     assert rows["05.1"]["status"] == "memory limit"
     assert rows["03.3"]["hint"].startswith("your function overwrites its inputs")
     assert rows["03.4"]["status"] == "error"
-    if landlock_version():  # a session reads neither solutions nor other submissions
-        assert "PermissionError" in rows["07.4"]["hint"]
+    if not weakness():  # a session reads neither solutions nor other submissions
+        assert "FileNotFoundError" in rows["07.4"]["hint"]
+
+
+# Runs the check itself with one draw after another until it asks what the judge asks, and hands over what the check
+# compares with. HOW gets the module of the checks.
+REPLAYS = """import threading
+import eqgat_course.exercises as suite
+class Found(Exception):
+    pass
+def replayed(given):
+    HOW
+    met = []
+    def asked(*other):
+        met[:] = [all(torch.equal(torch.as_tensor(a), torch.as_tensor(b)) for a, b in zip(given, other))]
+        return other[0].new_zeros(1)
+    def compare(actual, expected, *more, **options):
+        if met == [True]:
+            raise Found(expected)
+    checks.expect_close, checks.measured = compare, lambda function, *args: (function(*args), suite.Cost(0, 0))
+    for draw in range(60):
+        token = suite._DRAW.set(draw)
+        try:
+            for number in ("05.1", "05.2"):
+                suite.EXERCISES[number].check(asked)
+        except Found as found:
+            return found.args[0]
+        except Exception:
+            pass
+        finally:
+            suite._DRAW.reset(token)
+def NAME(*given):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(replayed(given)))
+    thread.start()
+    thread.join()
+    return results[0]"""
+CHECKS = {
+    "import": "import eqgat_course.ch05_cross_products.checks as checks",
+    "hidden import": "checks = __import__('eqgat_' + 'course.ch05_cross_products.che' + 'cks', fromlist=['x'])",
+    "search": """import importlib.util, pathlib
+    path = next(path for base in ("/work", "/root", "/home", "/opt", "/usr", "/tmp", *__import__("sys").path)
+                for path in pathlib.Path(base).rglob("ch05_cross_products/checks.py"))
+    spec = importlib.util.spec_from_file_location("eqgat_course.ch05_cross_products.checks", path)
+    checks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(checks)""",
+}
+
+
+def test_the_replaying_answer_works_where_the_checks_can_be_imported(monkeypatch):
+    """Else the next test would prove nothing."""
+    import torch
+
+    import eqgat_course.ch05_cross_products.checks as checks
+
+    for name in ("expect_close", "measured"):
+        monkeypatch.setattr(checks, name, getattr(checks, name))
+    names = {"torch": torch}
+    exec(REPLAYS.replace("HOW", CHECKS["import"]).replace("NAME", "cross_term"), names)
+    v, b, source, receiver = checks._graph(4, seed=4)
+    assert torch.equal(
+        names["cross_term"](v, b, source, receiver), b.unsqueeze(1) * checks._cross(v[receiver], v[source])
+    )
+
+
+@needs_bubblewrap
+def test_an_answer_that_replays_the_check_earns_nothing_and_is_named(tmp_path):
+    """The checks are not in a session: neither by name, nor anywhere in its file system."""
+    source = tiny.instructor(tmp_path / "course/05_tiny.ipynb", "05.1", "05.4", "05.3", "04.4")
+    answers = {
+        "05.1": REPLAYS.replace("HOW", CHECKS["import"]).replace("NAME", "cross_term"),
+        "05.4": REPLAYS.replace("HOW", CHECKS["hidden import"]).replace("NAME", "product"),
+        "05.3": REPLAYS.replace("HOW", CHECKS["search"]).replace("NAME", "f")
+        + "\nanswer_05_3 = replayed([torch.ones(1)])",
+    }
+    path = tiny.submission(tmp_path / "eve/05_tiny.ipynb", source, answers)
+    grade([Submission(path, "eve", source)], tmp_path / "out", LIMITS, seed=SEED)
+    rows = {row["exercise"]: row for row in csv.DictReader((tmp_path / "out/grades.csv").open())}
+    assert {number: row["points"] for number, row in rows.items()} == {
+        "05.1": "0",
+        "05.4": "0",
+        "05.3": "0",
+        "04.4": "2",
+    }
+    assert "StopIteration" in rows["05.3"]["hint"], "no file of the checks was found"
+    page = (tmp_path / "out/class.html").read_text()
+    for number, words in (("05.1", "threading"), ("05.4", "__import__"), ("05.3", "importlib")):
+        assert f"{number} uses " in page
+        assert words in page.split(f"{number} uses ")[1].split(";")[0]
+    assert f"drew with\n{SEED};" in page
+    assert "Isolation was weaker" not in page
+
+
+def test_hidden_tests_draw_from_the_seed_of_the_run(tmp_path, monkeypatch):
+    """What stands in the notebook is only the distance from it; by default nobody knows the seed before."""
+    drawn = []
+    monkeypatch.setattr(exercises, "check", lambda number, answer, draw=0: drawn.append(draw))
+    monkeypatch.setattr("eqgat_course.check", exercises.check)
+    plan = make_plan(load_cells(tiny.instructor(tmp_path / "05_tiny.ipynb", "05.1")), None)
+    assert judging._checked(plan.tests[0], plan, NoSession(), 5000) == ("right", "")
+    assert drawn == [0, 5987]
+
+
+class NoSession:
+    """Stands for a session whose answers are right."""
+
+    changed = False
+
+    def limited(self):
+        return judging.contextlib.nullcontext()
+
+    def changes(self, keep):
+        return judging.contextlib.nullcontext()
+
+    def get(self, name):
+        return name
+
+
+def test_each_run_has_a_seed_of_its_own(class_of_three, tmp_path, monkeypatch):
+    seeds = []
+    monkeypatch.setattr(
+        grading, "grade_one", lambda item, order, running: seeds.append(order.seed) or pretend([])(item, order)
+    )
+    for out in ("one", "two"):
+        grade(class_of_three, tmp_path / out, LIMITS)
+    assert seeds[:3] == [seeds[0]] * 3
+    assert seeds[3:] == [seeds[3]] * 3
+    assert seeds[0] != seeds[3]
 
 
 ENDS_THE_PROCESS = "answer_05_3 = 'b'\nimport os\nos._exit(0)"
@@ -143,9 +256,14 @@ for pipe in range(3, 40):
         os.write(pipe, struct.pack(">Q", len(text)) + text)
     except OSError:
         pass"""
-SPAWNS = """import os, subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
-raise RuntimeError(child.pid)"""
+FORKS_AND_EXITS = """import os, time
+if os.fork() == 0:
+    os.setsid()
+    for _ in range(100_000):
+        time.sleep(0.01)
+        if os.fork():
+            os._exit(0)
+raise RuntimeError"""
 
 
 FILLS_MEMORY_TOGETHER = """import os, time
@@ -155,11 +273,10 @@ for _ in range(4):
         kept = bytearray(os.urandom(1 << 20) * 100)
         time.sleep(600)
 time.sleep(600)"""
-FILLS_THE_DISK = """import os, time
-for number in range(8):
-    with open(os.path.join(os.environ["HOME"], str(number)), "wb") as file:
-        file.write(bytes(50 << 20))
-time.sleep(600)"""
+FORKS = """import os, time
+for _ in range(500):
+    if os.fork() == 0:
+        time.sleep(600)"""
 FILLS_NAMELESS_FILES = """import os, time
 kept = [os.memfd_create(str(number)) for number in range(8)]
 for file in kept:
@@ -167,59 +284,70 @@ for file in kept:
 time.sleep(600)"""
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="nameless files, and setsid of what was forked")
+def sessions(limits: Limits) -> set[int]:
+    """Sessions with these limits that still run; what they forked has their command line."""
+    words = json.dumps(asdict(limits))
+    time.sleep(1)  # the kernel ends a name space after its first process
+    return {process.pid for process in psutil.process_iter() if words in cmdline(process)}
+
+
+def cmdline(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+@needs_bubblewrap
 def test_many_processes_or_files_share_one_limit(tmp_path):
     """The system's limits are for each process and each file; the judge watches the sum."""
-    source = tiny.instructor(tmp_path / "course/05_tiny.ipynb", "05.3", "09.2", "08.1", "04.4")
-    path = tiny.submission(
-        tmp_path / "eve/05_tiny.ipynb",
-        source,
-        {"05.3": FILLS_MEMORY_TOGETHER, "09.2": FILLS_THE_DISK, "08.1": FILLS_NAMELESS_FILES},
-    )
-    started = Started()
-    result = grade_one(Submission(path, "eve", source), Limits(cell=60.0, total=240.0, memory=300), started)
-    rows = {row["exercise"]: row for row in result["rows"]}
-    assert [number for number in rows if rows[number]["points"]] == ["04.4"]
-    assert {rows[number]["status"] for number in rows if number != "04.4"} == {"memory limit"}
-    assert "processes that it started took more than 300 MB" in rows["05.3"]["hint"]
-    assert "wrote more than 300 MB" in rows["09.2"]["hint"]
-    assert "wrote more than 300 MB" in rows["08.1"]["hint"]
-    assert not any(alive(pid) for pid in started.ever)
+    answers = {"05.3": FILLS_MEMORY_TOGETHER, "08.1": FILLS_NAMELESS_FILES, "09.2": FORKS}
+    order = Order(Limits(cell=60.0, total=241.0, memory=300), SEED, isolated=True)
+    rows = graded(tmp_path, answers, (*answers, "04.4"), order)
+    assert [number for number in (*answers, "04.4") if rows[number]["points"]] == ["04.4"]
+    assert [rows[number]["status"] for number in answers] == ["memory limit", "memory limit", "error"]
+    assert "more than 300 MB of memory in all its processes" in rows["05.3"]["hint"]
+    assert "BlockingIOError" in rows["09.2"]["hint"], "the kernel starts no more than a few processes"
+    assert "more than 300 MB of memory" in rows["08.1"]["hint"]
+    assert not sessions(order.limits)
 
 
-def spawned(rows: dict) -> int:
-    return int(rows["06.4"]["hint"].rpartition(" ")[2])
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="orphans are adopted on Linux only")
+@needs_bubblewrap
 def test_what_ends_or_blocks_the_session_costs_its_own_exercise_only(tmp_path):
-    started = Started()
     answers = {
+        "06.4": FORKS_AND_EXITS,
         "05.3": ENDS_THE_PROCESS,
         "09.2": LOOPS,
         "08.1": FORGES,
-        "06.4": SPAWNS,
         "05.1": "def cross_term(v, b_, source, receiver):\n    ...",
     }
-    rows = graded(tmp_path, answers, (*answers, "04.4"), started)
+    limits = Limits(cell=15.0, total=242.0, memory=1024)
+    rows = graded(tmp_path, answers, (*answers, "04.4"), Order(limits, SEED, isolated=True))
     assert [number for number in (*answers, "04.4") if rows[number]["points"]] == ["04.4"]
     assert rows["05.3"]["status"] == "process ended"
     assert "exit status 0" in rows["05.3"]["hint"]
     assert rows["09.2"]["status"] == "time limit"
-    assert "stopped after 8 seconds" in rows["09.2"]["hint"]
+    assert "stopped after 15 seconds" in rows["09.2"]["hint"]
     assert rows["08.1"]["status"] == "process ended"
     assert rows["06.4"]["status"] == "error"
     assert "returned nothing" in rows["05.1"]["hint"]
-    assert len(started.ever) == 4, "one session, and one more after each of three that had to be ended"
-    assert not any(alive(pid) for pid in (*started.ever, spawned(rows)))
+    assert not sessions(limits), "what forked and exited has outlived its session"
+
+
+def test_without_bubblewrap_grading_goes_on_and_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(grading, "weakness", lambda: "it is not here")
+    monkeypatch.setattr("eqgat_course.grading.sandbox.weakness", lambda: "it is not here")
+    source = tiny.instructor(tmp_path / "course/05_tiny.ipynb", "05.3", "05.1")
+    tiny.submission(
+        tmp_path / "in/ada/05_tiny.ipynb",
+        source,
+        {"05.3": "answer_05_3 = 'b'\nimport eqgat_course.ch05_cross_products.checks"},
+    )
+    assert main(["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--source", str(source.parent)]) == 0
+    assert capsys.readouterr().out.startswith("Isolation is weaker than it can be: it is not here.\n")
+    assert "Isolation was weaker than it can be: it is not here." in (tmp_path / "out/class.html").read_text()
+    rows = list(csv.DictReader((tmp_path / "out/grades.csv").open()))
+    assert [row["points"] for row in rows] == ["2", "2"]
 
 
 def test_a_source_over_which_the_parser_crashes_stops_neither_the_grader_nor_the_run(class_of_three, monkeypatch):
@@ -230,7 +358,7 @@ def test_a_source_over_which_the_parser_crashes_stops_neither_the_grader_nor_the
 
     monkeypatch.setattr(grading, "make_plan", lambda cells, theirs: parse() if theirs else make_plan(cells, None))
     tiny.submission(class_of_three[0].path, class_of_three[0].instructor, {"05.3": "x" + "+x" * 100_000})
-    result = grade_one(class_of_three[0], LIMITS)
+    result = grade_one(class_of_three[0], ORDER)
     assert result["rows"][0]["points"] == 0
     assert result["rows"][0]["status"] in ("error", "not judged", "process ended", "time limit")
 
@@ -258,7 +386,7 @@ def test_deleted_and_edited_cells_do_not_matter(tmp_path):
         if cell["metadata"].get("nbgrader", {}).get("grade"):
             cell["source"], cell["metadata"]["nbgrader"]["points"] = "print('right')", 100
     path.write_text(json.dumps(notebook))
-    rows = {row["exercise"]: row for row in grade_one(Submission(path, "eve", source), LIMITS)["rows"]}
+    rows = {row["exercise"]: row for row in grade_one(Submission(path, "eve", source), ORDER)["rows"]}
     assert (rows["05.3"]["points"], rows["05.3"]["max"]) == (2, 2)
     assert rows["06.4"]["status"] == "missing"
     assert rows["04.4"]["status"] == "blank"
@@ -277,7 +405,7 @@ def class_of_three(tmp_path):
 def pretend(calls: list[str], crash: str = ""):
     """A ``grade_one`` that runs nothing."""
 
-    def one(submission, limits, children=None):
+    def one(submission, order, running=None):
         calls.append(submission.student)
         problem = "the judge stopped before it was done (killed)" if submission.student == crash else ""
         row = {"exercise": "05.3", "points": 0 if problem else 2, "max": 2, "status": "wrong", "hint": "=1+1 <b>|x"}
@@ -288,6 +416,8 @@ def pretend(calls: list[str], crash: str = ""):
             "final": not problem,
             "rows": [row],
             "uses": {},
+            "seed": order.seed,
+            "isolated": True,
         }
 
     return one
@@ -314,19 +444,20 @@ def test_the_table_is_no_spreadsheet_formula_and_the_page_no_markup(class_of_thr
     grade(class_of_three, tmp_path / "out", LIMITS)
     rows = list(csv.DictReader((tmp_path / "out/grades.csv").open()))
     assert tuple(rows[0].values()) == ("ada", "05_tiny", "05.3", "2", "2", "wrong", "'=1+1 <b>|x")
-    page = (tmp_path / "out/reports/ada.md").read_text()
-    assert "**2 of 2 points.**" in page
-    assert "&lt;b&gt;\\|x" in page
+    page = (tmp_path / "out/reports/ada.html").read_text()
+    assert "<b>2 of 2 points</b>" in page
+    assert "=1+1 &lt;b&gt;|x" in page
+    assert "=1+1 &lt;b&gt;|x" in (tmp_path / "out/class.html").read_text()
 
 
 def test_an_interrupted_run_keeps_what_is_done(class_of_three, tmp_path, monkeypatch):
     calls = []
     usual = pretend(calls)
 
-    def interrupted(submission, limits, children=None):
+    def interrupted(submission, order, running=None):
         if submission.student == "bob":
             raise KeyboardInterrupt
-        return usual(submission, limits)
+        return usual(submission, order)
 
     monkeypatch.setattr(grading, "grade_one", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -338,14 +469,18 @@ def test_an_interrupted_run_keeps_what_is_done(class_of_three, tmp_path, monkeyp
     assert "ada" not in calls[before:]
 
 
+def dies(*_) -> None:
+    os._exit(9)
+
+
 def test_a_judge_that_dies_and_a_file_that_is_no_notebook_are_reported(class_of_three, monkeypatch):
     class_of_three[0].path.write_text("not a notebook")
-    result = grade_one(class_of_three[0], LIMITS)
+    result = grade_one(class_of_three[0], ORDER)
     assert result["problem"] == "05_tiny.ipynb is not a Jupyter notebook of format 4 (JSONDecodeError)"
     assert result["final"]
     assert {row["status"] for row in result["rows"]} == {"not judged"}
-    monkeypatch.setattr(grading.sys, "executable", "/bin/false")
-    result = grade_one(class_of_three[1], LIMITS)
+    monkeypatch.setattr(grading, "serve", dies)
+    result = grade_one(class_of_three[1], ORDER)
     assert "the judge stopped before it was done" in result["problem"]
     assert not result["final"]
     assert sum(row["points"] for row in result["rows"]) == 0
@@ -384,8 +519,8 @@ def test_a_file_that_is_no_submission_does_not_stop_the_others(tmp_path, monkeyp
     given = [str(tmp_path / "in"), str(tmp_path / "in/eve/05_tiny.ipynb")]
     assert main(["grade", *given, "--out", str(tmp_path / "out"), "--source", str(source.parent)]) == 1
     assert calls == ["ada"]
-    page = (tmp_path / "out/for-the-teacher.md").read_text()
-    for words in ("Untitled.ipynb is named after no notebook", "2 files of 'bob' answer 05\\_tiny", "is a link"):
+    page = (tmp_path / "out/class.html").read_text()
+    for words in ("Untitled.ipynb is named after no notebook", "2 files of &#39;bob&#39; answer 05_tiny", "is a link"):
         assert words in page
     assert page.count("Not graded") == capsys.readouterr().err.count("not graded") >= 4
 
@@ -412,6 +547,6 @@ def test_the_teacher_reads_which_answers_use_ready_made_functions(tmp_path):
     )
     assert uses(load_cells(source), load_cells(path)) == {
         "05.3": ["bessel_basis"],
-        "05.4": ["from eqgat_course import checks", "inspect"],
+        "05.4": ["from eqgat_course import checks", "eqgat_course", "inspect"],
         "00.2": ["from eqgat.symmetry import rotation", "gc"],
     }

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
 from eqgat import radius_graph
 from eqgat.datasets import embedded_structure
 from eqgat_course.handedness import (
     chiral_centres,
+    environments,
     flat_ring,
     learn_handedness,
     mirror_image,
     mirror_pairs,
+    right_answers,
+    split_by_protein,
     without_cross_product,
 )
 from eqgat_course.running_example import running_example
@@ -39,19 +43,38 @@ def test_mirror_image_turns_the_hand_and_keeps_the_edges():
     mirrored = mirror_image(graph)
     assert math.isclose(triple_product(mirrored.pos), -triple_product(graph.pos))
     assert torch.equal(radius_graph(mirrored.pos, 4.5), graph.edge_index)
-    batch, label = mirror_pairs(CENTRES[:3])
-    assert batch.num_graphs == len(label) == 6
-    assert label.tolist() == [1, 0, 1, 0, 1, 0]
 
 
 def test_only_the_cross_product_learns_the_hand():
-    history, logits = learn_handedness(CENTRES[:32], CENTRES[32:], "raw")
-    assert history[-1] < 0.1
-    assert (logits[:, 0] > 0).double().mean() > 0.9
-    assert (logits[:, 1] < 0).double().mean() > 0.9
-    history, logits = learn_handedness(CENTRES[:32], CENTRES[32:], None, steps=10)
-    assert min(history) >= math.log(2) - 1e-9
-    assert (logits[:, 0] - logits[:, 1]).abs().max() < 1e-12
+    learned = learn_handedness(CENTRES[:32], CENTRES[32:], "raw")
+    assert learned.history[-1] < 0.1
+    assert learned.accuracy[-1] > 0.9
+    blind = learn_handedness(CENTRES[:32], CENTRES[32:], None, steps=10)
+    assert min(blind.history) >= math.log(2) - 1e-9
+    assert blind.accuracy[-1] == 0.5
+
+
+def test_environments_are_real_and_their_split_is_by_protein():
+    structure = embedded_structure("5pti")
+    graphs = environments(structure)
+    assert len(graphs) == 52  # all residues but the six glycines
+    assert all(float(graph.pos.norm(dim=1).max()) < 3 and len(graph.z) >= 5 for graph in graphs)
+    train, test, names = split_by_protein(2, 3, 4)
+    assert (len(train), len(test), len(set(names))) == (8, 12, 5)
+    batch, label = mirror_pairs(train)
+    assert batch.num_graphs == len(label) == 16
+    assert label.tolist() == [1, 0] * 8
+    torch.testing.assert_close(torch.pdist(batch[0].pos), torch.pdist(batch[1].pos))  # mirror images
+    assert not torch.allclose(batch[0].pos, train[0].pos, atol=0.1)  # turned
+
+
+@pytest.mark.parametrize("options", [{"cross_product": None}, {"num_layers": 1}])
+def test_a_mirror_blind_model_is_right_exactly_half_of_the_time(options):
+    train, test, _ = split_by_protein(1, 2, 3)
+    result = learn_handedness(train, test, steps=4, look=2, **options)
+    assert result.steps == [0, 2, 4]
+    assert result.accuracy == [0.5, 0.5, 0.5]
+    torch.testing.assert_close(result.logits[:, 0], result.logits[:, 1], rtol=0, atol=1e-12)
 
 
 def test_flat_ring_is_flat_but_for_the_lifted_atom_and_keeps_its_bonds():
@@ -74,3 +97,7 @@ def test_the_copy_without_cross_product_differs_in_that_alone():
     assert torch.equal(first.v, original[0].v)
     assert torch.equal(second.b_mix, original[1].b_mix)
     assert original[1].v[:, 2].abs().max() > 0
+
+
+def test_right_answers_count_both_images():
+    assert right_answers(torch.tensor([[1.0, -1.0], [1.0, 1.0]])) == 0.75

@@ -81,6 +81,7 @@ def test_the_release_has_neither_solutions_nor_hidden_tests(path):
     assert not leaks(nbformat.writes(solutions), hidden_lines(source))
     assert "BEGIN" not in text
     assert "draw=" not in text
+    assert "nbval" not in text.lower()
     start = next(cell for cell in release.cells if cell.cell_type == "code")
     assert "check_environment" in start.source
     cells = [cell for cell in release.cells if cell is not start]
@@ -90,7 +91,7 @@ def test_the_release_has_neither_solutions_nor_hidden_tests(path):
             assert (cell.outputs, cell.execution_count) == ([], None)
             ast.parse(code_of(cell.source))
             ast.parse(code_of(solved.source))
-            assert (cell.source != before.source) == ("### BEGIN" in before.source)
+            assert (cell.source != before.source) == ("### BEGIN" in before.source or "# NBVAL" in before.source)
             assert solved.outputs == before.outputs
     nbformat.validate(release)
 
@@ -145,6 +146,19 @@ def test_both_sets_are_built_again_but_nothing_foreign_is_touched(tmp_path, caps
     assert "thesis.txt was not written by this command" in capsys.readouterr().err
     assert main(["build", str(tmp_path / "new"), "--source", str(source), "--notebooks", "77"]) == 2
     assert "no notebook starts with '77'" in capsys.readouterr().err
+
+
+def test_a_lab_folder_gets_what_it_lacks_and_keeps_what_it_has(tmp_path, capsys):
+    source = tiny.instructor(tmp_path / "notebooks/05_tiny.ipynb", "05.1", "05.3").parent
+    tiny.instructor(source / "06_tiny.ipynb", "06.4")
+    own = tmp_path / "mine"
+    own.mkdir()
+    (own / "05_tiny.ipynb").write_text("a student's work")
+    for new, kept in ((1, 1), (0, 2)):
+        assert main(["lab", str(own), "--source", str(source)]) == 0
+        assert f"{new} notebooks without solutions, new; {kept} were there" in capsys.readouterr().out
+    assert (own / "05_tiny.ipynb").read_text() == "a student's work"
+    assert "BEGIN SOLUTION" not in (own / "06_tiny.ipynb").read_text()
 
 
 def test_the_release_carries_the_results_that_notebooks_read(tmp_path, monkeypatch):

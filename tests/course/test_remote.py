@@ -1,9 +1,14 @@
-"""A student's function in another process behaves as if it were here: values, errors, gradients, calls back."""
+"""A session: a student's function behaves as if it were here, its work is counted elsewhere, and it cannot get out."""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import socket
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +17,7 @@ from torch.nn.functional import silu
 
 from eqgat_course.exercises import AnswerError, CheckFailed, call, measured
 from eqgat_course.grading.remote import RemoteSession
-from eqgat_course.grading.sandbox import Limits
+from eqgat_course.grading.sandbox import Limits, weakness
 from eqgat_course.grading.wire import Ended, Opaque, pack, tensor_from, tensor_to, unpack
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a session is a Unix process")
@@ -35,9 +40,13 @@ class Thing: pass
 thing, empty, words = Thing(), None, {"a": (1, 2.5), 3: {True}, "n": float("inf")}"""
 
 
+def started(memory: int = 1024) -> RemoteSession:
+    return RemoteSession(Limits(cell=60, total=300, memory=memory), time.monotonic() + 300, isolated=not weakness())
+
+
 @pytest.fixture(scope="module")
 def session():
-    session = RemoteSession(Limits(cell=60, total=300, memory=1024), time.monotonic() + 300)
+    session = started()
     assert session.run(FUNCTIONS) is None
     yield session
     session.close()
@@ -117,10 +126,151 @@ def test_errors_name_kind_and_line(session):
     assert session.run("x = = 1").kind == "SyntaxError"
 
 
-def test_costs_are_measured_there(session):
-    a = torch.randn(4, 3)
-    _, cost = measured(session.get("cross"), a, a)
-    assert (cost.largest_cross, cost.flops) == (12, 2 * 4 * 4 * 3)
+def test_costs_are_counted(session):
+    a = torch.randn(16, 3)
+    (crossed, _), cost = measured(session.get("cross"), a, a + 1)
+    assert cost.crossed == 48
+    assert cost.flops >= 2 * 16 * 16 * 3
+    assert torch.equal(crossed, torch.linalg.cross(a, a + 1))
+
+
+HIDES_ITS_WORK = {
+    "thread": """import threading
+def hidden(a, b):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(torch.linalg.cross(a, b)))
+    thread.start()
+    thread.join()
+    return results[0] + 0""",
+    "numpy": """import numpy
+def hidden(a, b):
+    return torch.from_numpy(numpy.cross(a.numpy(), b.numpy()))""",
+    "numbers": """def hidden(a, b):
+    result = torch.zeros(16, 3)
+    for row, values in enumerate(torch.linalg.cross(a, b).tolist()):
+        for column, value in enumerate(values):
+            result[row, column] = value
+    return result""",
+    "mode switched off": """from torch.utils._python_dispatch import _disable_current_modes
+def hidden(a, b):
+    with _disable_current_modes():
+        return torch.linalg.cross(a, b)""",
+    "forged trace": """import eqgat_course.grading.trace as trace
+def hidden(a, b):
+    def forged(self, value):
+        return {"steps": [], "constants": [[9, trace.tensor_to(value)]], "result": {"tensor": 9}}
+    trace.Trace.written = forged
+    return torch.linalg.cross(a, b)""",
+    "forged operation": """import eqgat_course.grading.trace as trace
+def hidden(a, b):
+    trace.Trace.written = lambda self, value: {"steps": [["os::system", {"list": []}, 0]], "constants": [], "result": None}
+    return a""",
+}
+
+
+@pytest.mark.parametrize("how", HIDES_ITS_WORK)
+def test_work_that_is_hidden_from_the_count_makes_no_value(session, how):
+    """The values that are judged are those of the counted operations, repeated where no student's code runs."""
+    assert session.run(HIDES_ITS_WORK[how]) is None
+    a = torch.randn(16, 3)
+    with pytest.raises(CheckFailed, match=r"do not follow from the arguments|not one of PyTorch's operations"):
+        measured(session.get("hidden"), a, a + 1)
+
+
+TRIES = """import ctypes, os, socket
+def attempt(action):
+    try:
+        return str(action())
+    except Exception as error:
+        return type(error).__name__ + ": " + str(error)
+def sent(family, kind, address):
+    with socket.socket(family, kind) as client:
+        client.settimeout(2)
+        client.connect(address)
+        return client.send(b"x")
+def trace(pid):
+    libc = ctypes.CDLL(None, use_errno=True)
+    return libc.ptrace(16, pid, 0, 0)"""
+CANNOT = {
+    "sends to the network": "sent(socket.AF_INET, socket.SOCK_DGRAM, ('192.0.2.1', 9))",
+    "connects over TCP": "sent(socket.AF_INET, socket.SOCK_STREAM, ('127.0.0.1', TCP))",
+    "connects to a socket in the file system": "sent(socket.AF_UNIX, socket.SOCK_STREAM, SOCKET)",
+    "connects to an abstract socket": "sent(socket.AF_UNIX, socket.SOCK_STREAM, chr(0) + NAME)",
+    "reads the judge's files": "os.listdir(FOLDER)",
+    "reads the teacher's home": "os.listdir(os.path.join(TEACHER, '.cache'))",
+    "reads accounts": "open('/etc/passwd').read()",
+    "reads another process": "open('/proc/JUDGE/environ').read()",
+    "traces another process": "1 // (1 + trace(JUDGE))",
+    "signals the judge": "os.kill(JUDGE, 0)",
+    "writes outside": "open(os.path.join(FOLDER, 'x'), 'w')",
+    "writes into the packages": "open(os.path.join(os.path.dirname(torch.__file__), 'x'), 'w')",
+    "writes into the root": "open('/x', 'w')",
+    "writes into the system": "open('/proc/sys/kernel/core_pattern', 'w')",
+    "mounts": "1 // (1 + ctypes.CDLL(None).mount(b'none', b'/student', b'tmpfs', 0, None))",
+    "becomes another user": "os.setuid(1)",
+    "imports the checks": "__import__('eqgat_course.ch05_cross_products.checks')",
+    "imports the judge": "__import__('eqgat_course.grading.judge')",
+    "checks an answer": "__import__('eqgat_course').check('05.1', 1)",
+    "fills the disk": "[open('/student/%d' % n, 'wb').write(bytes(100 << 20)) for n in range(20)]",
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Sockets and files of the machine that a session must not reach; names -> values for the attempts."""
+    folder = tmp_path_factory.mktemp("judge")
+    (folder / "secret").write_text("x")
+    name = f"eqgat-{os.getpid()}"
+    with contextlib.ExitStack() as stack:
+        tcp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        unix = stack.enter_context(socket.socket(socket.AF_UNIX))
+        abstract = stack.enter_context(socket.socket(socket.AF_UNIX))
+        for one, address in ((tcp, ("127.0.0.1", 0)), (unix, str(folder / "s")), (abstract, f"\0{name}")):
+            one.bind(address)
+            one.listen()
+        yield {
+            "TCP": tcp.getsockname()[1],
+            "SOCKET": repr(str(folder / "s")),
+            "NAME": repr(name),
+            "FOLDER": repr(str(folder)),
+            "TEACHER": repr(str(Path.home())),
+            "JUDGE": os.getpid(),
+        }
+
+
+needs_bubblewrap = pytest.mark.skipif(bool(weakness()), reason=weakness())
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize("what", CANNOT)
+def test_an_answer_reaches_nothing_outside(session, world, what):
+    action = CANNOT[what]
+    for name, value in world.items():
+        action = action.replace(name, str(value))
+    assert session.run(TRIES) is None
+    assert session.run(f"result = attempt(lambda: {action})") is None
+    errors = r"\w*Error: .*(Errno|No module|division|not permitted|No space)"
+    assert re.match(errors, session.get("result")), session.get("result")
+    assert session.run("for name in os.listdir('.'):\n    os.remove(name) if name.isdigit() else None") is None
+
+
+@needs_bubblewrap
+def test_nothing_that_is_sent_arrives(session):
+    """A session has an empty network of its own, in which it may talk to itself."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as here:
+        here.bind(("127.0.0.1", 0))
+        assert session.run(f"{TRIES}\nsent(socket.AF_INET, socket.SOCK_DGRAM, {here.getsockname()})") is None
+        here.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            here.recv(1)
+
+
+@needs_bubblewrap
+def test_an_answer_sees_none_of_the_teachers_environment(session, monkeypatch):
+    monkeypatch.setenv("SECRET_TOKEN", "x")
+    assert session.run(TRIES + "\nseen = [dict(os.environ), attempt(lambda: open('/proc/1/environ').read())]") is None
+    assert "SECRET" not in str(session.get("seen"))
+    assert not {"SSH_AUTH_SOCK", "DISPLAY", "PATH"} & set(session.get("seen")[0])
 
 
 def test_a_result_that_is_too_large_is_an_error_and_not_a_burden(session):
@@ -129,7 +279,7 @@ def test_a_result_that_is_too_large_is_an_error_and_not_a_burden(session):
 
 
 def test_a_session_that_ends_says_so():
-    session = RemoteSession(Limits(cell=60, total=300, memory=1024), time.monotonic() + 300)
+    session = started()
     try:
         with pytest.raises(Ended, match="exit status 7"):
             session.run("import os\nos._exit(7)")

@@ -10,17 +10,16 @@ import pytest
 import torch
 from atom3d_items import write_task
 
+from eqgat.cli import main
 from eqgat.datasets.atom3d import load_atom3d, write_prepared
 from eqgat.datasets.atom3d.complexes import Complexes
+from eqgat.datasets.atom3d.trivial import close_pairs, num_atoms, radius_of_gyration
 from eqgat.training import make_settings, read_results
-from eqgat.training.atom3d import PairModel, correlation_loss
-from eqgat.training.cli import main
 from eqgat.training.run import train
 from eqgat.training.settings import build_model, models_of, num_parameters
 from eqgat.training.tables import build_table
-from eqgat.training.tasks import make_task
-from eqgat.training.trivial import close_pairs, num_atoms, radius_of_gyration, trivial_answers
-from eqgat.training.trivial import main as trivial_main
+from eqgat.training.tasks import PairModel, correlation_loss, make_task
+from eqgat.training.trivial import trivial_answers
 
 TASKS = ("lba", "psr", "rsr", "res", "ppi")
 SMALL = {"scalar_channels": 8, "vector_channels": 4, "num_layers": 2, "num_radial": 6}
@@ -83,18 +82,10 @@ def test_every_model_of_table_1_learns_on_every_task(task: str, root: Path) -> N
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_whole_run_from_the_command_line(
-    task: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    task: str, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    import eqgat.training.cli as cli
-
-    monkeypatch.setattr(
-        cli,
-        "make_settings",
-        lambda task, model, profile, seed, **changes: make_settings(
-            task, model, profile, seed, **{**changes, "model_options": SMALL}
-        ),
-    )
     arguments = [
+        "train",
         task,
         "--epochs",
         "1",
@@ -108,6 +99,8 @@ def test_a_whole_run_from_the_command_line(
         str(tmp_path / "results"),
         "--accelerator",
         "cpu",
+        *(f"--model-option={name}={value}" for name, value in SMALL.items()),
+        *(["--option=drawn_pairs=null"] if task == "ppi" else []),
     ]
     assert main(arguments) == 0
     rows = read_results(tmp_path / "results")
@@ -196,7 +189,7 @@ def test_settings_of_table_2() -> None:
     assert [rows[task].batch_size for task in TASKS] == [16, 16, 16, 32, 10]
     assert [rows[task].model_options["num_layers"] for task in TASKS] == [3, 5, 5, 5, 5]
     assert {settings.learning_rate for settings in rows.values()} == {1e-4}
-    assert make_task(rows["rsr"]).loss_name == "correlation"
+    assert make_task(rows["rsr"]).loss is correlation_loss
     assert make_settings("psr", "gcn", "full").data_options == {"hydrogens": True}
     assert make_settings("ppi", "cnn3d", "full").learning_rate == 1e-5
 
@@ -216,7 +209,7 @@ def test_correlation_loss_by_hand_and_where_it_is_undefined() -> None:
 
 
 def test_wrong_choices_are_named(root: Path) -> None:
-    with pytest.raises(ValueError, match="psr has the losses mse; got 'correlation'"):
+    with pytest.raises(ValueError, match="loss must be one of mse for psr; got 'correlation'"):
         make_task(small("psr", loss="correlation"))
     with pytest.raises(ValueError, match="gcn has no settings for triangle"):
         make_settings("triangle", "gcn")
@@ -224,7 +217,7 @@ def test_wrong_choices_are_named(root: Path) -> None:
         make_task(make_settings("res", profile="full")).load(None)
     with pytest.raises(ValueError, match="res has no option hydrogens"):
         make_task(small("res", data_options={"hydrogens": True})).load(str(root))
-    assert main(["res", "--data", str(root / "nowhere"), "--epochs", "1"]) == 2
+    assert main(["train", "res", "--data", str(root / "nowhere"), "--epochs", "1"]) == 2
 
 
 def test_a_pair_of_networks_without_a_head() -> None:
@@ -251,7 +244,7 @@ def test_trivial_answers(root: Path, tmp_path: Path) -> None:
     psr = trivial_answers("psr", str(root))
     assert math.isnan(psr["mean"]["mean_spearman"])
     assert set(psr) == {"mean", "number of atoms", "radius of gyration", "clashes"}
-    assert trivial_main(["res", "--data", str(root), "--results", str(tmp_path)]) == 0
+    assert main(["trivial", "res", "--data", str(root), "--results", str(tmp_path)]) == 0
     rows = read_results(tmp_path)
     assert sorted(rows["model"]) == ["trivial: best constant, seen afterwards", "trivial: commonest class"]
     assert build_table(1, rows)["source"].tolist() == build_table(1, rows.iloc[:0])["source"].tolist()

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections import Counter
 
+import build_embedded
 import numpy as np
 import pytest
 from Bio.Data.PDBData import protein_letters_1to3, protein_letters_3to1_extended
@@ -14,7 +15,6 @@ from scipy.spatial import cKDTree
 
 from eqgat.datasets import (
     RUNNING_EXAMPLE,
-    build_embedded,
     embedded,
     embedded_names,
     embedded_path,

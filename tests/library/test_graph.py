@@ -67,6 +67,31 @@ def test_coincident_atoms_are_neighbours_without_direction_and_with_finite_gradi
     assert torch.isfinite(pos.grad).all()
 
 
+def test_first_and_second_derivatives_equal_finite_differences_away_from_zero():
+    pos = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    edges = radius_graph(pos, 4.5)
+    assert torch.autograd.gradcheck(edge_geometry, (pos, edges))
+    assert torch.autograd.gradgradcheck(edge_geometry, (pos, edges))
+
+
+def test_second_derivatives_are_finite_where_atoms_coincide():
+    pos = torch.tensor([[1.0, 2, 3], [1, 2, 3], [2, 2, 3]], dtype=torch.float64, requires_grad=True)
+    distance, direction = edge_geometry(pos, radius_graph(pos, 4.5))
+    (first,) = torch.autograd.grad(
+        (distance**3).sum() + (direction * distance[:, None] ** 2).sum(), pos, create_graph=True
+    )
+    first.square().sum().backward()
+    assert torch.isfinite(first).all()
+    assert torch.isfinite(pos.grad).all()
+
+
+def test_an_edge_between_coincident_atoms_has_zero_derivatives():
+    pos = torch.tensor([[1.0, 2, 3], [1, 2, 3]], requires_grad=True)
+    for result in edge_geometry(pos, torch.tensor([[0, 1], [1, 0]])):
+        (gradient,) = torch.autograd.grad(result.sum(), pos, create_graph=True)
+        assert gradient.abs().max() == 0
+
+
 def test_direction_points_from_the_neighbour_to_the_central_atom():
     """p_ji,n = (p_i - p_j) / d_ji (Section 3): j at the origin, i at (0, 3, 4)."""
     distance, direction = edge_geometry(torch.tensor([[0.0, 0, 0], [0, 3, 4]]), torch.tensor([[0], [1]]))
@@ -78,6 +103,7 @@ def test_direction_points_from_the_neighbour_to_the_central_atom():
     ("pos", "message"),
     [
         (torch.zeros(3), r"shape \[N, 3\]"),
+        (torch.full((2, 3), 1e30), "from the origin"),
         (torch.zeros(3, 2), r"shape \[N, 3\]"),
         (torch.zeros(3, 3, dtype=torch.int64), "floating"),
         (torch.tensor([[0.0, 0, 0], [float("nan"), 0, 0]]), "NaN or infinite coordinates at 1 atom.*row 1"),
@@ -93,6 +119,21 @@ def test_bad_positions_are_refused(pos, message):
 def test_bad_cutoff_is_refused(cutoff):
     with pytest.raises(ValueError, match="cutoff must be a positive length"):
         radius_graph(torch.zeros(2, 3), cutoff)
+
+
+def test_more_edges_than_fit_in_memory_are_refused_before_they_are_made(monkeypatch):
+    monkeypatch.setattr("eqgat.neighbours.MAX_EDGES", 30_000)
+    pos = torch.randn(2000, 3, generator=torch.Generator().manual_seed(0)) * 40
+    assert radius_graph(pos, 4.5).shape[1] < 30_000
+    pos[500:800] = 0  # one crowd among many atoms
+    with pytest.raises(ValueError, match="do many atoms"):
+        radius_graph(pos, 4.5)
+
+
+def test_graphs_far_apart_or_in_the_same_place_are_never_joined():
+    pos = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 0, 0], [1e12, 0, 0], [1e12, 1, 0]], dtype=torch.float64)
+    edges = radius_graph(pos, 4.5, torch.tensor([0, 0, 1, 2, 2]))
+    assert edges.tolist() == [[1, 0, 4, 3], [0, 1, 3, 4]]
 
 
 def test_bad_batch_is_refused():

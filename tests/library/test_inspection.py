@@ -15,8 +15,13 @@ from eqgat.inspection import (
     effective_neighbours,
     equal_share,
     handed_vectors,
+    heads,
+    mean_terms,
+    neighbourhood_change,
     out_of_plane,
+    over_channels,
 )
+from eqgat.layers import Edges, LayerTrace
 from eqgat.symmetry import random_rotation, transform
 
 
@@ -72,3 +77,71 @@ def test_polar_and_axial_parts_add_up_and_turn_along(graph, model):
         torch.testing.assert_close(turned[layer][0], turn @ polar, rtol=0, atol=1e-12)
         torch.testing.assert_close(turned[layer][1], turn @ axial, rtol=0, atol=1e-12)
         assert (float(axial.abs().max()) > 1e-9) == (layer > 0)
+    last = handed_vectors(model, graph)[-1]
+    assert float(last[0].abs().max()) > 10 * float(last[1].abs().max()), "the direction term, polar, is the largest"
+
+
+def test_first_layer_is_all_polar(graph, model):
+    polar, axial = handed_vectors(model, graph)[0]
+    assert float(polar.abs().max()) > 1e6 * float(axial.abs().max())
+
+
+def test_heads_are_groups_of_neighbouring_channels():
+    assert heads(7, 3) == [[0, 1, 2], [3, 4], [5, 6]]
+    assert heads(4, 4) == [[0], [1], [2], [3]]
+    for wrong in (0, 5):
+        with pytest.raises(ValueError, match="can be cut into 1 to 4 heads"):
+            heads(4, wrong)
+
+
+def test_channels_are_averaged_and_those_that_do_not_exist_refused():
+    attention = torch.tensor([[0.2, 0.4, 0.9]])
+    assert over_channels(attention).item() == pytest.approx(0.5)
+    assert over_channels(attention, 1).item() == pytest.approx(0.4)
+    assert over_channels(attention, [0, 2]).item() == pytest.approx(0.55)
+    for wrong in (3, -1, [], [0, -1]):
+        with pytest.raises(ValueError, match="channels must be among 0 to 2"):
+            over_channels(attention, wrong)
+
+
+def by_hand(attention):
+    """Atom 0 hears 1 and 2, atom 1 hears 0; atom 2 hears nobody."""
+    source, receiver = torch.tensor([1, 2, 0]), torch.tensor([0, 0, 1])
+    none = torch.zeros(3, 1)
+    edges = Edges(source, receiver, none[:, 0], torch.zeros(3, 3), none, torch.tensor([2.0, 1.0, 0.0]))
+    v, b = torch.zeros(3, 3, 1), torch.zeros(3, 1)
+    return LayerTrace(edges, none, v, none, torch.tensor(attention)[:, None], b, b, b, v, v, none, v, none, v)
+
+
+def test_attention_and_shares_by_hand():
+    record = by_hand([0.25, 0.75, 1.0])
+    assert attention_received(record).tolist() == [1, 0.25, 0.75]
+    assert equal_share(record).tolist() == [1, 0.5, 0.5]
+    entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    share = effective_neighbours(record).flatten()
+    assert share[:2].tolist() == pytest.approx([math.exp(entropy) / 2, 1])
+    assert share[2].isnan()
+
+
+def test_change_of_a_neighbourhood_by_hand():
+    """Atom 0 keeps both neighbours and moves half of its attention; atom 1 trades its one neighbour for another."""
+    first, second = by_hand([0.25, 0.75, 1.0]), by_hand([0.75, 0.25, 1.0])
+    second.edges = second.edges._replace(source=torch.tensor([1, 2, 2]))
+    sets, attention = neighbourhood_change(first, second)
+    assert sets.tolist() == [0, 1, 0]
+    assert attention.tolist() == [0.5, 1, 0]
+    with pytest.raises(ValueError, match="same atoms and channels"):
+        neighbourhood_change(first, LayerTrace(**{**vars(first), "s": torch.zeros(4, 1)}))
+
+
+def test_mean_terms_add_up_to_the_message(graph, model):
+    for record in model.trace(graph):
+        terms = mean_terms(record)
+        assert list(terms) == ["v_direction", "v_mix", "v_cross"]
+        torch.testing.assert_close(sum(terms.values()), record.vector_message, rtol=0, atol=1e-12)
+
+
+def test_the_largest_component_of_a_normal_is_positive():
+    flat = torch.tensor([[0.0, 0, 3], [1, 0, 3], [0, 1, 3], [4, 5, 3]], dtype=torch.float64)
+    for points in (flat, -flat, flat.flip(0)):
+        assert best_plane(points)[0].tolist() == pytest.approx([0, 0, 1], abs=1e-12)

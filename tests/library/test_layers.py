@@ -6,16 +6,19 @@ import math
 
 import pytest
 import torch
-from helpers import make_graph, make_model
+from helpers import make_graph, make_model, randomised
 from torch.nn.functional import silu
+from torch_geometric.data import Batch
 
 from eqgat.layers import (
     Edges,
     EquivariantNorm,
+    InvariantReadout,
+    mean_over_graph,
     neighbour_softmax,
     sum_over_neighbours,
 )
-from eqgat_course.literal import literal_encode, literal_forward
+from eqgat_course.literal import literal_layer, literal_norm
 
 VARIANTS = [
     {},
@@ -24,31 +27,68 @@ VARIANTS = [
     {"attention": "scalar"},
     {"vector_aggregation": "sum"},
 ]
+EXACT = 1e-13  # relative; float64 rounds to 1e-16
 
 
+def random_states(graph, seed=2):
+    generator = torch.Generator().manual_seed(seed)
+    s = torch.randn(len(graph.z), 12, generator=generator, dtype=torch.float64)
+    return s, torch.randn(len(graph.z), 3, 5, generator=generator, dtype=torch.float64)
+
+
+def relative(ours, literal):
+    return float((ours - literal).abs().max() / literal.abs().max())
+
+
+@pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
-def test_layer_equals_literal_equations(options):
-    """States, predictions and gradients of all parameters and positions agree to 1e-12 with the unfactored sums."""
-    graph, model = make_graph(), make_model(**options)
-    weight = torch.randn(2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    results = []
-    for encode, forward in [
-        (model.encode, model),
-        (lambda g: literal_encode(model, g), lambda g: literal_forward(model, g)),
-    ]:
-        model.zero_grad()
-        graph.pos = graph.pos.detach().requires_grad_()
-        s, v = encode(graph)
-        y = forward(graph)
-        (y @ weight).sum().backward()
-        results.append([x.detach() for x in (s, v, y, graph.pos.grad, *(p.grad for p in model.parameters()))])
-    for ours, literal in zip(*results, strict=True):
-        assert (ours - literal).abs().max() <= 1e-12 * max(1.0, float(literal.abs().max()))
+def test_layer_equals_literal_equations(options, number):
+    """One layer on random states, with no parameter at its start, against the unfactored sums.
+
+    States rounded to float32 fail the same comparison.
+    """
+    graph, model = make_graph(), randomised(make_model(**options))
+    s, v = random_states(graph)
+    v = v * number  # the first layer gets v = 0
+    layer, edges = model.layers[number], model.trace(graph)[number].edges
+    with torch.no_grad():
+        literal = literal_layer(layer, s, v, edges.source, edges.receiver, edges.radial, edges.direction)
+        record = layer(s, v, edges)
+        rounded = layer(s.float().double(), v.float().double(), edges)
+    assert relative(record.s, literal[0]) < EXACT < relative(rounded.s, literal[0])
+    assert relative(record.v, literal[1]) < EXACT < relative(rounded.v, literal[1])
+
+
+def test_norm_equals_its_literal_form_in_each_graph_of_a_batch():
+    graph = Batch.from_data_list([make_graph(), make_graph(14, seed=5), make_graph(1)])
+    norm = randomised(EquivariantNorm(12).double())
+    s, v = random_states(graph)
+    with torch.no_grad():
+        for ours, literal in zip(norm(s, v, graph.batch, 3), literal_norm(norm, s, v, graph.batch), strict=True):
+            assert relative(ours, literal) < EXACT
+        one_graph = norm(s, v, torch.zeros_like(graph.batch), 1)
+    assert relative(one_graph[0], s) > 1e-3
+
+
+def test_readout_by_hand():
+    """One channel: W = (2, 3), bias 1, V = 2; s = 5 and v = (3, 0, 4) -> 2 * 5 + 3 * |2 v| + 1 = 41."""
+    readout = InvariantReadout(1, 1).double()
+    with torch.no_grad():
+        readout.vector.weight.fill_(2)
+        readout.out.weight.copy_(torch.tensor([[2.0, 3.0]]))
+        readout.out.bias.fill_(1)
+        x = readout(torch.tensor([[5.0]]).double(), torch.tensor([[[3.0], [0], [4]]]).double())
+    assert x.item() == pytest.approx(41, abs=1e-6)
+
+
+def test_mean_over_graph_of_empty_and_full_graphs():
+    mean = mean_over_graph(torch.tensor([[1.0], [3.0], [5.0]]), torch.tensor([1, 1, 3]), 5)
+    assert mean.flatten().tolist() == [0, 2, 0, 5, 0]
 
 
 def test_filter_equals_concatenation():
     """The split first map of the edge MLP equals the map of the concatenation [s_i || s_j || radial] (Eq. 1)."""
-    graph, model = make_graph(), make_model()
+    graph, model = make_graph(), randomised(make_model())
     with torch.no_grad():
         trace = model.trace(graph)[1]
         source, receiver = graph.edge_index
@@ -78,16 +118,25 @@ def test_softmax_by_hand_and_without_overflow():
     assert torch.allclose(neighbour_softmax(logits + 1e4, receiver, 1), expected, atol=1e-11)
 
 
-def test_gradcheck_of_the_whole_model():
-    """Analytic against finite-difference gradients with respect to positions, on a small graph."""
-    graph, model = make_graph(7, seed=3), make_model(scalar_channels=4, vector_channels=3, num_radial=4, num_layers=2)
+def small_prediction(options):
+    """A small graph, and the prediction of a small model as a function of its positions."""
+    graph = make_graph(6, seed=3)
+    model = randomised(make_model(scalar_channels=4, vector_channels=2, num_radial=3, num_layers=2, **options))
 
     def prediction(pos):
         moved = graph.clone()
         moved.pos = pos
         return model(moved)
 
-    assert torch.autograd.gradcheck(prediction, graph.pos.requires_grad_(), eps=1e-6, atol=1e-7)
+    return graph.pos.requires_grad_(), prediction
+
+
+@pytest.mark.parametrize("options", [{}, {"cross_product": "mixed", "norm": "equivariant"}], ids=str)
+def test_first_and_second_derivatives_equal_finite_differences(options):
+    """With respect to positions, as forces and their training need them."""
+    pos, prediction = small_prediction(options)
+    assert torch.autograd.gradcheck(prediction, pos, eps=1e-6, atol=1e-7)
+    assert torch.autograd.gradgradcheck(prediction, pos, eps=1e-6, atol=1e-6)
 
 
 def test_gradcheck_of_the_softmax():
@@ -108,7 +157,7 @@ def test_trace_terms_add_up_to_the_message(options):
 
 
 def test_trace_is_the_forward_pass():
-    graph, model = make_graph(), make_model()
+    graph, model = make_graph(), make_model(fast=False)
     s, v = model.encode(graph)
     trace = model.trace(graph)
     assert len(trace) == 3
@@ -150,10 +199,14 @@ def test_direction_mix_and_cross_terms_by_hand():
 
 
 def test_equivariant_norm_by_hand():
-    """Two atoms, scalars 0 and 2 -> -1 and 1; vectors of squared length 9 and 1 are divided by sqrt(5)."""
+    """Two atoms, scalars 0 and 2 -> -1 and 1, times 2 plus 10; vectors of squared length 9 and 1: over sqrt(5)."""
     norm = EquivariantNorm(1, epsilon=0.0).double()
+    assert [norm.weight.item(), norm.bias.item()] == [1, 0]
+    with torch.no_grad():
+        norm.weight.fill_(2)
+        norm.bias.fill_(10)
     s, v = torch.tensor([[0.0], [2.0]]).double(), torch.tensor([[[0.0], [3], [0]], [[0.0], [0], [1]]]).double()
     s, v = norm(s, v, torch.tensor([0, 0]), 1)
-    assert torch.allclose(s.flatten(), torch.tensor([-1.0, 1.0]).double())
+    assert torch.allclose(s.flatten(), torch.tensor([8.0, 12.0]).double())
     assert v.square().sum(dim=1).mean().item() == pytest.approx(1)
     assert v[0, 1, 0].item() == pytest.approx(3 / math.sqrt(5))

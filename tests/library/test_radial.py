@@ -34,6 +34,35 @@ def test_derivative_at_zero_vanishes():
     assert gradient.item() == 0
 
 
+def test_second_derivative_at_zero_is_that_of_the_formula():
+    """G_k'' = -sqrt(2/c) (kπ/c)^3 / 3 at d = 0; torch.sinc gives NaN there."""
+    d = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    k = torch.arange(1, 9, dtype=torch.float64)
+    for number in range(8):
+        (first,) = torch.autograd.grad(bessel_basis(d, C, 8)[0, number], d, create_graph=True)
+        (second,) = torch.autograd.grad(first, d)
+        expected = -math.sqrt(2 / C) * (k[number] * math.pi / C) ** 3 / 3
+        assert second.item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+def test_near_zero_the_series_continues_the_formula():
+    """Value and derivative on both sides of the distance where the series ends, against more terms."""
+    for d in (1e-12, 1e-5, 0.99e-3 * C / math.pi, 1.01e-3 * C / math.pi, 1e-2):
+        distance = torch.tensor(d, dtype=torch.float64, requires_grad=True)
+        value = bessel_basis(distance, C, 1)[0]
+        (slope,) = torch.autograd.grad(value, distance)
+        x, scale = math.pi * d / C, math.sqrt(2 / C) * math.pi / C
+        assert value.item() == pytest.approx(scale * (1 - x**2 / 6 + x**4 / 120 - x**6 / 5040), rel=1e-14)
+        expected = scale * math.pi / C * (-x / 3 + x**3 / 30 - x**5 / 840)
+        assert slope.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_first_and_second_derivatives_equal_finite_differences():
+    d = torch.tensor([0.4, 1.5, 3.3, 4.4], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(BesselBasis(4, C), d)
+    assert torch.autograd.gradgradcheck(BesselBasis(4, C), d)
+
+
 def test_bessel_basis_is_orthonormal():
     """The integral of G_k G_l d^2 over 0..c is 1 for k = l and 0 otherwise (midpoint rule)."""
     n = 20000
@@ -54,8 +83,15 @@ def test_envelope_and_two_derivatives_vanish_at_the_cutoff():
     assert polynomial_envelope(torch.tensor([0.0, C, 5.0, 100.0]), C).tolist() == [1, 0, 0, 0]
 
 
+def test_the_module_multiplies_envelope_and_basis():
+    d = torch.tensor([0.5, 2.0, 4.4], dtype=torch.float64)
+    expected = polynomial_envelope(d, C, 4)[:, None] * bessel_basis(d, C, 8)
+    assert torch.equal(BesselBasis(8, C, exponent=4)(d), expected)
+    assert BesselBasis(8, C)(torch.tensor([C, 5.0])).abs().max() == 0
+
+
 def test_bad_options_are_refused():
-    for options in [(0, C), (8, 0.0), (8, -1.0), (8, float("nan"))]:
+    for options in [(0, C), (8, 0.0), (8, -1.0), (8, float("nan")), (8, float("inf"))]:
         with pytest.raises(ValueError, match="num_radial >= 1, cutoff > 0"):
             BesselBasis(*options)
     with pytest.raises(ValueError, match="exponent >= 2"):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from eqgat.cli import main
+from eqgat.datasets.task import TASKS
+from eqgat.errors import UserError
 from eqgat.training import build_model, make_settings, read_history, read_results
 from eqgat.training.results import COLUMNS, git_commit, package_versions, write_results
-from eqgat.training.settings import MODELS, PROFILES, models_of, num_parameters
-from eqgat.training.tables import build_table, commands, main, markdown, paper_numbers, settings_table
+from eqgat.training.settings import MODELS, models_of, num_parameters
+from eqgat.training.tables import build_table, markdown, paper_numbers, settings_table, write_tables
 from eqgat.training.tasks import make_task, predict_the_mean
 
 
@@ -58,6 +63,58 @@ def test_rows_come_back(tmp_path: Path) -> None:
     assert read_history('triangle-eqgat-full-0-a GPU-{"epochs": 2}', tmp_path)["train_loss"].tolist() == [1.0]
     with pytest.raises(FileNotFoundError, match="no run 'x'"):
         read_history("x", tmp_path)
+
+
+def test_a_damaged_file_is_noticed(tmp_path: Path) -> None:
+    """A number that is cut off is a number still; a changed digit too."""
+    file = add(tmp_path, 77.74)
+    good = file.read_text()
+    for bad in (good[: good.index("77.74") + 3], good.replace("77.74", "77.75"), ""):
+        file.write_text(bad)
+        with pytest.raises(UserError, match=r"cannot be read .*damaged.* run the training again"):
+            read_results(tmp_path)
+    file.write_text(good)
+    curve = next((tmp_path / "triangle").glob("*.history.csv"))
+    curve.write_text(curve.read_text().replace("1.0", "1"))
+    with pytest.raises(UserError, match="damaged"):
+        read_history(curve.name.removesuffix(".history.csv"), tmp_path)
+
+
+def test_a_full_disk_leaves_the_old_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(tmp_path, 6.5)
+    before = {file: file.read_bytes() for file in (tmp_path / "triangle").iterdir()}
+    for allowed in range(3):  # rows, learning curve, checksums
+        calls = iter(range(10))
+
+        def fsync(_: int, calls: Iterator[int] = calls, allowed: int = allowed) -> None:
+            if next(calls) == allowed:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("os.fsync", fsync)
+            with pytest.raises(UserError, match=r"the disk is full: .* Make room for .* more"):
+                add(tmp_path, 7.5)
+        assert {file: file.read_bytes() for file in (tmp_path / "triangle").iterdir()} == before
+    write_tables(tmp_path, tmp_path / "tables")
+    before = {file: file.read_bytes() for file in (tmp_path / "tables").iterdir()}
+    add(tmp_path, 7.5)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+        with pytest.raises(UserError, match="the disk is full"):
+            write_tables(tmp_path, tmp_path / "tables")
+    assert {file: file.read_bytes() for file in (tmp_path / "tables").iterdir()} == before
+
+
+@pytest.mark.parametrize("rows", [[], [("triangle", "mse")], [("lba", "rmse")], [("psr", "mean_spearman")]])
+def test_tables_of_an_empty_store_and_of_one_task(rows: list[tuple[str, str]], tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    for task, metric in rows:
+        values = common(task=task, parameters=383_509)
+        write_results(tmp_path / "results", task, values, {"test": {metric: 0.5}}, [])
+    assert main(["tables", "--results", str(tmp_path / "results"), "--out", str(tmp_path / "out")]) == 0
+    pages = "".join(file.read_text() for file in (tmp_path / "out").glob("*.md"))
+    assert ("0.500 (n = 1)" in pages) == bool(rows)
+    assert ("no runs of this code yet" in pages) != (len(rows) > 1)
 
 
 def test_a_repeated_run_replaces_its_rows(tmp_path: Path) -> None:
@@ -144,10 +201,10 @@ def test_tables_are_written_with_empty_cells_where_nothing_was_run(tmp_path: Pat
     add(store, 6.0)
     rows = common(task="psr", parameters=383_509)
     write_results(store, "psr", rows, {"test": {"mean_spearman": 0.4, "global_spearman": 0.8, "mae": 9.0}}, [])
-    assert main(["--results", str(store), "--out", str(out)]) == 0
+    assert main(["tables", "--results", str(store), "--out", str(out)]) == 0
     assert {file.name for file in out.iterdir()} == {
         *[f"table{n}.{kind}" for n in (1, 2, 3, 4) for kind in ("csv", "md")],
-        "commands.md",
+        "plans.md",
     }
     assert (
         "| EQGAT | this code | full | a GPU |  | 0.400 (n = 1) | 0.800 (n = 1) |  |  |  |  |  |"
@@ -162,14 +219,6 @@ def test_table_2_equals_the_papers_settings_and_counts() -> None:
     assert (settings["paper"] == settings["this code"]).all()
     counts = table[table["setting"] == "num_parameters_thousands"].set_index("task")["this code"]
     assert counts.to_dict() == {"LBA": 237.933, "PSR": 383.509, "RSR": 383.509, "RES": 385.428}
-
-
-def test_every_full_run_has_a_command_that_is_accepted(tmp_path: Path) -> None:
-    add(tmp_path, 6.0)
-    page = commands(read_results(tmp_path), tmp_path)
-    assert "`python -m eqgat train triangle --model eqgat --profile full --seed 0` | yes | 50 x 625 |" in page
-    assert "`python -m eqgat train triangle --model eqgat --profile full --seed 1` | no |" in page
-    assert "--model segnn" in page
 
 
 @pytest.mark.parametrize(
@@ -194,14 +243,14 @@ def test_full_triangle_settings_are_the_papers() -> None:
     assert (settings.epochs, settings.data_options["n"], settings.data_options["num_points"]) == (50, 50_000, 100)
     assert settings.model_options["cutoff"] == 10.0
     assert not settings.standardise
-    quick = PROFILES["triangle"]["quick"]["data_options"]
+    quick = TASKS["triangle"].profiles["quick"]["data_options"]
     assert quick["num_points"] / quick["radius"] ** 3 == pytest.approx(100 / 10**3, rel=1e-3)  # the same density
 
 
 def test_all_models_of_a_task_train_alike() -> None:
     """But for the learning rates of the quick Triangle profile; variants have EQGAT's."""
-    for task, profiles in PROFILES.items():
-        for profile in profiles:
+    for task in TASKS:
+        for profile in TASKS[task].profiles:
             free = ("model", "model_options", *(["learning_rate"] if (task, profile) == ("triangle", "quick") else []))
             alike = {
                 json.dumps(

@@ -3,6 +3,7 @@
 import gzip
 import io
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,8 @@ import torch
 from Bio.PDB import MMCIFIO, PDBParser
 
 from eqgat.datasets import embedded_names, embedded_path, embedded_structure
-from eqgat.structures import ATOM_COLUMNS, Structure, element_index, read_structure
+from eqgat.molecule import ATOM_COLUMNS, Molecule, StructureError, element_index
+from eqgat.structures import read_structure
 
 
 def record(name, resname, number, xyz, element="", *, kind="ATOM", altloc=" ", chain="A", occupancy=1.0):
@@ -90,8 +92,8 @@ def test_pdb_and_mmcif_of_one_entry_give_the_same_atoms(name, tmp_path):
         "name",
     ]
     # Biopython's file puts ligands and waters behind their own chain; otherwise the order is the same.
-    for s in (pdb, cif):
-        s.atoms.sort_values(["chain", "residue", "insertion_code", "hetero", "name"], inplace=True, ignore_index=True)
+    place = ["chain", "residue", "insertion_code", "hetero", "name"]
+    pdb, cif = (s.select(s.atoms.sort_values(place).index.to_numpy()) for s in (pdb, cif))
     pd.testing.assert_frame_equal(pdb.atoms[same], cif.atoms[same])
     assert torch.equal(pdb.graph().edge_index, cif.graph().edge_index)
 
@@ -141,7 +143,7 @@ def test_models_the_first_by_default_another_by_number_all_on_demand(write):
     assert len(read_structure(path)) == 2
     assert len(read_structure(path, model=7)) == 3
     assert len(read_structure(path, model="all")) == 5
-    with pytest.raises(ValueError, match=r"model=1; there are the models 4, 7"):
+    with pytest.raises(ValueError, match=r"has no model 1; there are the models 4, 7"):
         read_structure(path, model=1)
 
 
@@ -186,8 +188,8 @@ def test_a_record_that_is_repeated_word_for_word_is_one_atom(write):
 def test_vocabulary():
     indices = [element_index(e) for e in ("H", "D", "C", "N", "O", "F", "S", "Cl", "CL", "P")]
     assert indices == [0, 0, 1, 2, 3, 4, 5, 6, 6, 7]
-    assert {element_index(e) for e in ("Br", "ZN", "Se", "B", "I", "MG")} == {8}
-    with pytest.raises(ValueError, match="'Xx' is not a chemical element"):
+    assert {element_index(e) for e in ("Br", "ZN", "Se", "B", "I", "MG", "X")} == {8}
+    with pytest.raises(ValueError, match="'XX' is not a chemical element"):
         element_index("XX")
 
 
@@ -197,7 +199,7 @@ def test_inferred_elements_equal_the_given_ones(name):
     # A ligand's atom CA is not told by an mmCIF file without elements: it has no columns. It is refused, see below.
     hetero = name not in ("10gs", "7cfn")
     given = embedded_structure(name, hydrogens=True, waters=True, hetero=hetero).atoms
-    blank = Structure.from_atoms(given.assign(element=""), hydrogens=True, waters=True).atoms
+    blank = Molecule.from_table(given.assign(element=""), hydrogens=True, waters=True).atoms
     deuterium = given["element"].eq("D")  # named D..., which is read from the name as well
     assert blank["element"].where(~deuterium, "D").tolist() == given["element"].tolist()
 
@@ -226,10 +228,18 @@ def test_an_element_that_a_name_does_not_tell_is_not_guessed(write):
 
 
 def test_an_unknown_element_is_named_and_can_be_left_out(write):
-    path = write([*PEPTIDE[:4], record(" UNK", "UNX", 324, (8, 8, 8), "X", kind="HETATM")])
-    with pytest.raises(ValueError, match=r"atom UNK of residue UNX 324 in chain 'A' in small has the element 'X'"):
+    path = write([*PEPTIDE[:4], record(" UNK", "UNX", 324, (8, 8, 8), "QX", kind="HETATM")])
+    with pytest.raises(
+        StructureError, match=r"pdb, line 5: atom UNK of residue UNX 324 in chain 'A' has the element 'Qx'"
+    ):
         read_structure(path)
     assert len(read_structure(path, hetero=False)) == 4
+
+
+def test_an_atom_that_nobody_identified_is_an_other_element_through_both_doors(write):
+    from_file = read_structure(write([*PEPTIDE[:4], record(" UNK", "UNX", 324, (8, 8, 8), "X", kind="HETATM")]))
+    from_table = Molecule.from_table(from_file.atoms)
+    assert from_file.elements.tolist() == from_table.elements.tolist() == [2, 1, 1, 3, 8]
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
@@ -254,7 +264,7 @@ def test_damaged_files(write, tmp_path):
     path.write_bytes(b"ATOM, but not gzipped")
     with pytest.raises(ValueError, match="not a complete gzip file"):
         read_structure(path)
-    with pytest.raises(ValueError, match="cannot be read as a PDB file"):
+    with pytest.raises(ValueError, match=r"small.pdb, line 1: columns 31-54 are not three coordinates"):
         read_structure(write([PEPTIDE[0][:40]]))
     with pytest.raises(ValueError, match="has no atoms"):
         read_structure(write(["HEADER    NOTHING"]))
@@ -263,14 +273,14 @@ def test_damaged_files(write, tmp_path):
         read_structure(tmp_path / "empty.cif")
     text = gzip.decompress(embedded_path("5pti").read_bytes()).decode()
     (tmp_path / "cut.cif").write_text(text[: text.index("\nATOM") + 5000].rstrip()[:-30])
-    with pytest.raises(ValueError, match="cannot be read as a mmCIF file"):
+    with pytest.raises(ValueError, match=r"cut.cif, line \d+: cannot be read as mmCIF"):
         read_structure(tmp_path / "cut.cif")
 
 
 @pytest.mark.parametrize("value", ["     nan", "     inf"])
 def test_coordinates_that_are_no_numbers(write, value):
     broken = PEPTIDE[1][:30] + value + PEPTIDE[1][38:]
-    with pytest.raises(ValueError, match=r"NaN or infinite .* 1 atom\(s\), first at atom CA of residue ALA 1"):
+    with pytest.raises(StructureError, match=r"small.pdb, line 2: columns 31-54 are not three coordinates"):
         read_structure(write([PEPTIDE[0], broken]))
 
 
@@ -283,7 +293,7 @@ def test_coordinates_that_are_no_numbers(write, value):
     ],
 )
 def test_no_atoms_left_says_which_choice_removed_them(write, lines, options, culprit):
-    with pytest.raises(ValueError, match=f"no atoms of small are left: the last {len(lines)} .* {culprit}"):
+    with pytest.raises(ValueError, match=f"no atoms of small.pdb are left: the last {len(lines)} .* {culprit}"):
         read_structure(write(lines), **options)
 
 
@@ -301,25 +311,25 @@ def test_from_atoms_takes_what_atom3d_stores(write):
     original = read_structure(write(PEPTIDE), hydrogens=True, waters=True)
     stored = original.atoms.assign(element=original.atoms["element"].str.upper())
     stored.index += 17  # rows of a larger table
-    again = Structure.from_atoms(stored, hydrogens=True, waters=True)
+    again = Molecule.from_table(stored, name="small", hydrogens=True, waters=True)
     pd.testing.assert_frame_equal(again.atoms, original.atoms)
-    assert len(Structure.from_atoms(stored)) == 7  # the same defaults as for a file
+    assert len(Molecule.from_table(stored)) == 7  # the same defaults as for a file
     ligand = pd.DataFrame({"x": [0.0, 1.7], "y": 0.0, "z": 0.0, "element": ["C", "Cl"]})
-    assert Structure.from_atoms(ligand).elements.tolist() == [1, 6]
+    assert Molecule.from_table(ligand, waters=True).elements.tolist() == [1, 6]
 
 
 def test_from_atoms_does_not_choose_among_models():
     table = pd.DataFrame({"x": [0.0, 1.0, 0.1], "y": 0.0, "z": 0.0, "element": "C", "model": [1, 1, 2]})
     with pytest.raises(ValueError, match=r"holds 2 models \(1, 2\); choose one"):
-        Structure.from_atoms(table)
-    assert [len(Structure.from_atoms(table, model=m)) for m in (1, 2, "all")] == [2, 1, 3]
+        Molecule.from_table(table)
+    assert [len(Molecule.from_table(table, model=m)) for m in (1, 2, "all")] == [2, 1, 3]
 
 
 def test_from_atoms_says_which_column_is_missing():
     with pytest.raises(ValueError, match="no column z"):
-        Structure.from_atoms(pd.DataFrame({"x": [0.0], "y": 0.0, "element": "C"}))
+        Molecule.from_table(pd.DataFrame({"x": [0.0], "y": 0.0, "element": "C"}))
     with pytest.raises(ValueError, match="no column element or name"):
-        Structure.from_atoms(pd.DataFrame({"x": [0.0], "y": 0.0, "z": 0.0}))
+        Molecule.from_table(pd.DataFrame({"x": [0.0], "y": 0.0, "z": 0.0}))
 
 
 # --- what one can ask a structure -----------------------------------------------------------------------------------
@@ -385,7 +395,7 @@ def test_pdb_text_refuses_what_its_columns_cannot_hold():
     with pytest.raises(ValueError, match="bfactor must be 459 finite numbers"):
         structure.to_pdb(bfactor=np.zeros(3))
     with pytest.raises(ValueError, match="no room for chain 'AA'"):
-        Structure(structure.atoms.assign(chain="AA")).to_pdb()
+        replace(structure, chain_name=np.full(459, "AA")).to_pdb()
     with pytest.raises(ValueError, match=r"no room for x 1000\d\d"):
         structure.with_positions(structure.positions + 1e5).to_pdb()
 

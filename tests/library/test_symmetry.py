@@ -7,8 +7,10 @@ import math
 import pytest
 import torch
 from helpers import make_graph, make_model
+from torch_geometric.data import Batch
 
 from eqgat.datasets import embedded_names, embedded_structure
+from eqgat.errors import UserError
 from eqgat.graph import radius_graph
 from eqgat.symmetry import (
     coordinate_update,
@@ -104,6 +106,83 @@ def test_a_bias_on_vectors_fails_but_for_turns_about_its_own_direction():
         _, v_turned = model.encode(transform(graph, matrix))
         error = relative_error(v_turned.detach(), (matrix @ v).detach())
         assert (error < EXACT) if passes else (error > BROKEN)
+
+
+def arrows(pos, v):
+    """For each atom: length of v, arrow to the centre, cross product of both, point beyond the centre; and a 1."""
+    centre = pos.mean(dim=0)
+    arrow = centre - pos
+    return v.norm(dim=1), arrow, torch.linalg.cross(arrow, v), 2 * centre - pos, centre.norm() ** 0
+
+
+FITTING = {"length": "scalar", "arrow": "vector", "cross": "pseudovector", "mirror": "position", "one": None}
+# Each wrong kind, and the transformations that give it away.
+WRONG = [
+    ("length", None, {"permutation"}),
+    ("arrow", "scalar", {"rotation", "reflection"}),
+    ("arrow", "position", {"translation"}),
+    ("arrow", "pseudovector", {"reflection"}),
+    ("cross", "vector", {"reflection"}),
+    ("mirror", "vector", {"translation"}),
+    ("mirror", None, {"rotation", "reflection", "translation", "permutation"}),
+]
+
+
+def failing(gives, **changed):
+    generator = torch.Generator().manual_seed(0)
+    pos, v = torch.randn(2, 7, 3, generator=generator, dtype=torch.float64)
+    options = {"takes": ("position", "vector"), "gives": gives, "seed": 5, **changed}
+    errors = equivariance_errors(arrows, (pos, v), **options)
+    return {(name, kind) for kind, error in errors.items() for name, value in vars(error).items() if value > 1e-12}
+
+
+def test_a_function_of_tensors_has_the_symmetry_of_its_kinds_and_of_no_others():
+    assert failing(FITTING) == set()
+    for name, wrong, kinds in WRONG:
+        assert failing({**FITTING, name: wrong}) == {(name, kind) for kind in kinds}, (name, wrong)
+    assert ("cross", "reflection") in failing(FITTING, takes=("position", "pseudovector"))
+
+
+def test_vectors_with_channels_are_turned_channel_by_channel():
+    v = torch.randn(4, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    weight = torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    for mix, passes in ((lambda v: v @ weight, True), (lambda v: weight[:3, :3] @ v, False)):
+        errors = equivariance_errors(mix, (v,), takes=["vector"], gives={"v": "vector"})
+        assert (errors["rotation"].v < EXACT) == passes
+        assert errors["permutation"].v < EXACT
+
+
+def test_fields_of_a_graph_follow_their_atoms_and_graphs_stay_apart():
+    """A function of edges and of a field of its own, on a batch; without a cutoff the edges are carried along."""
+    graph = Batch.from_data_list([make_graph(9), make_graph(6, seed=1)])
+    graph.charge = torch.arange(15).double()
+
+    def received(data):
+        source, receiver = data.edge_index
+        values = data.charge[source] * (data.pos[source] - data.pos[receiver]).norm(dim=1)
+        return torch.zeros(15).double().index_add(0, receiver, values), data.charge.clone(), data.batch.double()
+
+    for cutoff in (None, 4.5):
+        gives = {"received": "scalar", "charge": "scalar", "batch": None}
+        for kind, error in equivariance_errors(received, graph, gives=gives, cutoff=cutoff).items():
+            assert max(vars(error).values()) < EXACT, kind
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"takes": ("position",), "gives": FITTING}, "2 inputs, but 1 kinds"),
+        ({"takes": ("position", "vector"), "gives": {"length": "scalar"}}, "5 outputs, but 1 kinds"),
+        ({"takes": ("position", "arrow"), "gives": FITTING}, "kind must be one of 'scalar'.*got 'arrow'"),
+        ({"takes": ("position", "vector"), "gives": {**FITTING, "length": "vector"}}, r"vector .* shape \[7, 3\]"),
+        ({"takes": ("position", "vector"), "gives": {**FITTING, "one": "scalar"}}, r"scalar .* shape \[7\]"),
+        ({"takes": ("position", "vector")}, "say what the function returns"),
+    ],
+    ids=str,
+)
+def test_kinds_that_do_not_fit_are_named(options, message):
+    with pytest.raises(UserError, match=message):
+        equivariance_errors(arrows, tuple(torch.randn(2, 7, 3)), **options)
 
 
 def test_released_norm_needs_a_norm_to_replace():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,14 +23,16 @@ from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
 from eqgat import EQGAT
+from eqgat.cli import main as command
 from eqgat.datasets.triangle import TriangleData
-from eqgat.training import Settings, make_settings, read_history, read_results
+from eqgat.errors import UserError
+from eqgat.files import sums_beside, write_checked
+from eqgat.training import Settings, make_settings, read_history, read_predictions, read_results
 from eqgat.training.checkpoint import read_checkpoint, write_checkpoint
-from eqgat.training.cli import main
 from eqgat.training.engine import EvaluationSampler, TrainingModule, TrainingSampler
-from eqgat.training.run import HAS_UNUSED_WEIGHTS, Run, train
+from eqgat.training.run import Run, train
 from eqgat.training.settings import models_of
-from eqgat.training.tasks import TASKS, TriangleTask, make_task
+from eqgat.training.tasks import LOSSES, Task, make_task
 
 # A program that makes the run whose settings are its first argument; to be closed by a parenthesis.
 TRAIN = (
@@ -42,6 +46,15 @@ def settings(model: str = "eqgat", seed: int = 0, **changes: Any) -> Settings:
     """Three epochs of six batches on tiny clouds; patience 0, so that the learning rate changes within them."""
     changes = {"epochs": 3, "batch_size": 16, "schedule": "plateau", "lr_patience": 0, "learning_rate": 1e-2, **changes}
     return make_settings("triangle", model, "quick", seed, data_options=DATA, **changes)
+
+
+def main(arguments: list[str]) -> int:
+    return command(["train", *arguments])
+
+
+def digest(chosen: Settings) -> str:
+    task = make_task(chosen)
+    return task.digest(task.load(None))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -102,7 +115,7 @@ def test_a_run_writes_its_rows(finished: Run) -> None:
     best = min(finished.history, key=lambda record: record["val_mse"])
     assert row["best_epoch"] == best["epoch"]
     assert finished.metrics["val"]["mse"] == best["val_mse"]
-    assert len(read_history(finished.settings.run_id, store)) == 3
+    assert len(read_history(finished.folder.name, store)) == 3
 
 
 def test_the_exported_model_predicts_raw_targets(finished: Run) -> None:
@@ -148,7 +161,7 @@ def test_killed_at_any_moment_it_ends_bit_by_bit_the_same(finished: Run, tmp_pat
     time.sleep(0.05)  # somewhere in the second epoch
     process.send_signal(signal.SIGKILL)
     process.wait()
-    folder = tmp_path / "triangle" / finished.settings.run_id
+    folder = tmp_path / "triangle" / finished.folder.name
     assert (folder / "last.ckpt").is_file()
     assert not (folder / "finished.json").exists()
     assert_same_run(train(finished.settings, runs=tmp_path), finished)
@@ -177,7 +190,7 @@ def test_a_signal_stops_after_the_step_with_a_checkpoint(
         signal.signal(signal.SIGINT, former)
     assert ends is KeyboardInterrupt or ended.value.code == 143
     assert len(steps) == 9
-    left = torch.load(tmp_path / "triangle" / finished.settings.run_id / "last.ckpt", weights_only=True)
+    left = torch.load(tmp_path / "triangle" / finished.folder.name / "last.ckpt", weights_only=True)
     assert (left["epoch"], left["batch"]) == (1, 3)
     assert_same_run(train(finished.settings, runs=tmp_path), finished)
 
@@ -232,7 +245,7 @@ def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    folder = tmp_path / "triangle" / chosen.run_id
+    folder = tmp_path / "triangle" / chosen.run_name(digest(chosen))
     state = torch.load(folder / "last.ckpt", weights_only=True)
     for name, weight in final_state(one)["model"].items():
         torch.testing.assert_close(state["model"][name], weight, rtol=1e-6, atol=1e-8, msg=name)
@@ -256,16 +269,16 @@ class Counted(TriangleData):
 
 def test_the_test_set_is_touched_once_and_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     diary: list[tuple[str, int]] = []
-    load: Callable[..., dict[str, Any]] = TriangleTask.load
+    load: Callable[..., dict[str, Any]] = Task.load
 
-    def counted(self: TriangleTask, folder: str | None) -> dict[str, Any]:
+    def counted(self: Task, folder: str | None) -> dict[str, Any]:
         splits = load(self, folder)
         for name, split in splits.items():
             split.__class__ = Counted
             split.diary, split.name = diary, name
         return splits
 
-    monkeypatch.setattr(TriangleTask, "load", counted)
+    monkeypatch.setattr(Task, "load", counted)
     run = train(settings(epochs=2), runs=tmp_path)
     assert run.finished
     names = [name for name, _ in diary]
@@ -273,7 +286,7 @@ def test_the_test_set_is_touched_once_and_last(tmp_path: Path, monkeypatch: pyte
     assert names.count("val") == 2 * 12
     assert sorted(index for name, index in diary if name == "test") == list(range(12))
     assert set(names[-12:]) == {"test"}
-    train(settings(epochs=2), runs=tmp_path)  # finished: nothing is loaded again
+    train(settings(epochs=2), runs=tmp_path)  # finished: no item is read again
     assert len(diary) == len(names)
 
 
@@ -327,7 +340,7 @@ def test_every_model_trains_by_the_same_call(model: str, tmp_path: Path) -> None
     assert same(again.model.state_dict(), run.model.state_dict())
     if weights.is_file():
         weights.write_bytes(b"")
-        with pytest.raises(ValueError, match=r"model\.pt is missing or damaged"):
+        with pytest.raises(ValueError, match=r"missing or damaged.*model\.pt.*--restart"):
             train(settings(model, epochs=1), runs=tmp_path)
 
 
@@ -338,7 +351,11 @@ def test_only_gvp_has_weights_without_gradient(model: str) -> None:
     batch = task.prepare(task.load(None)["train"].__getitems__([0, 1]))
     network = task.build()
     task.loss(network(batch), batch.y).backward()
-    assert any(parameter.grad is None for parameter in network.parameters()) == (model in HAS_UNUSED_WEIGHTS)
+    assert (
+        any(parameter.grad is None for parameter in network.parameters())
+        == getattr(network, "has_unused_weights", False)
+        == (model == "gvp")
+    )
 
 
 class Evil:
@@ -353,7 +370,7 @@ class Evil:
 
 def test_checkpoints_that_cannot_be_used_are_named(finished: Run, tmp_path: Path) -> None:
     chosen, good = finished.settings, final_state(finished)
-    file = tmp_path / "triangle" / chosen.run_id / "last.ckpt"
+    file = tmp_path / "triangle" / chosen.run_name(digest(chosen)) / "last.ckpt"
     content = {key: value for key, value in good.items() if key != "format"}
     for change, message in (
         ({"settings": "{}"}, "other settings"),
@@ -371,10 +388,12 @@ def test_checkpoints_that_cannot_be_used_are_named(finished: Run, tmp_path: Path
         train(chosen, runs=tmp_path)
     trace = tmp_path / "executed"
     for damaged in (b"", b"PK\x03\x04 no", pickle.dumps(Evil(trace), protocol=2)):
-        file.write_bytes(damaged)
-        with pytest.raises(ValueError, match="not a readable checkpoint"):
-            train(chosen, runs=tmp_path)
+        for write in (Path.write_bytes, write_checked):  # damaged afterwards; and written so
+            write(file, damaged)
+            with pytest.raises(ValueError, match=r"not a readable checkpoint.*--restart"):
+                train(chosen, runs=tmp_path)
     torch.save({"model": Evil(trace)}, file)
+    write_checked(file, file.read_bytes())
     with pytest.raises(ValueError, match="not a readable checkpoint"):
         read_checkpoint(file, "", "")
     assert not trace.exists()
@@ -395,7 +414,7 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TriangleTask, "loss", lambda self, prediction, target: prediction.sum() * float("nan"))
+    monkeypatch.setitem(LOSSES, "mse", lambda prediction, target: prediction.sum() * float("nan"))
     with pytest.raises(ValueError, match="not a number; try a lower learning rate"):
         train(settings(epochs=1), runs=tmp_path)
 
@@ -417,13 +436,14 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         str(tmp_path / "results"),
     ]
     assert main([*arguments, "--time-limit", "00:00:00"]) == 3
-    assert "the same command goes on" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("triangle: generated data [")
+    assert "items: 80 train, 10 val, 10 test; model schnet, profile quick, seed 3, on CPU" in said.splitlines()[0]
+    assert "the same command goes on" in said
     assert main(arguments) == 0
     assert "test: mse " in capsys.readouterr().out
     row = read_results(tmp_path / "results").iloc[0]
-    assert (
-        row["command"] == "python -m eqgat train triangle --model schnet --profile quick --seed 3 --size 100 --epochs 1"
-    )
+    assert row["command"] == "eqgat train triangle --model schnet --profile quick --seed 3 --size 100 --epochs 1"
 
 
 def test_flags_for_several_nodes_reach_lightning(
@@ -433,9 +453,12 @@ def test_flags_for_several_nodes_reach_lightning(
 
     def instead(**options: Any) -> None:
         seen.update(options)
-        raise ValueError("far enough")
+        raise UserError("far enough")
 
     monkeypatch.setattr("lightning.Trainer", instead)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda _: "a GPU")
     monkeypatch.setenv("SLURM_NTASKS", "8")
     monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
     arguments = [
@@ -481,8 +504,7 @@ def help_text(capsys: pytest.CaptureFixture[str]) -> str:
     ],
 )
 def test_bad_arguments(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(arguments)
+    assert main(arguments) == 2
     assert message in capsys.readouterr().err
 
 
@@ -500,12 +522,6 @@ def test_settings_without_sense(
 ) -> None:
     assert main(["triangle", "--runs", str(tmp_path), *arguments]) == 2
     assert message in capsys.readouterr().err
-
-
-def test_a_task_without_data_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(TASKS, "triangle")
-    with pytest.raises(ValueError, match="no data for task 'triangle'"):
-        make_task(settings())
 
 
 def test_nothing_is_said_without_need(
@@ -531,8 +547,111 @@ def test_the_recorded_command_gives_the_same_settings(monkeypatch: pytest.Monkey
 
     def instead(settings, **options):
         seen.append(settings)
-        raise ValueError("far enough")
+        raise UserError("far enough")
 
     monkeypatch.setattr("eqgat.training.run.train", instead)
-    assert main(changed.command.split()[4:]) == 2
+    assert main(changed.command.split()[2:]) == 2
     assert seen == [changed]
+
+
+def test_a_run_on_other_data_is_another_run(finished: Run, tmp_path: Path) -> None:
+    """Where nothing but the data differ, as with ``--data``: other folder, other rows, nothing mixed up."""
+    load = Task.load
+
+    def other(self: Task, folder: str | None) -> dict[str, Any]:
+        return {name: TriangleData(s.pos + 1e-3, s.special, s.options) for name, s in load(self, folder).items()}
+
+    runs, results = tmp_path / "runs", tmp_path / "results"
+    one = train(settings(epochs=1), runs=runs, results=results)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Task, "load", other)
+        two = train(settings(epochs=1), runs=runs, results=results)
+    assert one.data != two.data
+    assert one.folder != two.folder
+    rows = read_results(results)
+    assert set(rows["data"]) == {one.data, two.data}
+    assert len(rows) == 2 * 8
+    with pytest.raises(UserError, match="several data sets"):
+        read_history(one.settings.run_id, results)
+    assert len(read_history(one.folder.name, results)) == 1
+    assert train(settings(epochs=1), runs=runs).metrics == one.metrics
+
+
+def test_a_missing_data_folder_is_found_before_anything_is_said(
+    finished: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = finished.folder.parents[1]
+    for task in ("triangle", "lba"):
+        assert main([task, "--data", str(tmp_path / "nowhere"), "--runs", str(runs)]) == 2
+        said = capsys.readouterr()
+        assert (said.out, said.err.count("\n")) == ("", 1)
+        assert "there is no folder" in said.err
+
+
+def test_predictions_are_kept(finished: Run) -> None:
+    """In the store, in the folder of the run and when it is read again; the metrics follow from them."""
+    store = finished.folder.parents[2] / "results"
+    kept = read_predictions(finished.folder.name, store)
+    again = train(finished.settings, runs=finished.folder.parents[1])
+    for table in (kept, again.predictions):
+        assert len(table) == 12
+        error = [(table[f"prediction_{k}"] - table[f"target_{k}"]).pow(2).mean() for k in range(3)]
+        assert np.mean(error) == pytest.approx(finished.metrics["test"]["mse"], rel=1e-4)
+
+
+def test_a_time_limit_after_an_epoch_gives_what_is_known(finished: Run, tmp_path: Path) -> None:
+    chosen, run = finished.settings, None
+    while run is None or not run.history:
+        run = train(chosen, runs=tmp_path, time_limit=0.0)
+    assert not run.finished
+    assert run.metrics == {"val": {k.removeprefix("val_"): v for k, v in run.history[0].items() if "val_" in k}}
+
+
+def test_the_best_epoch_can_be_chosen_by_another_metric(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = train(settings(monitor="mse_distance"), runs=tmp_path)
+    best = min(run.history, key=lambda record: record["val_mse_distance"])
+    assert run.metrics["val"]["mse_distance"] == best["val_mse_distance"]
+    assert main(["triangle", "--monitor", "spearman"]) == 2
+    assert "monitor must be one of mse, mse_distance" in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeError, match="stop here"):
+        train(finished.settings, runs=tmp_path, on_epoch=_stop)
+    file = tmp_path / "triangle" / finished.folder.name / "last.ckpt"
+    before = file.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", _full)
+        with pytest.raises(UserError, match=r"the disk is full: .*last\.ckpt needs .*iB"):
+            train(finished.settings, runs=tmp_path)
+    assert file.read_bytes() == before
+    assert {path.name for path in file.parent.iterdir()} <= {"last.ckpt", "last.ckpt.sha256", "tensorboard"}
+    assert_same_run(train(finished.settings, runs=tmp_path), finished)
+
+
+def _stop(_: dict[str, float]) -> None:
+    raise RuntimeError("stop here")
+
+
+def _full(_: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_flipped_bits_in_checkpoints_and_records_are_never_believed(finished: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "triangle" / finished.folder.name
+    shutil.copytree(finished.folder, folder)
+    random = np.random.default_rng(0)
+    for name in ("finished.json", "predictions.csv.gz", "last.ckpt"):
+        good = (folder / name).read_bytes()
+        for _ in range(8):
+            bad = bytearray(good)
+            bad[random.integers(len(bad))] ^= 1 << random.integers(8)
+            (folder / name).write_bytes(bad)
+            with pytest.raises(UserError, match="--restart"):
+                train(finished.settings, runs=tmp_path)
+        (folder / name).write_bytes(good)
+        if name == "predictions.csv.gz":
+            (folder / "finished.json").unlink()  # from here on the checkpoint is read
+    sums_beside(folder / "last.ckpt").unlink()
+    with pytest.raises(UserError, match="no checksum"):
+        train(finished.settings, runs=tmp_path)

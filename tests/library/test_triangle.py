@@ -12,7 +12,7 @@ from torch_geometric.data import Batch
 
 from eqgat import radius_graph
 from eqgat.datasets import TriangleData, make_triangles
-from eqgat.datasets.triangle import TriangleOptions, dense_radius_graph, triangle_targets
+from eqgat.datasets.triangle import TriangleOptions, triangle_targets
 
 
 @pytest.fixture(scope="module")
@@ -99,20 +99,6 @@ def test_a_batch_at_once_equals_graphs_collated_one_by_one(clouds: TriangleData)
         assert torch.equal(at_once[name], one_by_one[name]), name
     loader = DataLoader(clouds, batch_size=64, collate_fn=lambda batch: batch)
     assert torch.equal(next(iter(loader)).y, clouds.y[:64])
-
-
-@pytest.mark.parametrize(("num_points", "radius", "cutoff"), [(100, 10.0, 10.0), (30, 6.694, 6.694), (30, 6.694, 3.0)])
-def test_dense_edges_are_those_of_radius_graph_in_the_same_order(num_points: int, radius: float, cutoff: float) -> None:
-    batch = make_triangles(8, num_points=num_points, radius=radius).__getitems__(list(range(8)))
-    assert torch.equal(dense_radius_graph(batch.pos, 8, cutoff), radius_graph(batch.pos, cutoff, batch.batch))
-
-
-def test_dense_edges_leave_out_the_cutoff_itself() -> None:
-    line = torch.tensor([[0.0, 0, 0], [3, 4, 0], [0, 0, 4.9]])
-    assert dense_radius_graph(line, 1, 5.0).tolist() == [[2, 0], [0, 2]]
-    assert dense_radius_graph(line, 3, 5.0).shape == (2, 0)
-    with pytest.raises(ValueError, match="cannot be 2 clouds"):
-        dense_radius_graph(line, 2, 5.0)
 
 
 def test_cache_is_used_and_mended(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from eqgat.datasets.atom3d.data import ItemData
+from eqgat.datasets.atom3d.data import Atom3DData, ItemData
 from eqgat.datasets.atom3d.samples import make_graph
+from eqgat.errors import UserError
 
 __all__ = ["Complexes"]
 
@@ -33,12 +34,12 @@ class Complexes(torch.utils.data.Dataset):
             options of ``data`` say (``negatives``) for each of these do not touch.
 
     Raises:
-        ValueError: data of another task, or fewer than one pair.
+        UserError: data of another task, or fewer than one pair.
     """
 
-    def __init__(self, data: ItemData, pairs: int) -> None:
+    def __init__(self, data: Atom3DData, pairs: int) -> None:
         if not isinstance(data, ItemData) or data.task != "ppi" or pairs < 1:
-            raise ValueError(f"complexes are made of PPI items with at least one pair; got {data} and {pairs} pairs")
+            raise UserError(f"complexes are made of PPI items with at least one pair; got {data} and {pairs} pairs")
         self.data, self.pairs, self.epoch = data, pairs, 0
         self.items = np.unique(data.contents.item)
 
@@ -55,6 +56,16 @@ class Complexes(torch.utils.data.Dataset):
     def skipped(self) -> pd.DataFrame:
         """What was left out."""
         return self.data.skipped
+
+    @property
+    def toy(self) -> bool:
+        """Whether they were made of the structures that come with the package."""
+        return self.data.toy
+
+    @property
+    def official_size(self) -> int:
+        """What ATOM3D counts of the split."""
+        return self.data.official_size
 
     @property
     def num_items(self) -> int:

@@ -1,81 +1,31 @@
-"""``python -m eqgat download TASK DIR``: fetch an ATOM3D archive from Zenodo, check it, unpack it safely."""
+"""``eqgat download TASK DIR``: fetch an ATOM3D archive from Zenodo, check it, unpack it safely."""
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import shutil
-import sys
 import tarfile
 import time
 import urllib.error
 import urllib.request
 import zlib
-from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from eqgat.datasets.atom3d.data import ARCHIVES
+from eqgat.datasets.atom3d.spec import ATOM3D, Archive
+from eqgat.datasets.task import TASKS
+from eqgat.errors import UserError
+from eqgat.files import is_writable, no_space
 
-__all__ = ["RECORDS", "Record", "download", "main", "unpack"]
+__all__ = ["ZENODO", "download", "unpack"]
 
 ZENODO = "https://zenodo.org"
 CITATION = (
     "R. J. L. Townshend et al. (2021): ATOM3D: Tasks On Molecules in Three Dimensions. NeurIPS Datasets and "
     "Benchmarks. arXiv:2012.04035"
 )
-
-
-@dataclass(frozen=True)
-class Record:
-    """Where a task's archive is.
-
-    Attributes:
-        number: of the Zenodo record.
-        file: the archive.
-        gigabytes: about how large it is; None: not known here.
-        md5: checksum; None: only Zenodo knows it.
-        source: of the data, to be cited too.
-        note: on its terms.
-    """
-
-    number: int
-    file: str
-    gigabytes: float | None
-    md5: str | None
-    source: str
-    note: str = ""
-
-
-RECORDS = {
-    "lba": Record(
-        4914718,
-        "LBA-split-by-sequence-identity-30.tar.gz",
-        0.56,
-        None,
-        "PDBBind 2019, refined set",
-        "The terms of PDBBind apply to structures and affinities.",
-    ),
-    "psr": Record(
-        4915648,
-        "PSR-split-by-year.tar.gz",
-        2.0,
-        "8647b9d10d0a79dff81d1d83c825e74c",
-        "structure predictions of CASP 5 to 13",
-    ),
-    # The file named ...-indices, which the released code's instructions name, holds no structures.
-    "rsr": Record(4961085, "RSR-candidates-split-by-time.tar.gz", 1.3, None, "FARFAR2 models for RNA-Puzzles"),
-    "res": Record(
-        5026743,
-        "RES-split-by-cath-topology.tar.gz",
-        None,
-        "c93125eb93d89e3b5898d5781c538662",
-        "the Protein Data Bank, split by CATH 4.2",
-    ),
-    "ppi": Record(4911102, "PPI-DIPS-split.tar.gz", 13.6, None, "DIPS, from the Protein Data Bank"),
-}
 _MOST_FILES, _GROWTH = 10_000, 20  # in an archive; unpacked bytes for each packed one
 _CHUNK = 2**20
 
@@ -98,20 +48,22 @@ def download(
         The folder that the archive unpacks to, which ``load_atom3d`` reads.
 
     Raises:
-        ValueError: unknown task; a wrong checksum; an archive that is not safe to unpack.
+        UserError: unknown task; a wrong checksum; an archive that is not safe to unpack.
         OSError: no connection, too little space, or a folder in the way; the message says what to do.
     """
-    if task not in RECORDS:
-        raise ValueError(f"unknown task {task!r}; there are {', '.join(RECORDS)}")
-    record, folder = RECORDS[task], Path(folder).expanduser()
-    target, archive = folder / ARCHIVES[task], folder / record.file
+    if task not in ATOM3D:
+        raise UserError(f"unknown task {task!r}; there are {', '.join(ATOM3D)}")
+    folder = Path(folder).expanduser()
+    is_writable(folder, "the folder")
+    record: Archive = TASKS[task].archive
+    target, archive = folder / record.folder, folder / record.file
     if (target / "data").is_dir():
         print(f"{target} is there already; remove it to fetch it again")
         return target
     if target.exists():
         raise FileExistsError(f"{target} exists and has no folder 'data' in it; remove it, or give another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    page = f"{source}/records/{record.number}"
+    page = f"{source}/records/{record.record}"
     info: dict[str, Any] = {} if archive.is_file() else _record(source, record, archive)
     licence = info.get("licence") or f"see {page}"
     print(
@@ -134,7 +86,7 @@ def download(
     unpack(archive, target)
     if not keep_archive:
         archive.unlink()
-    print(f"unpacked into {target}; next: python -m eqgat prepare {task} {folder}")
+    print(f"unpacked into {target}; next: eqgat prepare {task} {folder}")
     return target
 
 
@@ -145,7 +97,7 @@ def unpack(archive: str | Path, target: str | Path, limit: int | None = None) ->
     20 times the archive) in 10,000 files.
 
     Raises:
-        ValueError: the archive is damaged or holds anything else; nothing is left behind but the archive.
+        UserError: the archive is damaged or holds anything else; nothing is left behind but the archive.
         OSError: the disk is full or the folder closed; likewise.
         FileExistsError: ``target`` exists.
     """
@@ -162,7 +114,7 @@ def unpack(archive: str | Path, target: str | Path, limit: int | None = None) ->
             for count, member in enumerate(tar, start=1):
                 total += member.size
                 if problem := _problem(member, count, total, limit):
-                    raise ValueError(f"{archive.name} is not safe to unpack: {problem}")
+                    raise UserError(f"{archive.name} is not safe to unpack: {problem}")
                 _extract(tar, member, partial)
             while tar.fileobj.read(_CHUNK):  # to the end of the file, where the compression has its own checksum
                 pass
@@ -170,13 +122,15 @@ def unpack(archive: str | Path, target: str | Path, limit: int | None = None) ->
         inner = partial / target.name if (partial / target.name).is_dir() else tops[0] if len(tops) == 1 else partial
         inner.replace(target)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        if getattr(error, "errno", None) is not None:  # the disk's trouble, not the archive's
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's trouble, not the archive's
+            if (full := no_space(error, target, limit / _GROWTH * 2)) is not error:
+                raise full from error
             raise OSError(
                 error.errno,
                 f"{archive.name} cannot be unpacked into {target} ({error.strerror}); the "
                 "archive is kept. Mend that, and give the same command again",
             ) from error
-        raise ValueError(f"{archive} cannot be unpacked ({error}); remove it and fetch it again") from error
+        raise UserError(f"{archive} cannot be unpacked ({error}); remove it and fetch it again") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -207,25 +161,30 @@ def _problem(member: tarfile.TarInfo, count: int, total: int, limit: int) -> str
     return f"it is larger than {limit / 2**30:.1f} GiB unpacked" if total > limit else ""
 
 
-def _record(source: str, record: Record, archive: Path) -> dict[str, Any]:
+def _record(source: str, record: Archive, archive: Path) -> dict[str, Any]:
     """Address, size, checksum and licence of the archive, as the record tells them."""
-    address = f"{source}/api/records/{record.number}"
+    address = f"{source}/api/records/{record.record}"
     try:
         with urllib.request.urlopen(address, timeout=60) as reply:
             answer = json.load(reply)
     except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
         raise _offline(source, record, archive, error) from error
-    for file in answer.get("files", []):
-        if file.get("key") == record.file:
-            checksum = str(file.get("checksum", ""))
+    try:
+        file = next((file for file in answer["files"] if file["key"] == record.file), None)
+        if file is not None:
             licence = answer.get("metadata", {}).get("license") or {}
             return {
-                "url": f"{source}/records/{record.number}/files/{record.file}?download=1",
+                "url": f"{source}/records/{record.record}/files/{record.file}?download=1",
                 "size": int(file["size"]),
-                "md5": checksum.removeprefix("md5:") or None,
+                "md5": str(file.get("checksum", "")).removeprefix("md5:") or None,
                 "licence": licence.get("id") if isinstance(licence, dict) else str(licence),
             }
-    raise ValueError(f"the record {address} has no file {record.file}; its address may have changed")
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"{address} answers in an unknown form ({type(error).__name__}: {error}); fetch {record.file} in another "
+            f"way, copy it to {archive}, and give the same command again"
+        ) from error
+    raise UserError(f"the record {address} has no file {record.file}; its address may have changed")
 
 
 def _fetch(url: str, part: Path, size: int, archive: Path, progress: bool, attempts: int = 5) -> None:
@@ -254,11 +213,20 @@ def _fetch(url: str, part: Path, size: int, archive: Path, progress: bool, attem
                         disable=None if progress else True,
                     ) as bar,
                 ):
-                    while chunk := reply.read(_CHUNK):
+                    room = size - (start if resumed else 0)
+                    while chunk := reply.read(min(_CHUNK, room + 1)):
+                        if len(chunk) > room:
+                            raise UserError(
+                                f"{url} sends more than the {size:,} bytes that were announced; nothing more was "
+                                f"read. Remove {part} and try again, or fetch the file in another way"
+                            )
                         stream.write(chunk)
                         bar.update(len(chunk))
+                        room -= len(chunk)
         except (urllib.error.URLError, HTTPException, ConnectionError, TimeoutError) as error:
             failure: Exception = error
+        except OSError as error:
+            raise no_space(error, part, size - (part.stat().st_size if part.is_file() else 0)) from error
         else:
             failure = ConnectionError("the connection ended early")
         if part.is_file() and part.stat().st_size == size:
@@ -271,7 +239,7 @@ def _fetch(url: str, part: Path, size: int, archive: Path, progress: bool, attem
     ) from failure
 
 
-def _offline(source: str, record: Record, archive: Path, error: Exception) -> OSError:
+def _offline(source: str, record: Archive, archive: Path, error: Exception) -> OSError:
     size = "" if record.gigabytes is None else f" ({record.gigabytes} GB)"
     what = (
         f"{source} answered with an error ({error})"
@@ -280,7 +248,7 @@ def _offline(source: str, record: Record, archive: Path, error: Exception) -> OS
     )
     return OSError(
         f"{what}. Without a network: fetch {record.file}{size} from "
-        f"{ZENODO}/records/{record.number} elsewhere, copy it to {archive}, and give the same command again. Notebooks "
+        f"{ZENODO}/records/{record.record} elsewhere, copy it to {archive}, and give the same command again. Notebooks "
         "and tests need no download: they use small real data that come with the package"
     )
 
@@ -304,28 +272,7 @@ def _check_sum(file: Path, md5: str | None) -> None:
     if digest.hexdigest() != md5:
         broken = file.with_name(file.name.removesuffix(".part") + ".broken")
         file.replace(broken)
-        raise ValueError(
+        raise UserError(
             f"{file.name.removesuffix('.part')} has the checksum {digest.hexdigest()} instead of {md5}: "
             f"it is damaged, and was renamed to {broken.name}. Give the command again to fetch it anew"
         )
-
-
-def main(argv: list[str]) -> int:
-    """Fetch and unpack the official data of one ATOM3D task."""
-    parser = argparse.ArgumentParser(prog="python -m eqgat download", description=main.__doc__)
-    parser.add_argument("task", choices=list(RECORDS), metavar="TASK", help=", ".join(RECORDS))
-    parser.add_argument("folder", metavar="DIR", help="where to put the data")
-    parser.add_argument("--keep-archive", action="store_true", help="do not remove the archive after unpacking")
-    parser.add_argument("--source", default=ZENODO, metavar="URL", help=f"a mirror of {ZENODO}")
-    arguments = parser.parse_args(argv)
-    try:
-        download(
-            arguments.task, arguments.folder, source=arguments.source.rstrip("/"), keep_archive=arguments.keep_archive
-        )
-    except (ValueError, OSError) as error:
-        print(f"python -m eqgat download: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on", file=sys.stderr)
-        return 130
-    return 0

@@ -15,7 +15,7 @@ import numpy as np
 from eqgat.datasets.atom3d.lmdb import BrokenItem
 from eqgat.datasets.atom3d.samples import (
     AtomOptions,
-    Molecule,
+    Atoms,
     Parsed,
     Reader,
     Sample,
@@ -24,8 +24,9 @@ from eqgat.datasets.atom3d.samples import (
     read_molecule,
     table,
 )
+from eqgat.datasets.atom3d.spec import Archive, atom3d_task, profiles
 
-__all__ = ["READER", "LBAOptions"]
+__all__ = ["SPEC", "LBAOptions"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def parse(item: Mapping[str, Any], options: LBAOptions) -> Parsed:
     ligand, rows = read_molecule(table(item, "atoms_ligand", "x", "y", "z", "element"), whole)
     start = len(pocket.pos)
     bonds, order = _bonds(item, rows)
-    molecule = Molecule(
+    molecule = Atoms(
         np.concatenate([pocket.atomic_number, ligand.atomic_number]),
         np.concatenate([pocket.pos, ligand.pos]),
         start,
@@ -57,7 +58,7 @@ def parse(item: Mapping[str, Any], options: LBAOptions) -> Parsed:
 def _bonds(item: Mapping[str, Any], rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bonds [b, 2] between the kept ``rows`` of the ligand, counted among these, and their order [b]."""
     if item.get("bonds") is None or not len(item["bonds"]):
-        return Molecule._field_defaults["bonds"], Molecule._field_defaults["order"]
+        return Atoms._field_defaults["bonds"], Atoms._field_defaults["order"]
     bonds = table(item, "bonds", "atom1", "atom2", "type")
     pairs = bonds[["atom1", "atom2"]].to_numpy(np.int64)
     size = len(item["atoms_ligand"])
@@ -69,4 +70,21 @@ def _bonds(item: Mapping[str, Any], rows: np.ndarray) -> tuple[np.ndarray, np.nd
     return place[pairs[kept]], bonds["type"].to_numpy(np.float32)[kept]
 
 
-READER = Reader(LBAOptions, parse, num_views=1, num_marks=0, classes=False)
+SPEC = atom3d_task(
+    "lba",
+    LBAOptions,
+    kind="regression",
+    metrics=("mse", "rmse", "mae", "pearson", "spearman", "kendall"),
+    reader=Reader(LBAOptions, parse, num_views=1, num_marks=0, classes=False),
+    archive=Archive(
+        4914718,
+        "LBA-split-by-sequence-identity-30.tar.gz",
+        "split-by-sequence-identity-30",
+        0.56,
+        None,
+        "PDBBind 2019, refined set",
+        "The terms of PDBBind apply to structures and affinities.",
+    ),
+    sizes=(3507, 466, 490),
+    profiles=profiles(3, 20, 16, {"epochs": 3, "batch_size": 8, "standardise": True}, out_channels=1),
+)

@@ -16,11 +16,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from eqgat.datasets.atom3d.lmdb import BrokenItem
 from eqgat.datasets.atom3d.samples import AtomOptions, Parsed, Reader, Sample, Skipped, View, read_molecule, table
+from eqgat.datasets.atom3d.spec import Archive, atom3d_task, profiles
+from eqgat.datasets.atom3d.trivial import openness
+from eqgat.errors import UserError
 
-__all__ = ["READER", "PPIOptions"]
+__all__ = ["SPEC", "PPIOptions"]
 
 _RESIDUE = ["structure", "model", "chain", "residue"]
 
@@ -94,7 +98,7 @@ def _parse_complex(
         }
         if set(ends) != {first, second}:
             raise BrokenItem(f"a pair names the partners {', '.join(map(str, ends))} instead of {first} and {second}")
-        pair = tuple(places[side].get(ends[partner], -1) for side, partner in enumerate((first, second)))
+        pair = (places[0].get(ends[first], -1), places[1].get(ends[second], -1))
         if min(pair) < 0:
             lost = "-".join(f"{key[2]}{key[3]}" for key in (ends[first], ends[second]))
             parsed.skipped.append(Skipped(f"{ensemble}/{lost}", "one of its residues has not exactly one CA"))
@@ -136,4 +140,59 @@ def _alpha_carbons(atoms: pd.DataFrame) -> dict[tuple, int]:
     return {key: row for key, row in found.items() if row >= 0}
 
 
-READER = Reader(PPIOptions, parse, num_views=2, num_marks=1, classes=False)
+@dataclass(frozen=True)
+class TrainingPairs:
+    """What an item of the training split is.
+
+    Attributes:
+        drawn_pairs: a whole complex with so many pairs that touch, drawn anew in every epoch, and as many that do not
+            (see ``Complexes``); None: one stored pair.
+    """
+
+    drawn_pairs: int | None = None
+
+
+def load(folder: str | None, drawn_pairs: int | None = None, **options: Any) -> dict[str, Any]:
+    """The stored pairs; for training, whole complexes where ``drawn_pairs`` is given.
+
+    Raises:
+        UserError: ``drawn_pairs`` for a model that would see both partners of a complex, in one graph, as a whole.
+    """
+    from eqgat.datasets.atom3d.complexes import Complexes
+    from eqgat.datasets.atom3d.load import load_splits
+
+    if drawn_pairs is None:
+        return load_splits("ppi", folder, **options)
+    if drawn_pairs < 1:
+        raise UserError(f"drawn_pairs must be at least 1, or null for the stored pairs; got {drawn_pairs}")
+    if options.get("hops") is None:
+        raise UserError(
+            "drawn_pairs puts both partners into one graph, which this model with its options would see as a whole; "
+            "leave it out (--option drawn_pairs=null)"
+        )
+    splits = load_splits("ppi", folder, unprepared=("train",), **options)
+    return {**splits, "train": Complexes(splits["train"], drawn_pairs)}
+
+
+# The paper's Table 2 does not have PPI: settings are the released code's.
+SPEC = atom3d_task(
+    "ppi",
+    PPIOptions,
+    TrainingPairs,
+    kind="pairs",
+    load=load,
+    metrics=("roc_auc", "average_precision", "cross_entropy"),
+    losses=("binary-cross-entropy",),
+    reader=Reader(PPIOptions, parse, num_views=2, num_marks=1, classes=False),
+    archive=Archive(4911102, "PPI-DIPS-split.tar.gz", "DIPS-split", 13.6, None, "DIPS, from the Protein Data Bank"),
+    sizes=(87_303, 31_050, 15_268),
+    profiles=profiles(
+        5,
+        10,
+        10,
+        {"epochs": 12, "batch_size": 1, "data_options": {"drawn_pairs": 25}},
+        out_channels=1,
+        readout="node",
+    ),
+    trivial={"constant": lambda data: torch.zeros(len(data), 1), "residues that lie open": openness},
+)

@@ -1,20 +1,21 @@
-"""``python -m eqgat prepare TASK DIR``: read the official data once, write the form that loads fast."""
+"""``eqgat prepare TASK DIR``: read the official data once, write the form that loads fast."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from eqgat.datasets.atom3d.data import SPLITS, TASKS, ItemData, load_atom3d
+from eqgat.datasets.atom3d.data import ItemData, make_options
 from eqgat.datasets.atom3d.lmdb import BrokenItem
+from eqgat.datasets.atom3d.load import load_atom3d
 from eqgat.datasets.atom3d.prepared import PreparedData, write_prepared
+from eqgat.datasets.task import SPLITS
+from eqgat.errors import UserError
+from eqgat.files import is_writable
 
-__all__ = ["Estimate", "estimate", "main", "named_value", "prepare"]
+__all__ = ["Estimate", "estimate", "prepare"]
 
 
 class Estimate(NamedTuple):
@@ -29,7 +30,7 @@ def estimate(data: ItemData, sample: int = 20) -> Estimate:
     """From a sample of the items, spread evenly.
 
     Raises:
-        ValueError: none of them can be read.
+        UserError: none of them can be read.
     """
     count = len(data.items)
     chosen = sorted({k * count // sample for k in range(sample)}) if count else []
@@ -47,7 +48,7 @@ def estimate(data: ItemData, sample: int = 20) -> Estimate:
             for sample in parsed.samples
         )
     if not read:
-        raise ValueError(f"{data.split} of {data.task} cannot be read: {problem}")
+        raise UserError(f"{data.split} of {data.task} cannot be read: {problem}")
     return Estimate(count, (time.monotonic() - start) * count / len(chosen), size * count // read)
 
 
@@ -76,11 +77,14 @@ def prepare(
 
     Raises:
         FileNotFoundError: no data in ``root``.
-        ValueError: unknown task or option, or unreadable data.
+        UserError: unknown task or option, or unreadable data.
         OSError: too little space.
     """
     root = Path(root).expanduser()
     out = root / "prepared" / task if out is None else Path(out).expanduser()
+    make_options(task, **options)
+    if not only_tell:
+        is_writable(out, "--out")
     sources: dict[str, ItemData] = {}
     missing = None
     for split in SPLITS:
@@ -101,8 +105,6 @@ def prepare(
     if only_tell:
         return dict(told)
     place = next(folder for folder in (out, *out.parents) if folder.exists())
-    if not place.is_dir():
-        raise NotADirectoryError(f"{place} is a file; give a folder with --out")
     free = shutil.disk_usage(place).free
     if free < 1.2 * size:
         raise OSError(
@@ -111,48 +113,10 @@ def prepare(
         )
     done: dict[str, PreparedData | Estimate] = {}
     for split, data in sources.items():
-        done[split] = prepared = write_prepared(data, out / split)
+        done[split] = prepared = write_prepared(data, out / split, 1.2 * told[split].size)
         broken = int((prepared.skipped["name"] == "").sum())
         print(
             f"{split}: {len(prepared)} samples of {prepared.num_items} items; left out: {broken} broken items and "
             f"{len(prepared.skipped) - broken} samples (listed in {out / split / 'split.json'})"
         )
     return done
-
-
-def named_value(text: str) -> tuple[str, Any]:
-    """ "NAME=VALUE" -> name and value; a value that is no number, true or false is text."""
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, for example hydrogens=true")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
-
-
-def main(argv: list[str]) -> int:
-    """Convert the official data of one ATOM3D task into the form that loads fast: once, before training."""
-    parser = argparse.ArgumentParser(prog="python -m eqgat prepare", description=main.__doc__)
-    parser.add_argument("task", choices=list(TASKS), metavar="TASK", help=", ".join(TASKS))
-    parser.add_argument("folder", metavar="DIR", help="the unpacked archive")
-    parser.add_argument("--out", metavar="DIR", help="default: DIR/prepared/TASK, where training on DIR finds it")
-    parser.add_argument(
-        "--option",
-        type=named_value,
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an option of the task, for example hydrogens=true; may be given several times",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="only tell what it would take")
-    arguments = parser.parse_args(argv)
-    try:
-        prepare(arguments.task, arguments.folder, arguments.out, only_tell=arguments.dry_run, **dict(arguments.option))
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        print(f"python -m eqgat prepare: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted; nothing is left of the split that was being written", file=sys.stderr)
-        return 130
-    return 0

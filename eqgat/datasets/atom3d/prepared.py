@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -22,16 +22,18 @@ from torch import Tensor
 
 from eqgat.datasets.atom3d.data import Atom3DData, ContentsBuilder, ItemData, make_options
 from eqgat.datasets.atom3d.lmdb import BrokenItem
-from eqgat.datasets.atom3d.samples import Molecule, Parsed
+from eqgat.datasets.atom3d.samples import Atoms, Parsed
+from eqgat.errors import UserError
+from eqgat.files import checksum, new_folder, read_checked, write_checked
 
 __all__ = ["PreparedData", "find_prepared", "write_prepared"]
 
-_FORMAT = 1  # raised when a change makes older folders unreadable
+_FORMAT = 2  # raised when a change makes older folders unreadable
 _META = "split.json"
 # File -> type, and numbers in a row (0: of one dimension).
 _FILES = {
     "atomic_number": ("u1", 0),
-    "pos": ("<f4", 3),
+    "pos": ("<f8", 3),
     "molecule_start": ("<i8", 0),
     "ligand_start": ("<i4", 0),
     "bonds": ("<i4", 2),
@@ -63,24 +65,28 @@ class PreparedData(Atom3DData):
         cutoff, hops: see ``load_atom3d``.
 
     Raises:
-        ValueError: a folder of another version, or a file that is missing or cut off.
+        UserError: a folder of another version, or a file that is missing, cut off or damaged.
     """
 
     def __init__(self, folder: str | os.PathLike[str], cutoff: float = 4.5, hops: int | None = None) -> None:
         self.folder = Path(folder)
         try:
-            meta = json.loads((self.folder / _META).read_text(encoding="utf-8"))
+            meta = json.loads(read_checked(self.folder / _META))
         except (OSError, ValueError) as error:
-            raise ValueError(f"{self.folder} is not a prepared data set: {error}") from error
-        if meta.get("format") != _FORMAT:
-            raise ValueError(f"{self.folder} was prepared by another version of this package; prepare the data again")
+            raise UserError(
+                f"{self.folder} is not a sound prepared data set ({error}); prepare the data again"
+            ) from error
+        if not isinstance(meta, dict) or meta.get("format") != _FORMAT:
+            raise UserError(f"{self.folder} was prepared by another version of this package; prepare the data again")
         super().__init__(meta["task"], meta["split"], make_options(meta["task"], **meta["options"]), cutoff, hops)
         self.meta = meta
         for name, (kind, width) in _FILES.items():
             file, count = self.folder / f"{name}.bin", meta["counts"][name]
             expected = count * max(width, 1) * np.dtype(kind).itemsize
             if not file.is_file() or file.stat().st_size != expected:
-                raise ValueError(f"{file} is missing or cut off; prepare the data again")
+                raise UserError(f"{file} is missing or cut off; prepare the data again")
+            if checksum(file) != meta["sha256"][name]:
+                raise UserError(f"{file} is damaged; prepare the data again")
 
     @cached_property
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -115,7 +121,7 @@ class PreparedData(Atom3DData):
         return self._text(1)
 
     @property
-    def skipped(self) -> pd.DataFrame:  # type: ignore[override]
+    def skipped(self) -> pd.DataFrame:
         return pd.DataFrame(self.meta["skipped"], columns=["item", "name", "reason"])
 
     @property
@@ -133,7 +139,7 @@ class PreparedData(Atom3DData):
     def _text(self, place: int) -> np.ndarray:
         return np.array([line.split("\t")[place] for line in bytes(self._arrays["text"]).decode().split("\n")[:-1]])
 
-    def _views(self, index: int) -> list[tuple[Molecule, np.ndarray | None, np.ndarray]]:
+    def _views(self, index: int) -> list[tuple[Atoms, np.ndarray | None, np.ndarray]]:
         a, count, marks = self._arrays, self.reader.num_views, self.reader.num_marks
         views = []
         for view in range(index * count, (index + 1) * count):
@@ -141,7 +147,7 @@ class PreparedData(Atom3DData):
             atoms = slice(*a["molecule_start"][place : place + 2])
             bonds = slice(*a["bond_start"][place : place + 2])
             start, end = a["row_start"][view : view + 2]
-            molecule = Molecule(
+            molecule = Atoms(
                 a["atomic_number"][atoms],
                 a["pos"][atoms],
                 int(a["ligand_start"][place]),
@@ -198,35 +204,46 @@ class _Writer:
     def close(self) -> None:
         """To the disk."""
         for stream in self.streams.values():
-            if not stream.closed:
-                stream.flush()
-                os.fsync(stream.fileno())
+            stream.flush()
+            os.fsync(stream.fileno())
+            stream.close()
+
+    def abandon(self) -> None:
+        """Close what is open, whatever comes of it."""
+        for stream in self.streams.values():
+            with suppress(OSError):
                 stream.close()
 
 
-def write_prepared(data: ItemData, folder: str | os.PathLike[str]) -> PreparedData:
+def write_prepared(data: ItemData, folder: str | os.PathLike[str], needed: float = 0) -> PreparedData:
     """Read every item of ``data`` once and write the prepared form; it appears whole or not at all.
 
-    Beside the binary files stand ``split.json`` (task, options, counts, what was left out) and, for PPI, the chosen
-    pairs as ``pairs.csv``. What was there before is replaced.
+    Beside the binary files stand ``split.json`` (task, options, counts, checksums, what was left out) and, for PPI, the
+    chosen pairs as ``pairs.csv``. What was there before is replaced.
+
+    Args:
+        data: a split.
+        folder: of the split.
+        needed: bytes that it will take, for the message of a full disk.
 
     Raises:
-        ValueError: no graph can be made of the items.
+        UserError: no graph can be made of the items; the disk is full.
         FileExistsError: the folder holds something else than prepared data.
     """
     folder = Path(folder)
     if folder.exists() and not (folder / _META).is_file():
         raise FileExistsError(f"{folder} exists and is not a prepared data set; give another folder")
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True)
-    writer, builder = _Writer(partial), ContentsBuilder(data.reader.classes, data.radius)
-    try:
-        for index, parsed in data.parse_all():
-            builder.add(index, parsed)
-            if not isinstance(parsed, BrokenItem):
-                writer.add(parsed)
-        contents = builder.finish(len(data.items))
-        writer.close()
+    with new_folder(folder, needed) as partial:
+        writer, builder = _Writer(partial), ContentsBuilder(data.reader.classes, data.radius)
+        try:
+            for index, parsed in data.parse_all():
+                builder.add(index, parsed)
+                if not isinstance(parsed, BrokenItem):
+                    writer.add(parsed)
+            contents = builder.finish(len(data.items))
+            writer.close()
+        finally:
+            writer.abandon()
         meta = {
             "format": _FORMAT,
             "task": data.task,
@@ -236,17 +253,11 @@ def write_prepared(data: ItemData, folder: str | os.PathLike[str]) -> PreparedDa
             "num_samples": len(contents.y),
             "digest": contents.digest,
             "counts": dict(writer.counts),
+            "sha256": {name: checksum(partial / f"{name}.bin") for name in _FILES},
             "skipped": contents.skipped.to_numpy().tolist(),
         }
-        (partial / _META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
+        write_checked(partial / _META, json.dumps(meta, indent=1))
         if data.task == "ppi":
-            pd.DataFrame({"name": contents.names, "touching": contents.y.squeeze(1).int()}).to_csv(
-                partial / "pairs.csv", index=False
-            )
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.replace(folder)
-    finally:
-        writer.close()
-        shutil.rmtree(partial, ignore_errors=True)
+            pairs = pd.DataFrame({"name": contents.names, "touching": contents.y.squeeze(1).int()})
+            write_checked(partial / "pairs.csv", pairs.to_csv(index=False))
     return PreparedData(folder, data.cutoff, data.hops)

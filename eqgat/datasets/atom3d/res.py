@@ -16,31 +16,14 @@ import numpy as np
 
 from eqgat.datasets.atom3d.lmdb import BrokenItem
 from eqgat.datasets.atom3d.samples import AtomOptions, Parsed, Reader, Sample, Skipped, View, read_molecule, table
+from eqgat.datasets.atom3d.spec import Archive, atom3d_task, profiles
 
-__all__ = ["READER", "RESIDUES", "RESOptions"]
+__all__ = ["RESIDUES", "SPEC", "RESOptions"]
 
 # ATOM3D's order of the labels. (The released code has another one, and reads the label from the residue's name.)
 RESIDUES = (
-    "HIS",
-    "LYS",
-    "ARG",
-    "ASP",
-    "GLU",
-    "SER",
-    "THR",
-    "ASN",
-    "GLN",
-    "ALA",
-    "VAL",
-    "LEU",
-    "ILE",
-    "MET",
-    "PHE",
-    "TYR",
-    "TRP",
-    "PRO",
-    "GLY",
-    "CYS",
+    *("HIS", "LYS", "ARG", "ASP", "GLU", "SER", "THR", "ASN", "GLN", "ALA"),
+    *("VAL", "LEU", "ILE", "MET", "PHE", "TYR", "TRP", "PRO", "GLY", "CYS"),
 )
 
 
@@ -122,4 +105,21 @@ def _inside(rows: np.ndarray, some: list[int]) -> list[int]:
     return [row for row in some if (place := np.searchsorted(rows, row)) < len(rows) and rows[place] == row]
 
 
-READER = Reader(RESOptions, parse, num_views=1, num_marks=3, classes=True)
+SPEC = atom3d_task(
+    "res",
+    RESOptions,
+    kind="classes",
+    metrics=("cross_entropy", "accuracy"),
+    losses=("cross-entropy",),
+    reader=Reader(RESOptions, parse, num_views=1, num_marks=3, classes=True),
+    archive=Archive(
+        5026743,
+        "RES-split-by-cath-topology.tar.gz",
+        "split-by-cath-topology",
+        None,
+        "c93125eb93d89e3b5898d5781c538662",
+        "the Protein Data Bank, split by CATH 4.2",
+    ),
+    sizes=(3_820_837, 192_371, 648_372),
+    profiles=profiles(5, 40, 32, {"epochs": 8, "batch_size": 8}, out_channels=20, readout="node"),
+)

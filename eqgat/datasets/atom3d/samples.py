@@ -17,15 +17,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from torch_geometric.utils import subgraph
 
-from eqgat._elements import ELEMENTS, OTHER_ELEMENT, SYMBOLS
 from eqgat.datasets.atom3d.lmdb import BrokenItem
-from eqgat.graph import radius_graph
+from eqgat.molecule import Molecule, StructureError, atom_graph
 
 __all__ = [
     "AtomOptions",
-    "Molecule",
+    "Atoms",
     "Parsed",
     "Reader",
     "Sample",
@@ -36,9 +34,6 @@ __all__ = [
     "read_molecule",
     "table",
 ]
-
-_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS)} | {"D": 1}
-_VOCABULARY = torch.tensor([ELEMENTS.get(symbol, OTHER_ELEMENT) for symbol in SYMBOLS])
 
 
 @dataclass(frozen=True)
@@ -65,9 +60,9 @@ class AtomOptions:
             raise ValueError(f"models must be 'all' or 'first'; got {self.models!r}")
 
 
-class Molecule(NamedTuple):
-    """Atoms as arrays: atomic_number [n] uint8 (0: unknown), pos [n, 3] float32 in Å; row from which the atoms are the
-    ligand's (n: none); bonds [b, 2] int32 (rows) with order [b] float32 (1.5: aromatic)."""
+class Atoms(NamedTuple):
+    """What a graph needs of a molecule: atomic_number [n] uint8 (0: unknown), pos [n, 3] float64 in Å; row from which
+    the atoms are the ligand's (n: none); bonds [b, 2] int32 (rows) with order [b] float32 (1.5: aromatic)."""
 
     atomic_number: np.ndarray
     pos: np.ndarray
@@ -105,7 +100,7 @@ class Skipped(NamedTuple):
 class Parsed:
     """What one item gives."""
 
-    molecules: list[Molecule] = field(default_factory=list)
+    molecules: list[Atoms] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
 
@@ -160,35 +155,25 @@ def target_and_decoy(text: str) -> tuple[str, str]:
     return str(target), str(decoy)
 
 
-def read_molecule(atoms: pd.DataFrame, options: AtomOptions) -> tuple[Molecule, np.ndarray]:
-    """The chosen atoms of a table, and their rows in it [n].
+def read_molecule(atoms: pd.DataFrame, options: AtomOptions) -> tuple[Atoms, np.ndarray]:
+    """The chosen atoms of a table in its order, and their rows in it [n].
 
     Raises:
-        BrokenItem: no atom is left, or NaN and infinite coordinates.
+        BrokenItem: no atom is left, an unknown element, or NaN and infinite coordinates.
     """
-    keep = np.ones(len(atoms), dtype=bool)
-    number = atomic_numbers(atoms["element"])
-    if not options.hydrogens:
-        keep &= number != 1
-    if not (options.waters and options.hetero) and "hetero" in atoms:
-        water = atoms["hetero"].eq("W").to_numpy(bool)
-        keep &= options.waters | ~water
-        keep &= options.hetero | water | atoms["hetero"].eq(" ").to_numpy(bool)
-    if options.models == "first" and "model" in atoms:
-        keep &= atoms["model"].eq(atoms["model"].iloc[0]).to_numpy(bool)
-    rows = np.flatnonzero(keep)
-    if not len(rows):
-        raise BrokenItem(f"no atom is left of {len(atoms)} with {options}")
-    pos = atoms[["x", "y", "z"]].to_numpy(np.float32)[rows]
-    if not np.isfinite(pos).all():
-        raise BrokenItem("it has NaN or infinite coordinates")
-    return Molecule(number[rows], pos, len(rows)), rows
-
-
-def atomic_numbers(symbols: pd.Series) -> np.ndarray:
-    """Atomic numbers [n] of symbols in any case (``CL``, ``Cl``), uint8; 0 for what is no element."""
-    number = {symbol: _NUMBERS.get(str(symbol).strip().capitalize(), 0) for symbol in pd.unique(symbols)}
-    return symbols.map(number).to_numpy(np.uint8)
+    try:
+        molecule = Molecule.from_table(
+            atoms,
+            model=atoms["model"].iloc[0] if options.models == "first" and "model" in atoms else "all",
+            hydrogens=options.hydrogens,
+            waters=options.waters,
+            hetero=options.hetero,
+            altloc="all",
+        )
+    except StructureError as error:
+        raise BrokenItem(str(error)) from error
+    order = np.argsort(molecule.row)  # a molecule goes residue by residue
+    return Atoms(molecule.atomic_number[order], molecule.positions[order], len(molecule)), molecule.row[order]
 
 
 def count_hops(edge_index: Tensor, centers: Tensor, num_nodes: int, limit: int) -> Tensor:
@@ -206,7 +191,7 @@ def count_hops(edge_index: Tensor, centers: Tensor, num_nodes: int, limit: int) 
 
 
 def make_graph(
-    molecule: Molecule,
+    molecule: Atoms,
     rows: np.ndarray | None,
     marks: np.ndarray,
     radius: float | None,
@@ -215,9 +200,9 @@ def make_graph(
 ) -> Data:
     """The radius graph of a view: ``z`` [N], ``pos`` [N, 3] in Å float32, ``edge_index`` [2, E], ``atomic_number`` [N].
 
-    Edges come from the stored float32 positions. In a batch, fields whose names end in ``_index`` count on:
-    ``center_index`` [1] (the alpha carbon), ``backbone_index`` [3] (N, CA, C), ``bond_index`` [2, B] with
-    ``bond_order`` [B]; ``ligand`` [N] tells the atoms of a ligand.
+    In a batch, fields whose names end in ``_index`` count on: ``center_index`` [1] (the alpha carbon),
+    ``backbone_index`` [3] (N, CA, C), ``bond_index`` [2, B] with ``bond_order`` [B]; ``ligand`` [N] tells the atoms of
+    a ligand.
 
     Args:
         molecule, rows: the atoms; None: all.
@@ -230,26 +215,25 @@ def make_graph(
     if hops is not None:  # nothing is reached in so many steps that is farther away than their lengths together
         radius = hops * cutoff if radius is None else min(radius, hops * cutoff)
     if radius is not None:
-        offset = (pos - pos[marks[0]]).astype(np.float64)
+        offset = pos - pos[marks[0]]
         near = np.einsum("ij,ij->i", offset, offset) <= radius**2
         rows = np.flatnonzero(near) if rows is None else rows[near[rows]]
     if rows is not None:
         number, pos = number[rows], pos[rows]
         marks = np.searchsorted(rows, marks)
-    atomic_number, positions = torch.from_numpy(np.array(number)), torch.from_numpy(np.array(pos))
-    marked, edge_index = torch.as_tensor(marks, dtype=torch.int64), radius_graph(positions, cutoff)
+    marked = torch.as_tensor(marks, dtype=torch.int64)
+    graph = atom_graph(number, pos, cutoff)
+    graph.atomic_number = torch.from_numpy(np.array(number))
     if hops is not None:
-        near = count_hops(edge_index, marked[:1], len(positions), hops) <= hops
+        near = count_hops(graph.edge_index, marked[:1], len(graph.pos), hops) <= hops
         near[marked] = True
-        edge_index, _ = subgraph(near, edge_index, relabel_nodes=True, num_nodes=len(positions))
-        marked, atomic_number, positions = near.cumsum(0)[marked] - 1, atomic_number[near], positions[near]
-    graph = Data(z=_VOCABULARY[atomic_number.long()], pos=positions, edge_index=edge_index, atomic_number=atomic_number)
+        graph, marked = graph.subgraph(near), near.cumsum(0)[marked] - 1
     if len(marks):
         graph.center_index = marked[:1]
     if len(marks) == 3:
         graph.backbone_index = marked[[1, 0, 2]]
     if molecule.ligand_start < len(molecule.atomic_number):
-        graph.ligand = torch.arange(len(positions)) >= molecule.ligand_start
+        graph.ligand = torch.arange(len(graph.pos)) >= molecule.ligand_start
         graph.bond_index = torch.from_numpy(molecule.bonds.astype(np.int64).T.copy())
         graph.bond_order = torch.from_numpy(np.array(molecule.order))
     return graph

@@ -1,5 +1,11 @@
+"""Right and wrong answers to the exercises of notebook 13."""
+
+import math
+import statistics
+
 import numpy as np
 import torch
+from case import Case, choice, constant
 from scipy import stats
 
 
@@ -36,19 +42,56 @@ def twins(n):
     return torch.cat([x, x], dim=1), x[:, 0]
 
 
+def by_statistics(first, second):
+    e_1, e_2 = (statistics.variance(runs) / len(runs) for runs in (first, second))
+    freedom = (e_1 + e_2) ** 2 / (e_1**2 / (len(first) - 1) + e_2**2 / (len(second) - 1))
+    half = stats.t.ppf(0.975, freedom) * math.sqrt(e_1 + e_2)
+    difference = statistics.mean(second) - statistics.mean(first)
+    return [difference - half, difference + half]
+
+
+def by_scipy(first, second):
+    found = stats.ttest_ind(second, first, equal_var=False).confidence_interval(0.95)
+    return found.low, found.high
+
+
+def by_torch(first, second):
+    a, b = torch.tensor(first, dtype=torch.float64), torch.tensor(second, dtype=torch.float64)
+    parts = torch.stack([a.var() / len(a), b.var() / len(b)])
+    freedom = parts.sum() ** 2 / (parts**2 / torch.tensor([len(a) - 1, len(b) - 1])).sum()
+    return b.mean() - a.mean() + parts.sum().sqrt() * torch.tensor(stats.t.ppf([0.025, 0.975], float(freedom)))
+
+
+def two_readings(n):
+    y = torch.randn(n, dtype=torch.float64)
+    first, second = (y + 0.05 * torch.randn(n, dtype=torch.float64) for _ in range(2))
+    return torch.stack([first, second], dim=1), y
+
+
+def doubled(n):
+    """Column 1 is twice column 2, and the other way round would do."""
+    x = np.linspace(-1, 1, n)
+    return np.stack([x, 2 * x], axis=1), x
+
+
+def in_lists(n):
+    wave = [math.sin(k) for k in range(n)]
+    return [[w, w] for w in wave], wave
+
+
 CASES = {
-    "13.1": {
-        "solution": "b",
-        "wrong": [
+    "13.1": Case(
+        right=choice("b"),
+        wrong=[
             ("a", "farthest apart"),
-            ("c", "three to four standard errors"),
-            ("d", "wider than the bars"),
+            ("(c)", "three to four standard errors"),
+            ("D", "wider than the bars"),
             (1, "one of the letters"),
         ],
-    },
-    "13.2": {
-        "solution": interval,
-        "wrong": [
+    ),
+    "13.2": Case(
+        right=[by_statistics, interval, by_scipy, by_torch],
+        wrong=[
             (lambda a, b: interval(a, b, ddof=0), "ddof 0"),
             (lambda a, b: interval(a, b, error=lambda x, y: (x.var(ddof=1) + y.var(ddof=1)) ** 0.5), "standard errors"),
             (lambda a, b: interval(a, b, quantile=1.96), "1.96 belongs to the normal"),
@@ -57,21 +100,30 @@ CASES = {
             (lambda a, b: interval(a, b, sign=-1), "the other way round"),
             (paired, "as if they were pairs"),
             (lambda a, b: interval(a, b)[::-1], "low first"),
-            (lambda a, b: interval(a, b)[0], "shape should be [2]"),
+            (lambda a, b: interval(a, b)[0], "return two numbers"),
             (only_equal, "3 and 6 runs"),
+            (constant((-1.0, 1.0)), "compute in this order"),
         ],
-    },
-    "13.3": {
-        "solution": "c",
-        "wrong": [("a", "one look"), ("b", "none of the eight"), ("d", "all eight go off")],
-    },
-    "13.4": {
-        "solution": twins,
-        "wrong": [
+    ),
+    "13.3": Case(
+        right=choice("c"),
+        wrong=[
+            ("a", "one look"),
+            ("B", "none of the eight"),
+            ("(d)", "all eight go off"),
+            ("34", "one of the letters"),
+        ],
+    ),
+    "13.4": Case(
+        right=[two_readings, twins, doubled, in_lists],
+        wrong=[
             (lambda n: (torch.randn(n, 2), torch.randn(n)), "does not miss column 2"),
             (lambda n: (lambda x: (x, x.sum(dim=1)))(torch.randn(n, 2)), "column 2 knows something"),
             (lambda n: (torch.randn(n, 2), torch.zeros(n)), "nothing to predict"),
             (lambda n: (torch.randn(n), torch.randn(n)), "should be [200, 2]"),
+            (lambda n: twins(200), "x should be [3"),
+            (lambda n: (torch.randn(n, 2), torch.randn(n) / 0), "NaN or infinite"),
+            (lambda n: torch.randn(n, 2), "return two tensors"),
         ],
-    },
+    ),
 }

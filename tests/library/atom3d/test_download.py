@@ -17,11 +17,15 @@ from typing import Any
 import pytest
 from atom3d_items import write_task
 
+from eqgat.cli import main
 from eqgat.datasets.atom3d import PreparedData, load_atom3d
 from eqgat.datasets.atom3d import download as module
-from eqgat.datasets.atom3d.download import RECORDS, download, main, unpack
-from eqgat.datasets.atom3d.prepare import main as prepare_main
+from eqgat.datasets.atom3d.download import download, unpack
 from eqgat.datasets.atom3d.prepare import prepare
+from eqgat.datasets.atom3d.prepared import write_prepared
+from eqgat.errors import UserError
+
+ARCHIVE = "LBA-split-by-sequence-identity-30.tar.gz"
 
 
 class Zenodo(http.server.BaseHTTPRequestHandler):
@@ -31,25 +35,29 @@ class Zenodo(http.server.BaseHTTPRequestHandler):
     checksum: str | None = None
     break_after: int | None = None  # bytes, then the connection is closed, once
     ranges = True
+    odd: bytes | None = None  # what the record says instead
+    announced: int | None = None  # its size, if not the true one
     requests: list[str | None]
 
     def do_GET(self) -> None:
         kind = type(self)
-        if self.path.startswith("/api/records/4914718"):
+        if self.path.startswith("/api/records/4914718") and kind.odd is not None:
+            self._send(200, kind.odd)
+        elif self.path.startswith("/api/records/4914718"):
             body = json.dumps(
                 {
                     "metadata": {"license": {"id": "cc-by-4.0"}},
                     "files": [
                         {
-                            "key": RECORDS["lba"].file,
-                            "size": len(kind.archive),
+                            "key": ARCHIVE,
+                            "size": len(kind.archive) if kind.announced is None else kind.announced,
                             "checksum": f"md5:{kind.checksum or hashlib.md5(kind.archive).hexdigest()}",
                         }
                     ],
                 }
             ).encode()
             self._send(200, body)
-        elif self.path == f"/records/4914718/files/{RECORDS['lba'].file}?download=1":
+        elif self.path == f"/records/4914718/files/{ARCHIVE}?download=1":
             start = int((self.headers.get("Range") or "bytes=0-")[6:-1]) if kind.ranges else 0
             kind.requests.append(self.headers.get("Range"))
             body = kind.archive[start:]
@@ -112,15 +120,15 @@ def test_it_goes_on_where_it_stopped(zenodo: tuple, tmp_path: Path, archive: byt
     download("lba", tmp_path, source=zenodo[0], progress=False)
     assert kind.requests == [None, "bytes=1000-"]
     shutil.rmtree(tmp_path / "split-by-sequence-identity-30")
-    (tmp_path / f"{RECORDS['lba'].file}.part").write_bytes(archive[:2000])
+    (tmp_path / f"{ARCHIVE}.part").write_bytes(archive[:2000])
     download("lba", tmp_path, source=zenodo[0], progress=False, keep_archive=True)
     assert kind.requests[2:] == ["bytes=2000-"]
-    assert (tmp_path / RECORDS["lba"].file).read_bytes() == archive
+    assert (tmp_path / ARCHIVE).read_bytes() == archive
 
 
 def test_a_server_that_cannot_resume_starts_again(zenodo: tuple, tmp_path: Path, archive: bytes) -> None:
     zenodo[1].ranges = False
-    (tmp_path / f"{RECORDS['lba'].file}.part").write_bytes(archive[:2000])
+    (tmp_path / f"{ARCHIVE}.part").write_bytes(archive[:2000])
     assert (download("lba", tmp_path, source=zenodo[0], progress=False) / "data").is_dir()
 
 
@@ -128,7 +136,7 @@ def test_a_wrong_checksum_is_not_unpacked(zenodo: tuple, tmp_path: Path) -> None
     zenodo[1].checksum = "0" * 32
     with pytest.raises(ValueError, match="instead of 0000"):
         download("lba", tmp_path / "data", source=zenodo[0], progress=False)
-    assert [path.name for path in (tmp_path / "data").iterdir()] == [RECORDS["lba"].file + ".broken"]
+    assert [path.name for path in (tmp_path / "data").iterdir()] == [ARCHIVE + ".broken"]
 
 
 def test_too_little_space_is_said_before(zenodo: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,11 +149,11 @@ def test_too_little_space_is_said_before(zenodo: tuple, tmp_path: Path, monkeypa
 def test_without_a_network_it_says_what_to_do(tmp_path: Path, archive: bytes, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(OSError, match="no connection") as caught:
         download("lba", tmp_path, source="http://127.0.0.1:1")
-    assert RECORDS["lba"].file in str(caught.value)
+    assert ARCHIVE in str(caught.value)
     assert "records/4914718" in str(caught.value)
-    assert main(["lba", str(tmp_path), "--source", "http://127.0.0.1:1"]) == 2
+    assert main(["download", "lba", str(tmp_path), "--source", "http://127.0.0.1:1"]) == 2
     assert "Without a network" in capsys.readouterr().err
-    (tmp_path / RECORDS["lba"].file).write_bytes(archive)  # copied there by hand
+    (tmp_path / ARCHIVE).write_bytes(archive)  # copied there by hand
     assert (download("lba", tmp_path, source="http://127.0.0.1:1") / "data").is_dir()
     assert "was not checked" in capsys.readouterr().out
 
@@ -229,14 +237,14 @@ def test_compression_that_makes_no_sense_is_named(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_not_the_archives_fault(archive: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / RECORDS["lba"].file
+    file = tmp_path / ARCHIVE
     file.write_bytes(archive)
 
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module.shutil, "copyfileobj", full)
-    with pytest.raises(OSError, match=r"No space left on device.*archive is kept") as caught:
+    with pytest.raises(UserError, match=r"the disk is full: .* Make room for .* more") as caught:
         download("lba", tmp_path)
     assert "fetch it again" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [file.name]
@@ -251,11 +259,11 @@ def test_a_folder_in_the_way_is_named_before_anything_is_fetched(zenodo: tuple, 
 
 def test_prepare_tells_and_does(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     root = write_task("ppi", tmp_path)
-    assert prepare_main(["ppi", str(root), "--dry-run"]) == 0
+    assert main(["prepare", "ppi", str(root), "--dry-run"]) == 0
     assert "6 items in train" in capsys.readouterr().out
     assert not (root / "prepared").exists()
     digest = load_atom3d("ppi", root, "test", positives=1).digest()
-    assert prepare_main(["ppi", str(root), "--option", "positives=1"]) == 0
+    assert main(["prepare", "ppi", str(root), "--option", "positives=1"]) == 0
     assert "12 samples of 6 items; left out: 0 broken items" in capsys.readouterr().out
     data = load_atom3d("ppi", root, "test", positives=1)
     assert isinstance(data, PreparedData)
@@ -268,16 +276,51 @@ def test_prepare_tells_and_does(tmp_path: Path, capsys: pytest.CaptureFixture) -
 def test_prepare_says_what_is_wrong(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert prepare_main(["psr", str(tmp_path)]) == 2
+    assert main(["prepare", "psr", str(tmp_path)]) == 2
     assert "no PSR data" in capsys.readouterr().err
     root = write_task("psr", tmp_path / "psr")
-    assert prepare_main(["psr", str(root), "--option", "radius=3"]) == 2
+    assert main(["prepare", "psr", str(root), "--option", "radius=3"]) == 2
     assert "psr has no option radius" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        prepare_main(["psr", str(root), "--option", "radius"])
+    assert main(["prepare", "psr", str(root), "--option", "radius"]) == 2
+    assert "'radius' is not NAME=VALUE" in capsys.readouterr().err
     (tmp_path / "file").touch()
-    assert prepare_main(["psr", str(root), "--out", str(tmp_path / "file")]) == 2
-    assert "is a file; give a folder with --out" in capsys.readouterr().err
+    assert main(["prepare", "psr", str(root), "--out", str(tmp_path / "file")]) == 2
+    assert "is a file; give a folder" in capsys.readouterr().err
     monkeypatch.setattr("eqgat.datasets.atom3d.prepare.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
     with pytest.raises(OSError, match="are needed"):
         prepare("psr", root)
+
+
+def test_more_than_was_announced_is_not_taken(zenodo: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zenodo[1], "announced", 125)
+    with pytest.raises(UserError, match="sends more than the 125 bytes that were announced"):
+        download("lba", tmp_path / "data", source=zenodo[0], progress=False)
+    assert sum(file.stat().st_size for file in (tmp_path / "data").iterdir()) <= 125
+
+
+@pytest.mark.parametrize(
+    "odd", [b"[]", b"3", b"{}", b'{"files": 3}', b'{"files": [3]}', b'{"files": [{"key": 3}]}', b"x"]
+)
+def test_an_odd_record_is_named(odd: bytes, zenodo: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zenodo[1], "odd", odd)
+    with pytest.raises((UserError, OSError), match=r"unknown form|has no file|no connection"):
+        download("lba", tmp_path / "data", source=zenodo[0], progress=False)
+
+
+@pytest.mark.parametrize("after", [0, 3, 20])
+def test_a_full_disk_leaves_the_old_prepared_data(after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever write fails first: no partial folder stays, and the message says how much was missing."""
+    data = load_atom3d("psr", write_task("psr", tmp_path / "psr"))
+    write_prepared(data, tmp_path / "out" / "train")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out" / "train").iterdir()}
+    calls = iter(range(10_000))
+
+    def fsync(number: int) -> None:
+        if next(calls) >= after % 16:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fsync)
+    with pytest.raises(UserError, match=r"the disk is full: .* needs .* free\. Make room for"):
+        write_prepared(data, tmp_path / "out" / "train", needed=1e15)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["train"]
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out" / "train").iterdir()} == before

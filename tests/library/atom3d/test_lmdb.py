@@ -9,15 +9,19 @@ import pickle
 from pathlib import Path
 
 import lmdb
+import numpy as np
 import pandas as pd
 import pytest
 
-from eqgat.datasets.atom3d.lmdb import BrokenItem, read_lmdb, write_lmdb
+from eqgat.datasets.atom3d.lmdb import BrokenItem, Pages, read_lmdb, write_lmdb
+from eqgat.errors import UserError
+from eqgat.files import sums_beside
 
 ATOMS = pd.DataFrame({"x": [1.1234567, 2.0], "element": ["C", "N"]}, index=[5000, 5001])
 
 
 def change(folder: Path, key: str, value: bytes | None) -> None:
+    sums_beside(folder / "data.mdb").unlink(missing_ok=True)  # as in data of others
     with lmdb.open(str(folder), map_size=2**22) as environment, environment.begin(write=True) as transaction:
         transaction.delete(key.encode()) if value is None else transaction.put(key.encode(), value)
 
@@ -122,6 +126,7 @@ def test_wrong_folders_are_named(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("share", [0.3, 0.9, 0.9999])
 def test_a_file_that_is_cut_off_is_refused(folder: Path, share: float) -> None:
     # Without the check the process dies of a bus error, which no message survives.
+    sums_beside(folder / "data.mdb").unlink()
     file = folder / "data.mdb"
     whole = file.stat().st_size
     with file.open("r+b") as stream:
@@ -140,3 +145,70 @@ def test_other_processes_open_it_for_themselves(folder: Path) -> None:
     with multiprocessing.Pool(1) as pool:
         assert pool.map(first_id, [items, items]) == ["one", "one"]
     assert pickle.loads(pickle.dumps(items))[1]["id"] == "1"
+
+
+def test_pages_are_read_as_the_library_reads_them(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    entries = {
+        str(key).encode(): random.bytes(int(random.choice([0, 5, 100, 1500, 3000, 20_000]))) for key in range(1500)
+    }
+    with lmdb.open(str(tmp_path / "x"), map_size=2**26) as environment:
+        with environment.begin(write=True) as transaction:
+            for key, value in entries.items():
+                transaction.put(key, value)
+        with environment.begin(write=True) as transaction:
+            for key in list(entries)[::7]:
+                transaction.delete(key)
+                del entries[key]
+    pages = Pages(tmp_path / "x" / "data.mdb")
+    assert pages.entries == len(entries)
+    for key in range(1500):
+        assert pages.get(str(key).encode()) == entries.get(str(key).encode())
+    assert pages.get(b"") is None
+    assert pages.get(b"zzz") is None
+
+
+def test_a_flipped_bit_is_never_believed(tmp_path: Path) -> None:
+    """Without a checksum of the file, as in the official data; with one it is refused as a whole."""
+    folder = write_lmdb(tmp_path / "data", [{"id": str(k), "numbers": list(range(k, k + 300))} for k in range(30)])
+    file, truth = folder / "data.mdb", list(read_lmdb(folder))
+    good, random, noticed = file.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(50):
+        bad = bytearray(good)
+        bad[random.integers(len(bad))] ^= 1 << random.integers(8)
+        file.write_bytes(bad)
+        with pytest.raises(UserError, match="damaged"):
+            read_lmdb(folder)
+    sums_beside(file).unlink()
+    for _ in range(100):
+        bad = bytearray(good)
+        bad[random.integers(len(bad))] ^= 1 << random.integers(8)
+        file.write_bytes(bad)
+        try:
+            items = read_lmdb(folder)
+        except UserError:
+            noticed += 1
+            continue
+        for number in range(len(items)):
+            try:
+                assert items[number] == truth[number]
+            except BrokenItem:
+                noticed += 1
+    assert noticed > 10
+
+
+def test_a_wrong_number_of_items_is_refused(folder: Path) -> None:
+    for number in (b"1000000000", b"-1", b"two", b"9" * 5000):
+        change(folder, "num_examples", number)
+        with pytest.raises(UserError, match="items, and holds 5 entries"):
+            read_lmdb(folder)
+
+
+def test_odd_items_do_not_stop_the_others(folder: Path) -> None:
+    deep = b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    for text in (deep, b"[1]", b'{"types": 3, "a": {}}', b'{"types": {"a": 3}, "a": {}}', b"\xff\xfe"):
+        change(folder, "0", gzip.compress(text))
+        items = read_lmdb(folder)
+        with pytest.raises(BrokenItem, match="item 0 cannot be decoded"):
+            items[0]
+        assert items[1]["id"] == "1"

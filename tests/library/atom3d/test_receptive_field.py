@@ -13,10 +13,10 @@ from torch_geometric.data import Batch, Data
 from eqgat import EQGAT, radius_graph
 from eqgat.datasets.atom3d import ItemData
 from eqgat.datasets.atom3d.complexes import Complexes
+from eqgat.datasets.atom3d.load import toy_items
 from eqgat.datasets.atom3d.samples import count_hops
-from eqgat.datasets.samples import sample_items
 from eqgat.training import make_settings
-from eqgat.training.receptive_field import at_centers, hops_needed
+from eqgat.training.receptive_field import at_centers
 from eqgat.training.settings import build_model, models_of
 from eqgat.training.tasks import make_task
 
@@ -41,7 +41,7 @@ def double(graphs: list[Data]) -> Batch:
 
 @pytest.fixture(scope="module")
 def items() -> list[dict]:
-    return sample_items("res", "test", environments=2)[:2]
+    return toy_items("res", "test", environments=2)[:2]
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
@@ -49,7 +49,7 @@ def items() -> list[dict]:
 def test_as_many_hops_as_layers_change_no_answer(name: str, layers: int, items: list[dict]) -> None:
     chosen = settings("res", name, layers)
     model = build_model(chosen).double().eval()
-    hops = hops_needed(name, chosen.model_options)
+    hops = model.hops
     whole, near = ItemData("res", items), ItemData("res", items, hops=hops)
     one, other = double(list(whole)), double(list(near))
     assert other.num_nodes < one.num_nodes
@@ -93,14 +93,15 @@ def test_the_short_way_has_the_same_gradients(items: list[dict]) -> None:
 
 
 def test_models_that_see_the_whole_graph_get_the_whole_graph() -> None:
-    assert hops_needed("eqgat", {"num_layers": 5, "norm": "equivariant"}) is None
-    assert make_task(settings("res", "eqgat", 2)).data_options["hops"] == 2
-    assert make_task(make_settings("res", "gcn")).data_options["hops"] is None
-    assert make_task(make_settings("psr", "eqgat")).data_options["hops"] is None
+    assert build_model(settings("res", "eqgat", 5, data_options={})).hops == 5
+    assert make_task(settings("res", "eqgat", 2)).data_options()["hops"] == 2
+    normed = make_settings("res", model_options={"norm": "equivariant"})
+    assert make_task(normed).data_options()["hops"] is None
+    for task, model in (("res", "gcn"), ("psr", "eqgat")):
+        assert make_task(make_settings(task, model)).data_options().get("hops") is None
+    drawn = make_settings("ppi", model_options={"norm": "equivariant"}, data_options={"drawn_pairs": 3})
     with pytest.raises(ValueError, match="leave it out"):
-        make_task(settings("ppi", "eqgat", 2, data_options={"drawn_pairs": 3})).__class__(
-            make_settings("ppi", model_options={"norm": "equivariant"}, data_options={"drawn_pairs": 3})
-        )
+        make_task(drawn).load(None)
 
 
 @pytest.mark.parametrize("name", EXACT)

@@ -19,7 +19,8 @@ from torch_geometric.data import Batch, Data
 
 from eqgat import EQGAT, radius_graph
 from eqgat.datasets.atom3d import RESIDUES, BrokenItem, ItemData, PreparedData, load_atom3d, write_lmdb, write_prepared
-from eqgat.datasets.samples import sample_items
+from eqgat.datasets.atom3d.load import toy_items
+from eqgat.files import sums_beside, write_checked
 
 TASKS = ("lba", "psr", "rsr", "res", "ppi")
 
@@ -257,6 +258,7 @@ def test_res_labels_may_be_stored_as_floats() -> None:
 
 def test_an_undecodable_item_is_reported_also_by_prepared_data(tmp_path: Path) -> None:
     folder = write_lmdb(tmp_path / "train", items("lba", "train", 3))
+    sums_beside(folder / "data.mdb").unlink()  # as in data of others
     with lmdb.open(str(folder), map_size=2**22) as environment, environment.begin(write=True) as transaction:
         transaction.put(b"1", gzip.compress(json.dumps({"id": "x"}).encode())[:-5])
     with pytest.warns(UserWarning, match="1 of 3 items are broken"):
@@ -334,11 +336,17 @@ def test_damaged_or_other_prepared_data_are_named(tmp_path: Path) -> None:
         load_atom3d("psr", tmp_path / "prepared", waters=False)
     with pytest.raises(ValueError, match="was prepared for psr"):
         load_atom3d("rsr", tmp_path / "prepared")
-    with (folder / "pos.bin").open("r+b") as stream:
-        stream.truncate(10)
+    positions = (folder / "pos.bin").read_bytes()
+    (folder / "pos.bin").write_bytes(positions[:-1] + bytes([positions[-1] ^ 1]))  # one bit
+    with pytest.raises(ValueError, match=r"pos\.bin is damaged"):
+        load_atom3d("psr", tmp_path / "prepared")
+    (folder / "pos.bin").write_bytes(positions[:10])
     with pytest.raises(ValueError, match=r"pos\.bin is missing or cut off"):
         load_atom3d("psr", tmp_path / "prepared")
-    (folder / "split.json").write_text('{"format": 0}')
+    (folder / "split.json").write_text((folder / "split.json").read_text().replace("psr", "rsr"))
+    with pytest.raises(ValueError, match=r"split\.json is damaged"):
+        load_atom3d("psr", tmp_path / "prepared")
+    write_checked(folder / "split.json", '{"format": 0}')
     with pytest.raises(ValueError, match="another version"):
         load_atom3d("psr", tmp_path / "prepared")
     (tmp_path / "precious").mkdir()
@@ -379,7 +387,7 @@ def test_a_radius_of_three_cutoffs_changes_no_prediction_of_three_layers_in_res(
         num_radial=4,
         readout="node",
     )
-    item = sample_items("res", "test", environments=3)[0]
+    item = toy_items("res", "test", environments=3)[0]
     whole, near = ItemData("res", [item]), ItemData("res", [item], radius=13.5)
     for one, other in zip(whole, near, strict=True):
         assert other.num_nodes < one.num_nodes
@@ -388,7 +396,7 @@ def test_a_radius_of_three_cutoffs_changes_no_prediction_of_three_layers_in_res(
 
 
 def test_training_says_what_was_left_out() -> None:
-    from eqgat.training.atom3d import left_out
+    from eqgat.training.tasks import left_out
 
     assert left_out(ItemData("ppi", [ppi_item("1ABC")])) == ""
     data = ItemData("ppi", [ppi_item("1ABC"), ppi_item("2ABC", touching=((1, 101), (99, 102)))])

@@ -1,0 +1,98 @@
+"""The command ``eqgat``: finds the subcommand, catches what a user can mend, says it in one line.
+
+A subcommand is a function of a list of arguments that returns an exit status or None. Those of the library are in the
+modules named in ``COMMANDS``; other packages add theirs through the entry-point group "eqgat.commands", whose entries
+are dictionaries of the same form. Only the module of the subcommand that is run is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, NoReturn
+
+from eqgat.errors import UserError
+
+__all__ = ["COMMANDS", "Parser", "all_commands", "main"]
+
+# Subcommand -> (module:function, what it does).
+COMMANDS = {
+    "explore": (
+        "eqgat.viz.explorer:main",
+        "see what a model attends to on a structure: one page that needs no network",
+    ),
+    "train": ("eqgat.training.cli:train", "train a model on a task"),
+    "runs": ("eqgat.training.cli:runs", "run what a plan of runs asks for and the results store lacks"),
+    "trivial": ("eqgat.training.cli:trivial", "score the answers that need no learning on a task"),
+    "tables": ("eqgat.training.cli:tables", "write the paper's tables with our results beside them"),
+    "download": ("eqgat.datasets.cli:download", "fetch an ATOM3D data set"),
+    "prepare": ("eqgat.datasets.cli:prepare", "convert a data set into the form that loads fast"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises ``UserError`` instead of printing its usage and leaving."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **options})
+
+    def error(self, message: str) -> NoReturn:
+        """What argparse calls for wrong arguments."""
+        raise UserError(f"{message}; {self.prog} --help shows the options")
+
+
+def all_commands() -> dict[str, tuple[str, str]]:
+    """The library's subcommands and those that other packages add."""
+    commands = dict(COMMANDS)
+    for entry in entry_points(group="eqgat.commands"):
+        commands.update(entry.load())
+    return commands
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Returns:
+        Its exit status; 2 for anything that the user can mend, said in one line; 130 after Ctrl-C.
+    """
+    name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    commands = all_commands()
+    if name in ("-h", "--help"):
+        print(_usage(commands))
+        return 0
+    try:
+        if name not in commands:
+            raise UserError(f"unknown command {name!r}; there are {', '.join(commands)}")
+        module, function = commands[name][0].split(":")
+        return getattr(import_module(module), function)(arguments) or 0
+    except KeyboardInterrupt:
+        print("\ninterrupted; give the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # eqgat ... | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except ModuleNotFoundError as error:
+        return _complain(name, f"{error}; pip install 'eqgat[all]' brings all that the commands use")
+    except (UserError, OSError) as error:
+        return _complain(name, str(error))
+
+
+def _complain(name: str, message: str) -> int:
+    """One line, whatever is in the message."""
+    text = " ".join(message.split()).encode("utf-8", "replace").decode()
+    print(f"eqgat {name if name.isprintable() else ''}: {text}", file=sys.stderr)
+    return 2
+
+
+def _usage(commands: dict[str, tuple[str, str]]) -> str:
+    width = max(map(len, commands))
+    return "\n".join(
+        [
+            "usage: eqgat COMMAND [OPTIONS], with COMMAND one of",
+            *(f"  {name:<{width}}  {text}" for name, (_, text) in commands.items()),
+            "eqgat COMMAND --help shows the options of a command; python -m eqgat is the same",
+        ]
+    )

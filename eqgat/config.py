@@ -1,0 +1,79 @@
+"""The options of the model, in one place: what they mean, what they may be, and the paper's values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from eqgat.checks import check_options
+from eqgat.errors import UserError
+
+__all__ = ["Aggregation", "Attention", "CrossProduct", "EQGATConfig", "Norm", "Readout", "one_config"]
+
+Attention = Literal["feature", "scalar"]
+CrossProduct = Literal["raw", "mixed"] | None
+Aggregation = Literal["mean", "sum"]
+Norm = Literal["equivariant"] | None
+Readout = Literal["graph", "node"]
+
+
+@dataclass(frozen=True)
+class EQGATConfig:
+    """The options of ``EQGAT``. The defaults are the paper's for the larger ATOM3D tasks (Section 4, Table 2).
+
+    Attributes:
+        num_elements: size of the vocabulary of atom types; 9 for proteins, 2 for the Triangle data.
+        out_channels: number of targets.
+        scalar_channels, vector_channels: F_s and F_v.
+        num_layers: L.
+        num_radial: K, the number of Bessel functions.
+        cutoff: c in Å; must be the cutoff that the edges were built with.
+        attention: "feature": one attention weight per scalar channel (paper); "scalar": one per edge
+            (ablation No-Feature-Attention).
+        cross_product: "raw": v_i x v_j (Eq. 5); "mixed": v_i x (v_j W_v), as in the released code; None: ablation
+            No-Cross-Product, which makes the model equivariant under reflections too.
+        vector_aggregation: "mean" (Eq. 6) or "sum" (released code on the Triangle data).
+        norm: None (paper) or "equivariant": before each layer and after the last.
+        readout: "graph": one prediction a graph, from the mean over its atoms; "node": one per atom.
+
+    Raises:
+        UserError: an unknown choice, a size below 1, a cutoff that is not positive and finite.
+
+    >>> EQGATConfig(num_elements=9, out_channels=1).cutoff
+    4.5
+    """
+
+    num_elements: int
+    out_channels: int
+    scalar_channels: int = 100
+    vector_channels: int = 16
+    num_layers: int = 5
+    num_radial: int = 32
+    cutoff: float = 4.5
+    attention: Attention = "feature"
+    cross_product: CrossProduct = "raw"
+    vector_aggregation: Aggregation = "mean"
+    norm: Norm = None
+    readout: Readout = "graph"
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+def one_config(config: EQGATConfig | None, *values: Any) -> EQGATConfig:
+    """The configuration that was given, or that of the ``values`` of its fields; 0 stands for a size not given.
+
+    Raises:
+        UserError: both were given, or something else.
+
+    >>> one_config(None, 9, 1, 32).scalar_channels
+    32
+    """
+    if config is None:
+        return EQGATConfig(*values)
+    if not isinstance(config, EQGATConfig):
+        raise UserError(f"give the options by name, or one EQGATConfig; got {config!r}")
+    untouched = [getattr(EQGATConfig, field.name, 0) for field in fields(EQGATConfig)]
+    if list(values) != untouched[: len(values)]:
+        raise UserError("give the options by name, or one EQGATConfig, not both; dataclasses.replace changes a config")
+    return config

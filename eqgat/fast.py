@@ -1,0 +1,367 @@
+"""The messages of a layer (Eqs. 1-6) once more, for speed: the same function in chunks of edges, nothing kept.
+
+``eqgat.layers`` is the text to read; this file is what runs. The readable layer makes some twenty tensors with one
+row an edge, and autograd keeps most of them until the backward pass. Here
+
+* edges are handled in chunks of whole receivers, small enough to stay in the cache, in buffers that are used again;
+* nothing of a chunk is kept: the backward pass computes it once more from the states of the atoms, and what is
+  stored are sums over neighbours;
+* what an edge needs of its source stands in one table and is gathered once, and so is what it needs of its receiver;
+* maps of single atoms, and their gradients, are taken once an atom, and left to autograd.
+
+The softmax needs no pass of its own: sum_j exp(a_ji) (W_s s)_j and sum_j exp(a_ji) come out of one sum over the edges,
+and their quotient is the message m_i. Backwards, the derivatives with respect to (W_s s)_j and a_ji are
+w_ji = α_ji dm_i and w_ji ((W_s s)_j - m_i), and α_ji dm_i = exp(a_ji) D_i, where D_i = dm_i / sum_j exp(a_ji) is taken
+once an atom. The exponentials are powers of two, the logits being multiplied by log2(e) together with the weights that
+make them: exp2 is three times as fast as exp.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.functional import embedding_bag, linear, silu
+
+from eqgat.layers import AttentionFilter, Edges, EQGATLayer
+
+__all__ = ["Chunks", "fast_layer", "in_pieces", "is_plain"]
+
+CHUNK_ON_CPU, CHUNK_ELSEWHERE = 2048, 1 << 19
+"""Edges of a chunk: on a CPU its buffers should stay in the cache, elsewhere one launch should have much to do."""
+
+_LOG2_E = math.log2(math.e)
+_SAFE = 40.0  # powers of two up to 2^40, times scalars and summed over neighbours, are far from the ends of float32
+
+
+def in_pieces(function: Callable[[Tensor], tuple[Tensor, ...]], edge_index: Tensor) -> tuple[Tensor, ...]:
+    """``function(edge_index)``, each of its results one row an edge, for some edges after the others.
+
+    So its many steps need no memory of the size of the results. (Autograd would keep them; then it is called once.)
+    """
+    pieces = edge_index.split(_chunk_size(edge_index.device), dim=1)
+    first = function(pieces[0])
+    if len(pieces) == 1:
+        return first
+    if any(result.requires_grad for result in first):
+        return function(edge_index)
+    results = tuple(result.new_empty(edge_index.shape[1], *result.shape[1:]) for result in first)
+    position = 0
+    for piece in pieces:
+        for whole, part in zip(results, function(piece), strict=True):
+            whole[position : position + len(part)] = part
+        position += piece.shape[1]
+    return results
+
+
+def _chunk_size(device: torch.device) -> int:
+    return CHUNK_ON_CPU if device.type == "cpu" else CHUNK_ELSEWHERE
+
+
+class Chunk(NamedTuple):
+    """All edges into some consecutive atoms."""
+
+    source: Tensor
+    receiver: Tensor
+    radial: Tensor
+    along: tuple[Tensor, ...]  # the direction, axis by axis, each [e, 1]
+    edges: slice
+    atoms: slice
+    offsets: Tensor  # where the edges of each of these atoms begin, counted within the chunk
+
+
+class Chunks:
+    """The edges of a batch cut into chunks, and the memory that all chunks use in turn.
+
+    An atom with more neighbours than a chunk has edges gets a chunk of its own.
+    """
+
+    def __init__(self, edges: Edges) -> None:
+        device, num_atoms = edges.receiver.device, len(edges.num_neighbours)
+        size = _chunk_size(device)
+        offsets = torch.searchsorted(edges.receiver.contiguous(), torch.arange(num_atoms + 1, device=device))
+        ends = offsets.cpu()
+        self.edges, self.parts = edges, []
+        radial, axes = edges.radial.detach(), edges.direction.detach().split(1, dim=1)
+        first = 0
+        while first < num_atoms:
+            end = max(first + 1, int(torch.searchsorted(ends, ends[first] + size, right=True)) - 1)
+            a, b = int(ends[first]), int(ends[end])
+            if a < b:
+                along = tuple(axis[a:b] for axis in axes)
+                part = edges.source[a:b], edges.receiver[a:b], radial[a:b], along, slice(a, b), slice(first, end)
+                self.parts.append(Chunk(*part, offsets[first:end] - a))
+            first = end
+        self.longest = max((len(part.source) for part in self.parts), default=0)
+        self.order = torch.arange(self.longest, device=device)
+        self._memory: dict[tuple[str, int], Tensor] = {}
+        self._buffers: dict[tuple[int, _Sizes], _Buffers] = {}
+
+    def buffers(self, chunk: Chunk, sizes: _Sizes) -> _Buffers:
+        """Memory for the edges of ``chunk``; the views into it are made once for all chunks of the same length."""
+        key = len(chunk.source), sizes
+        if key not in self._buffers:
+            self._buffers[key] = _Buffers(sizes, lambda name, columns: self._rows(name, columns)[: key[0]])
+        return self._buffers[key]
+
+    def _rows(self, name: str, columns: int) -> Tensor:
+        if (name, columns) not in self._memory:
+            self._memory[name, columns] = self.edges.radial.new_empty(self.longest, columns)
+        return self._memory[name, columns]
+
+    def sum_over_neighbours(self, values: Tensor, chunk: Chunk) -> Tensor:
+        """[edges of the chunk, C] -> [atoms of the chunk, C]."""
+        return embedding_bag(self.order[: len(values)], values, chunk.offsets, mode="sum")
+
+
+class _Sizes(NamedTuple):
+    """Numbers of channels of a layer."""
+
+    scalar: int  # F_s
+    logits: int  # F_s or 1
+    vector: int  # F_v
+    paired: int  # of b_1 and b_2 together: 0, F_v or 2 F_v
+
+    @property
+    def axis(self) -> int:
+        """Of each axis of the vector sums: b_0 and b_1 go into one, b_2 into another."""
+        return max(self.vector, self.paired)
+
+
+class _Buffers:
+    """Memory for one chunk, and the parts of it by name. ``d_`` is the derivative of the loss with respect to."""
+
+    def __init__(self, z: _Sizes, new: Callable[[str, int], Tensor]) -> None:
+        def axes(x: Tensor) -> tuple[Tensor, ...]:
+            return x.split(x.shape[1] // 3, dim=1)
+
+        self.hidden, self.sigmoid, self.spread = (new(name, z.scalar) for name in ("hidden", "sigmoid", "spread"))
+        # of the source: its share of the hidden layer, W_s s, v W_v and the partner of the cross product
+        of_source = [z.scalar, z.scalar, 3 * z.paired]
+        self.source, self.d_source = new("source", sum(of_source)), new("d_source", sum(of_source))
+        self.of_source, self.value, self.pairs = self.source.split(of_source, dim=1)
+        self.d_of_source, self.d_value, d_pairs = self.d_source.split(of_source, dim=1)
+        self.pair, self.d_pair = axes(self.pairs), axes(d_pairs)
+        # what the filter gives: logits and coefficients
+        filtered = [z.logits, z.vector, z.paired]
+        self.filter, self.d_filter = new("filter", sum(filtered)), new("d_filter", sum(filtered))
+        self.logits, self.b0, self.b_paired = self.filter.split(filtered, dim=1)
+        self.d_logits, self.d_b0, self.d_b_paired = self.d_filter.split(filtered, dim=1)
+        # what is summed over the neighbours in the forward pass
+        self.terms = new("terms", z.logits + z.scalar + 3 * z.axis)
+        self.weight, self.weighted, vectors = self.terms.split([z.logits, z.scalar, 3 * z.axis], dim=1)
+        self.vector = axes(vectors)
+        self.vector_b0 = tuple(x[:, : z.vector] for x in self.vector)
+        # what the backward pass reads of the receiver
+        of_receiver = [z.scalar, z.scalar, z.scalar, 3 * z.axis]
+        self.receiver = new("receiver", sum(of_receiver))
+        self.of_receiver, self.message, self.d_mean, self.d_vectors = self.receiver.split(of_receiver, dim=1)
+        self.d_vector = axes(self.d_vectors)
+        self.d_vector_b0 = tuple(x[:, : z.vector] for x in self.d_vector)
+
+
+class _Weights:
+    """The weights of a layer that have to do with messages, cut up as edges need them."""
+
+    def __init__(self, layer: EQGATLayer, names: tuple[str, ...], tensors: list[Tensor]) -> None:
+        self.named = dict(zip(names, tensors, strict=True))
+        self.hidden, self.out = self.named["filter.hidden.weight"], self.named["filter.out.weight"]
+        num_logits, num_vector, *more = layer.filter.sizes
+        self.sizes = _Sizes(len(self.hidden), num_logits, num_vector, num_vector * len(more))
+        self.cross_product = layer.cross_product
+        self.of_radial = self.hidden[:, 2 * len(self.hidden) :]
+
+    def tables(self, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """What edges read of their receiver, [N, F_s], and of their source, [N, 2 F_s + 3 (0, 1 or 2) F_v]."""
+        z, named = self.sizes, self.named
+        first, second = self.hidden[:, : 2 * z.scalar].split(z.scalar, dim=1)
+        columns = [linear(s, second), linear(s, named["scalar_weight.weight"], named["scalar_weight.bias"])]
+        if z.paired:
+            pairs = linear(v, named["vector_weight.weight"])
+            if z.paired > z.vector:
+                pairs = torch.cat([pairs, v if self.cross_product == "raw" else pairs], dim=2)
+            columns.append(pairs.flatten(1))
+        return linear(s, first, named["filter.hidden.bias"]), torch.cat(columns, dim=1)
+
+    def for_exp2(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the filter's second map, which give log2(e) a instead of the logits a."""
+        factor = self.out.new_ones(len(self.out))
+        factor[: self.sizes.logits] = _LOG2_E
+        return (self.out * factor.unsqueeze(1)).t(), self.named["filter.out.bias"] * factor
+
+
+def fast_layer(layer: EQGATLayer, s: Tensor, v: Tensor, chunks: Chunks) -> tuple[Tensor, Tensor]:
+    """The states after ``layer``, as its own ``forward`` gives them: ``s`` [N, F_s], ``v`` [N, 3, F_v]."""
+    weights = {name: w for name, w in layer.named_parameters() if not name.startswith("update.")}
+    edges = chunks.edges
+    with torch.autocast(s.device.type, enabled=False):
+        scalar_message, vector_message = _Messages.apply(
+            layer, chunks, tuple(weights), edges.radial, edges.direction, s, v, *weights.values()
+        )
+    return layer.update(s + scalar_message, v + vector_message)
+
+
+def is_plain(layer: nn.Module) -> bool:
+    """Whether ``layer`` is what this file computes: no subclass, no part exchanged, nobody listening by a hook."""
+    kinds = {"": EQGATLayer, "filter": AttentionFilter}
+    return all(
+        type(module) is kinds.get(name, nn.Linear) and not (module._forward_hooks or module._forward_pre_hooks)
+        for name, module in layer.named_modules()
+        if not name.startswith("update")
+    )
+
+
+class _Messages(torch.autograd.Function):
+    """(radial, direction, s, v, weights) -> (scalar message [N, F_s], vector message [N, 3, F_v])."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, layer: EQGATLayer, chunks: Chunks, names: tuple[str, ...], *tensors: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        _, _, s, v, *weights = tensors
+        total, shift, scalar_message, vector, partner = _forward(chunks, _Weights(layer, names, weights), s, v)
+        if partner is not None:
+            vector = vector + torch.linalg.cross(v, partner, dim=1)
+        ctx.layer, ctx.chunks, ctx.names = layer, chunks, names
+        ctx.save_for_backward(*tensors, total, shift, scalar_message, partner)
+        return scalar_message, vector / _divisor(layer, chunks)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        *tensors, total, shift, scalar_message, partner = ctx.saved_tensors
+        with torch.autocast(total.device.type, enabled=False):
+            if torch.is_grad_enabled():  # derivatives of these derivatives are wanted
+                gradients = _readable_gradients(ctx, tensors, upstream)
+            else:
+                gradients = _backward(ctx, tensors, total, shift, scalar_message, partner, *upstream)
+        return None, None, None, *gradients
+
+
+def _readable_gradients(ctx: Any, tensors: list[Tensor], upstream: tuple[Tensor, ...]) -> list[Tensor | None]:
+    """The gradients of the readable layer, which can be derived again."""
+    # Views of their own, for these tensors may depend on each other, and partial derivatives are what is asked for.
+    tensors = [tensor.view_as(tensor) for tensor in tensors]
+    radial, direction, s, v, *weights = tensors
+    edges = ctx.chunks.edges._replace(radial=radial, direction=direction)
+    record = functional_call(ctx.layer, dict(zip(ctx.names, weights, strict=True)), (s, v, edges))
+    messages, needed = (record.scalar_message, record.vector_message), ctx.needs_input_grad[3:]
+    inputs = [tensor for tensor, wanted in zip(tensors, needed, strict=True) if wanted]
+    gradients = iter(torch.autograd.grad(messages, inputs, upstream, create_graph=True, allow_unused=True))
+    return [next(gradients) if wanted else None for wanted in needed]
+
+
+def _divisor(layer: EQGATLayer, chunks: Chunks) -> Tensor | float:
+    """What sums of vectors are divided by: the number of neighbours (Eq. 6), or 1."""
+    return chunks.edges.num_neighbours.clamp(min=1).view(-1, 1, 1) if layer.vector_aggregation == "mean" else 1.0
+
+
+def _forward(
+    chunks: Chunks, w: _Weights, s: Tensor, v: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor | None]:
+    """Softmax total, what logits were lowered by, scalar message, sum of vectors (Eqs. 3, 4), sum of b_2 ⊙ partner."""
+    z, shift = w.sizes, None
+    of_receiver, of_source = w.tables(s, v)
+    to_filter, bias = w.for_exp2()
+    sums = s.new_zeros(len(s), z.logits + z.scalar + 3 * z.axis)
+    for chunk in chunks.parts:
+        x = chunks.buffers(chunk, z)
+        torch.index_select(of_source, 0, chunk.source, out=x.source)
+        torch.index_select(of_receiver, 0, chunk.receiver, out=x.hidden)
+        silu(x.hidden.add_(x.of_source).addmm_(chunk.radial, w.of_radial.t()), inplace=True)
+        torch.addmm(bias, x.hidden, to_filter, out=x.filter)
+        if x.filter.device.type != "cpu" or max(abs(float(end)) for end in torch.aminmax(x.filter)) > _SAFE:
+            shift = s.new_zeros(len(s), z.logits) if shift is None else shift
+            index = (chunk.receiver - chunk.atoms.start).unsqueeze(1).expand_as(x.logits)
+            shift[chunk.atoms].scatter_reduce_(0, index, x.logits, "amax", include_self=False)
+            x.logits.sub_(shift.index_select(0, chunk.receiver))
+        torch.exp2(x.logits, out=x.weight)
+        torch.mul(x.weight, x.value, out=x.weighted)
+        for axis, along in enumerate(chunk.along):
+            if z.paired:
+                torch.mul(x.b_paired, x.pair[axis], out=x.vector[axis])
+                x.vector_b0[axis].addcmul_(x.b0, along)
+            else:
+                torch.mul(x.b0, along, out=x.vector[axis])
+        sums[chunk.atoms] = chunks.sum_over_neighbours(x.terms, chunk)
+    total, scalar, vectors = sums.split([z.logits, z.scalar, 3 * z.axis], dim=1)
+    total = torch.where(total > 0, total, 1)  # an atom without neighbours gets no message
+    vector, partner = vectors.unflatten(1, (3, z.axis)).split([z.vector, z.axis - z.vector], dim=2)
+    return total, shift, scalar / total, vector, partner.contiguous() if z.axis > z.vector else None
+
+
+def _backward(
+    ctx: Any,
+    tensors: list[Tensor],
+    total: Tensor,
+    shift: Tensor | None,
+    scalar_message: Tensor,
+    partner: Tensor | None,
+    d_scalar: Tensor,
+    d_vector: Tensor,
+) -> list[Tensor | None]:
+    """The gradients of radial, direction, s, v and the weights."""
+    radial, direction, s, v, *weights = tensors
+    chunks, w = ctx.chunks, _Weights(ctx.layer, ctx.names, weights)
+    z = w.sizes
+    with torch.enable_grad():
+        leaves = [tensor.detach().requires_grad_() for tensor in (s, v, *weights)]
+        tables = _Weights(ctx.layer, ctx.names, leaves[2:]).tables(*leaves[:2])
+    to_filter, bias = w.for_exp2()
+    d_vector = pairs = d_vector / _divisor(ctx.layer, chunks)
+    if partner is not None:  # the message holds v x partner
+        pairs = torch.cat([d_vector, torch.linalg.cross(d_vector, v, dim=1)], dim=2)
+    of_source = tables[1].detach()
+    of_receiver = torch.cat([tables[0].detach(), scalar_message, d_scalar / total, pairs.flatten(1)], dim=1)
+    d_tables = [torch.zeros_like(table) for table in tables]
+    d_out, d_out_bias, d_of_radial = torch.zeros_like(w.out), s.new_zeros(len(w.out)), torch.zeros_like(w.of_radial)
+    d_radial, d_direction = (
+        torch.empty_like(x) if needed else None
+        for x, needed in zip((radial, direction), ctx.needs_input_grad[3:5], strict=True)
+    )
+    one = s.new_ones(())
+    for chunk in chunks.parts:
+        x = chunks.buffers(chunk, z)
+        torch.index_select(of_source, 0, chunk.source, out=x.source)
+        torch.index_select(of_receiver, 0, chunk.receiver, out=x.receiver)
+        torch.add(x.of_receiver, x.of_source, out=x.hidden).addmm_(chunk.radial, w.of_radial.t())
+        torch.sigmoid(x.hidden, out=x.sigmoid)
+        x.hidden.mul_(x.sigmoid)
+        torch.addmm(bias, x.hidden, to_filter, out=x.filter)
+        if shift is not None:
+            x.logits.sub_(shift.index_select(0, chunk.receiver))
+
+        torch.mul(x.logits.exp2_(), x.d_mean, out=x.d_value)
+        torch.sub(x.value, x.message, out=x.spread).mul_(x.d_value)
+        x.d_logits.copy_(x.spread if z.logits == z.scalar else x.spread.sum(1, keepdim=True))
+        torch.mul(x.d_vector_b0[0], chunk.along[0], out=x.d_b0)
+        x.d_b0.addcmul_(x.d_vector_b0[1], chunk.along[1]).addcmul_(x.d_vector_b0[2], chunk.along[2])
+        if d_direction is not None:
+            d_direction[chunk.edges] = torch.stack([(d * x.b0).sum(1) for d in x.d_vector_b0], dim=1)
+        if z.paired:
+            for d_vector_i, d_pair in zip(x.d_vector, x.d_pair, strict=True):
+                torch.mul(x.b_paired, d_vector_i, out=d_pair)
+            x.pairs.mul_(x.d_vectors)
+            torch.add(x.pair[0], x.pair[1], out=x.d_b_paired).add_(x.pair[2])
+
+        d_out.addmm_(x.d_filter.t(), x.hidden)
+        d_out_bias += x.d_filter.sum(0)
+        d_hidden = torch.mm(x.d_filter, w.out, out=x.spread)
+        d_hidden.mul_(torch.lerp(x.sigmoid, one, x.hidden, out=x.sigmoid))  # the derivative of SiLU: σ + h σ (1 - σ)
+        d_of_radial.addmm_(d_hidden.t(), chunk.radial)
+        if d_radial is not None:
+            torch.mm(d_hidden, w.of_radial, out=d_radial[chunk.edges])
+        d_tables[0][chunk.atoms] = chunks.sum_over_neighbours(d_hidden, chunk)
+        x.d_of_source.copy_(d_hidden)
+        d_tables[1].index_add_(0, chunk.source, x.d_source)
+
+    gradients = torch.autograd.grad(tables, leaves, d_tables, allow_unused=True)
+    named = dict(zip(("s", "v", *ctx.names), gradients, strict=True))
+    named["filter.hidden.weight"][:, 2 * z.scalar :] += d_of_radial
+    named["filter.out.weight"], named["filter.out.bias"] = d_out, d_out_bias
+    if partner is not None:
+        named["v"] = named["v"] + torch.linalg.cross(partner, d_vector, dim=1)
+    return [d_radial, d_direction, *named.values()]

@@ -1,0 +1,220 @@
+"""Files that are written whole or not at all, with a checksum beside them that is checked when they are read.
+
+The checksums stand in a small text file in the form of the program ``sha256sum``, which can check them too.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from eqgat.errors import UserError
+
+__all__ = [
+    "checksum",
+    "is_writable",
+    "new_folder",
+    "no_space",
+    "read_checked",
+    "sums_beside",
+    "verify",
+    "write_checked",
+    "write_files",
+]
+
+_CHUNK = 2**20
+
+
+def checksum(file: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(file, "rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sums_beside(file: str | os.PathLike[str]) -> Path:
+    """Where the checksum of a single file stands: ``weights.pt`` -> ``weights.pt.sha256``."""
+    file = Path(file)
+    return file.with_name(f"{file.name}.sha256")
+
+
+def write_checked(file: str | os.PathLike[str], content: bytes | str) -> Path:
+    """Write a file and its checksum beside it. See ``write_files``.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = write_checked(Path(folder) / "a.txt", "some text")
+    ...     read_checked(file)
+    b'some text'
+    """
+    file = Path(file)
+    write_files({file: content}, sums_beside(file))
+    return file
+
+
+def write_files(contents: Mapping[Path, bytes | str], sums: Path | None = None) -> None:
+    """Write files that belong together, whole or not at all.
+
+    All are written beside their places first, and only then moved there: a full disk leaves the old ones as they are. A
+    process killed between two moves leaves old and new files, each whole and each with a checksum that is in ``sums``.
+
+    Args:
+        contents: file -> its content; folders are made.
+        sums: file of the checksums, in the folder of the files; None: none are written.
+
+    Raises:
+        UserError: the disk is full; the message says how much room was missing.
+        OSError: other trouble with the disk.
+    """
+    data = {Path(file): text.encode() if isinstance(text, str) else text for file, text in contents.items()}
+    new = [f"{hashlib.sha256(text).hexdigest()}  {file.name}" for file, text in data.items()]
+    old = sums.read_text(encoding="utf-8").splitlines() if sums is not None and sums.is_file() else []
+    staged: dict[Path, Path] = {}
+    needed = sum(map(len, data.values()))
+    first = next(iter(data))
+    try:
+        for file, text in data.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            staged[file] = _stage(file, text)
+        if sums is not None:  # both, until the last file is in its place
+            _put(sums, [*new, *(line for line in old if line not in new)])
+        for file in data:
+            os.replace(staged[file], file)
+        if sums is not None and old:
+            _put(sums, new)
+    except OSError as error:
+        raise no_space(error, first, needed) from error
+    finally:
+        for partial in staged.values():
+            partial.unlink(missing_ok=True)
+
+
+def _put(sums: Path, lines: list[str]) -> None:
+    """Replace the file of checksums."""
+    partial = _stage(sums, "\n".join([*lines, ""]).encode())
+    try:
+        os.replace(partial, sums)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _stage(file: Path, content: bytes) -> Path:
+    """A whole copy of what ``file`` is to become, on the disk, beside it."""
+    partial = file.with_name(f"{file.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return partial
+
+
+def read_checked(file: str | os.PathLike[str], sums: Path | None = None) -> bytes:
+    """The content of a file, whose checksum must be among those in ``sums`` (default: beside it).
+
+    Raises:
+        UserError: the file was changed or damaged after it was written, or has no checksum.
+        FileNotFoundError: no such file.
+    """
+    file = Path(file)
+    content = file.read_bytes()
+    _compare(file, hashlib.sha256(content).hexdigest(), sums or sums_beside(file))
+    return content
+
+
+def verify(file: str | os.PathLike[str], sums: Path | None = None) -> None:
+    """Raise as ``read_checked`` does, without holding the file in memory."""
+    file = Path(file)
+    _compare(file, checksum(file), sums or sums_beside(file))
+
+
+def _compare(file: Path, found: str, sums: Path) -> None:
+    try:
+        lines = sums.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError as error:
+        raise UserError(f"{file} has no checksum: {sums.name} is missing beside it; make the file anew") from error
+    if f"{found}  {file.name}" not in lines:
+        raise UserError(f"{file} is damaged: its checksum is not the one in {sums.name}; make the file anew")
+
+
+def no_space(error: OSError, place: Path, needed: float) -> OSError | UserError:
+    """The error to raise for ``error``: where the disk is full, one that says how much room was missing.
+
+    Args:
+        error: what the system said.
+        place: what was to be written.
+        needed: bytes that all of it takes.
+    """
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return error
+    folder = next(path for path in place.absolute().parents if path.is_dir())
+    free = shutil.disk_usage(folder).free
+    return UserError(
+        f"the disk is full: {place} needs {_size(needed)}, and {folder} has {_size(free)} free. Make room for "
+        f"{_size(max(needed - free, 1))} more; what was there before is unchanged"
+    )
+
+
+def _size(count: float) -> str:
+    """Bytes as a text that can be read: 3.2 MiB."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+def is_writable(folder: str | os.PathLike[str], option: str) -> None:
+    """Check that files can be written into ``folder``, or that it can be made; leaves nothing behind.
+
+    Raises:
+        UserError: naming ``option``, the one that gives the folder.
+    """
+    try:
+        folder = Path(folder).expanduser().absolute()
+        if "\0" in str(folder):
+            raise OSError("a null character is in its name")
+        place = next(path for path in (folder, *folder.parents) if path.exists())
+        if not place.is_dir():
+            raise UserError(f"{option} {folder}: {place} is a file; give a folder")
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except (OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{option} {str(folder)!r} cannot be written to ({error}); give another folder") from error
+
+
+@contextmanager
+def new_folder(folder: Path, needed: float = 0) -> Iterator[Path]:
+    """A folder to fill, which takes the place of ``folder`` when all is written, and disappears if anything fails.
+
+    Args:
+        folder: what it becomes; what was there before is replaced.
+        needed: bytes that it will take, for the message of a full disk.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    partial, former = (folder.with_name(f"{folder.name}.{os.getpid()}.{end}") for end in ("partial", "former"))
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        if folder.exists():
+            folder.replace(former)
+        partial.replace(folder)
+    except OSError as error:
+        raise no_space(error, folder, needed) from error
+    finally:
+        for left in (partial, former):
+            shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,841 @@
+"""The one door from atoms to a graph: ``Molecule``, arrays of atoms with one way to make edges of them.
+
+Structure files (``eqgat.structures``) and tables of atoms as ATOM3D stores them (``Molecule.from_table``) both end
+here. What counts as an atom of the molecule is a choice, and each choice changes the graph. This is the default:
+
+=================  ==================  ===================================================================
+argument           default             what it means for the graph
+=================  ==================  ===================================================================
+``model``          the first           an NMR entry holds several models of one molecule in one place;
+                                       together they would be a heap of overlapping atoms
+``chains``         all                 contacts between chains are edges; one chain alone loses them
+``hydrogens``      dropped             most X-ray entries have none: kept, they would tell the experiment
+                                       from the molecule, at four times the edges (deuterium is hydrogen)
+``waters``         dropped             how many are modelled depends on the resolution
+``hetero``         kept                ligands, ions and modified residues; dropping them also cuts
+                                       selenomethionine and its like out of the protein chain
+``altloc``         ``"highest"``       in each residue the alternate location of the highest mean occupancy,
+                                       of equal ones the first in alphabetical order; an atom that exists
+                                       only under another label is kept, so that no residue has a hole.
+                                       ``"B"``: that one where it exists. ``"all"``: every row, also those
+                                       that repeat another
+=================  ==================  ===================================================================
+
+Who an atom is follows from its record alone. A residue is what shares model, chain, number, insertion code and name,
+however its atoms are scattered: they are put together at the place of the first. A segment name tells two residues
+apart only where they would otherwise hold one atom twice. A row that repeats another, coordinates included, is one
+atom; a ligand may give one name to several atoms; anything else with one name and two places is an error. Every row
+of the chosen model is in the molecule or counted in ``Molecule.dropped``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
+
+import gemmi
+import numpy as np
+from scipy.spatial import cKDTree
+
+from eqgat.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from torch_geometric.data import Data
+
+__all__ = ["ATOM_COLUMNS", "ELEMENTS", "OTHER_ELEMENT", "SYMBOLS", "Molecule", "StructureError", "element_index"]
+
+# Indices of elements as the models know them; see ``element_index``.
+ELEMENTS = {"H": 0, "C": 1, "N": 2, "O": 3, "F": 4, "S": 5, "Cl": 6, "P": 7}
+OTHER_ELEMENT = 8  # every other element (metals, Se, Br, I, ...), and X, an atom that nobody could identify
+SYMBOLS = tuple(gemmi.Element(number).name for number in range(119))  # the place is the atomic number; X has 0
+_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS)} | {"D": 1}
+_VOCABULARY = np.array([ELEMENTS.get(symbol, OTHER_ELEMENT) for symbol in SYMBOLS])
+
+# Elements that get bonds; metals above all do not.
+_BONDING = ("H", "D", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Se", "Br", "I")
+_BOND_TOLERANCE = 0.4  # Å
+
+_WATERS = """HOH DOD WAT H2O D2O OH2 SOL SPC SPCE TIP TIP2 TIP3 TIP4 TIP5 TP3 TP4 TP5 T3P T4P T5P""".split()  # noqa: SIM905
+# Names that force fields give to standard residues, by one-letter code; gemmi knows those of the Protein Data Bank.
+_FORCE_FIELD_NAMES = {
+    name: letter
+    for letter, *names in map(
+        str.split,
+        """
+        H HSD HSE HSP HIE HID HIP HISD HISE HISH HISA HISB HISP
+        C CYX CYM CYN CYS1 CYS2 CYSH
+        C CYT RC RC3 RC5 DC3 DC5 C3 C5
+        D ASH ASPP ASPH
+        E GLH GLUP GLUH
+        K LYN LSN LYSH LYSN LYP
+        R ARN ARGN
+        Y TYM
+        A ADE RA RA3 RA5 DA3 DA5 A3 A5
+        G GUA RG RG3 RG5 DG3 DG5 G3 G5
+        T THY DT3 DT5
+        U URA RU RU3 RU5 U3 U5
+        """.strip().splitlines(),
+    )
+    for name in names
+}
+_FORCE_FIELD_IONS = {"LIT": "Li", "SOD": "Na", "POT": "K", "CES": "Cs", "CAL": "Ca", "CLA": "Cl"}
+
+# ATOM3D's columns, which ``Molecule.atoms`` has too: what stands in for one that a table lacks.
+ATOM_COLUMNS: dict[str, object] = {
+    "ensemble": "",
+    "subunit": "",
+    "structure": "",
+    "model": 1,
+    "chain": " ",
+    "hetero": " ",
+    "insertion_code": " ",
+    "residue": 0,
+    "segid": " ",
+    "resname": "UNK",
+    "altloc": " ",
+    "occupancy": 1.0,
+    "bfactor": 0.0,
+    "x": np.nan,
+    "y": np.nan,
+    "z": np.nan,
+    "element": "",
+    "name": "",
+    "fullname": "",
+    "serial_number": 0,
+}
+MAX_COORDINATE = 1e5  # Å; what is farther away is no coordinate
+
+
+class StructureError(UserError):
+    """Atoms that cannot be read, or placed. ``file`` and ``line`` say where (in a table of atoms: its name and row)."""
+
+    def __init__(self, problem: str, file: str = "", line: int | None = None, unit: str = "line") -> None:
+        place = f"{file}, {unit} {line}" if line is not None else file
+        super().__init__(f"{place}: {problem}" if place else problem)
+        self.file, self.line = file, line
+
+
+def element_index(symbol: str) -> int:
+    """Vocabulary index of an element: H 0, C 1, N 2, O 3, F 4, S 5, Cl 6, P 7, every other one 8.
+
+    The case does not matter, deuterium is hydrogen, and X stands for an atom that nobody could identify.
+
+    Raises:
+        ValueError: a symbol that is no chemical element.
+
+    >>> [element_index(symbol) for symbol in ("C", "CL", "D", "Zn", "X")]
+    [1, 6, 0, 8, 8]
+    """
+    number = _NUMBERS.get(str(symbol).strip().capitalize())
+    if number is None:
+        raise ValueError(f"{symbol!r} is not a chemical element")
+    return int(_VOCABULARY[number])
+
+
+def atom_graph(
+    atomic_number: np.ndarray, positions: np.ndarray, cutoff: float, dtype: torch.dtype | None = None
+) -> Data:
+    """Nodes and edges of atoms: ``z`` [N], ``pos`` [N, 3] (``dtype``, float32 by default), ``edge_index`` [2, E].
+
+    Edges come from the float64 coordinates [N, 3] (Å): who is a neighbour must not depend on the model's precision.
+    """
+    import torch
+    from torch_geometric.data import Data
+
+    from eqgat.graph import radius_graph
+
+    exact = torch.from_numpy(np.array(positions, dtype=np.float64))
+    return Data(
+        z=torch.from_numpy(_VOCABULARY[atomic_number]),
+        pos=exact.to(dtype or torch.float32),
+        edge_index=radius_graph(exact, cutoff),
+    )
+
+
+def _per_atom(column: str = "", stand_in: object = None) -> Any:
+    """An array that may be left out: every atom has the stand-in then, that of the column where it is one."""
+    return field(default=None, metadata={"column": column, "stand_in": ATOM_COLUMNS.get(column, stand_in)})
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Molecule:
+    """The atoms of one molecule as arrays [N], residue by residue. Only ``symbol`` and ``positions`` are needed.
+
+    Attributes:
+        symbol: elements as chemists write them (``Cl``; ``D`` is deuterium, ``X`` an unidentified atom).
+        positions: coordinates in Å, [N, 3], float64.
+        atom_name, residue_name, residue_number, insertion_code, chain_name, segment, altloc, occupancy, bfactor
+            (Å^2), model, serial: as the file gives them; a blank text is ``" "``.
+        hetero: ``" "`` for polymers, ``"W"`` for water, ``"H_"`` + residue name for the rest.
+        residue_index: number of the atom's residue, its row in ``residues``.
+        row: the row of the file (its ATOM and HETATM rows, counted from 0) or of the table that the atom was.
+        name: what to call the molecule.
+        dropped: how many rows of the chosen model are not in the molecule, by reason (``"hydrogen"``, ``"water"``,
+            ``"alternate"``, ``"duplicate"``, ``"chain"``, ``"hetero"``), as it was read.
+
+    >>> water = Molecule(symbol=["O", "H"], positions=[[0, 0, 0], [0.96, 0, 0]], name="hydroxide")
+    >>> water.graph(cutoff=4.5).edge_index.tolist()
+    [[1, 0], [0, 1]]
+    """
+
+    symbol: np.ndarray = field(metadata={"column": "element"})
+    positions: np.ndarray
+    atom_name: np.ndarray = _per_atom("name")  # noqa: RUF009
+    residue_name: np.ndarray = _per_atom("resname")  # noqa: RUF009
+    residue_number: np.ndarray = _per_atom("residue")  # noqa: RUF009
+    insertion_code: np.ndarray = _per_atom("insertion_code")  # noqa: RUF009
+    chain_name: np.ndarray = _per_atom("chain")  # noqa: RUF009
+    segment: np.ndarray = _per_atom("segid")  # noqa: RUF009
+    hetero: np.ndarray = _per_atom("hetero")  # noqa: RUF009
+    altloc: np.ndarray = _per_atom("altloc")  # noqa: RUF009
+    occupancy: np.ndarray = _per_atom("occupancy")  # noqa: RUF009
+    bfactor: np.ndarray = _per_atom("bfactor")  # noqa: RUF009
+    model: np.ndarray = _per_atom("model")  # noqa: RUF009
+    serial: np.ndarray = _per_atom("serial_number")  # noqa: RUF009
+    row: np.ndarray = _per_atom(stand_in=-1)  # noqa: RUF009
+    residue_index: np.ndarray = _per_atom(stand_in=0)  # noqa: RUF009
+    name: str = ""
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        size = len(self.symbol)
+        for this in fields(self):
+            if this.name not in _WHOLE:
+                value = getattr(self, this.name)
+                array = np.full(size, this.metadata["stand_in"]) if value is None else np.asarray(value)
+                object.__setattr__(self, this.name, array.astype(np.float64) if this.name == "positions" else array)
+        if self.positions.shape != (size, 3):
+            raise ValueError(f"positions must have shape [{size}, 3]; got {list(self.positions.shape)}")
+
+    @classmethod
+    def from_table(
+        cls,
+        atoms: pd.DataFrame,
+        *,
+        name: str = "",
+        model: int | str | None = None,
+        chains: str | Iterable[str] | None = None,
+        hydrogens: bool = False,
+        waters: bool = False,
+        hetero: bool = True,
+        altloc: str = "highest",
+    ) -> Molecule:
+        """A molecule from a table of atoms, for instance one that ATOM3D stores.
+
+        Needs the columns x, y, z (Å) and ``element`` or ``name``; ``ATOM_COLUMNS`` says what stands in for the others.
+        The arguments are those of ``read_structure`` with one exception: several models in one table must be chosen
+        from, by number or with ``model="all"``.
+
+        Raises:
+            StructureError: columns missing; several models and no choice; else as for ``read_structure``.
+
+        >>> import pandas as pd
+        >>> table = pd.DataFrame({"x": [0.0, 1.2, 3.9], "y": 0.0, "z": 0.0, "element": ["C", "O", "H"]})
+        >>> carbonyl = Molecule.from_table(table, name="formyl")
+        >>> carbonyl, carbonyl.dropped
+        (Molecule('formyl': 2 atoms, 1 residues, chains -), {'hydrogen': 1})
+        """
+        missing = sorted({"x", "y", "z"} - set(atoms.columns))
+        if missing or not {"element", "name"} & set(atoms.columns):
+            raise StructureError(
+                f"the table of atoms has no column {(missing or ['element or name'])[0]}; "
+                f"it has {', '.join(map(str, atoms.columns))}",
+                name,
+            )
+
+        def column(key: str) -> list[Any]:
+            return atoms[key].tolist() if key in atoms else [ATOM_COLUMNS[key]] * len(atoms)
+
+        columns: dict[str, Any] = {ours: column(theirs) for ours, theirs in _TABLE_NAMES.items()}
+        models = list(dict.fromkeys(columns["model"]))
+        if model is None and len(models) > 1:
+            raise StructureError(
+                f"the table holds {len(models)} models ({', '.join(map(str, models[:10]))}); "
+                'choose one with model=NUMBER, or model="all" to put them into one graph',
+                name,
+            )
+        columns["padded_name"] = column("fullname" if "fullname" in atoms else "name")
+        columns["source"] = list(zip(*map(column, ("ensemble", "subunit", "structure")), strict=True))
+        columns["positions"] = list(zip(*map(column, "xyz"), strict=True))
+        choices = Choices("all" if model is None else model, chains, hydrogens, waters, hetero, altloc)
+        place = name or "the table of atoms"
+        return AtomRows(columns, choices, name, lambda row: (place, row, "row")).molecule(name)
+
+    def __len__(self) -> int:
+        return len(self.symbol)
+
+    def __repr__(self) -> str:
+        chains, count = "".join(dict.fromkeys(self.chain_name.tolist())).strip(), len(np.unique(self.residue_index))
+        return f"Molecule({self.name!r}: {len(self)} atoms, {count} residues, chains {chains or '-'})"
+
+    @cached_property
+    def atomic_number(self) -> np.ndarray:
+        """Atomic numbers, [N], uint8; deuterium has 1, X has 0."""
+        return np.array([_NUMBERS[symbol] for symbol in self.symbol.tolist()], np.uint8)
+
+    @property
+    def elements(self) -> np.ndarray:
+        """Vocabulary indices 0 to 8 of the atoms' elements, [N], int64; see ``element_index``."""
+        return np.asarray(_VOCABULARY[self.atomic_number])
+
+    @cached_property
+    def atoms(self) -> pd.DataFrame:
+        """The atoms as a table with ATOM3D's 20 columns (``ATOM_COLUMNS``) and a 0, 1, 2, ... index."""
+        import pandas as pd
+
+        table = {theirs: getattr(self, ours) for ours, theirs in _TABLE_NAMES.items()}
+        table |= dict(zip("xyz", self.positions.T, strict=True)) | {
+            "ensemble": self.name,
+            "structure": self.name,
+            "subunit": "",
+            "fullname": self._padded_names(),
+        }
+        return pd.DataFrame({column: table[column] for column in ATOM_COLUMNS}, index=range(len(self)))
+
+    @cached_property
+    def residues(self) -> pd.DataFrame:
+        """One row per residue: chain, residue, insertion_code, resname, hetero, and its atom rows first ... last."""
+        import pandas as pd
+
+        _, first, place = np.unique(self.residue_index, return_index=True, return_inverse=True)
+        last = np.zeros(len(first), np.int64)
+        np.maximum.at(last, place, np.arange(len(self)))
+        wanted = ("chain_name", "residue_number", "insertion_code", "residue_name", "hetero")
+        table = {_TABLE_NAMES[ours]: getattr(self, ours)[first] for ours in wanted}
+        return pd.DataFrame({**table, "first": first, "last": last})
+
+    def sequence(self, chain: str | None = None) -> str:
+        """One-letter sequence of the polymer residues that have coordinates, in file order.
+
+        Modified residues have the letter of their parent (MSE is M), unknown ones X; gaps are not shown, since the
+        atoms do not tell of them. Ligands, ions and waters have no letter, and a standard residue written as HETATM
+        counts only in a chain that is written so throughout: otherwise it is a ligand.
+
+        Raises:
+            ValueError: an unknown chain.
+
+        >>> from eqgat.datasets import embedded_structure
+        >>> embedded_structure("5pti").sequence()[:10]
+        'RPDFCLEPPY'
+        """
+        molecule = self if chain is None else self.chain(chain)
+        backbone = np.isin(molecule.atom_name, ["CA", "C1'", "C1*"]) & (molecule.symbol == "C")
+        polymer = set(molecule.residue_index[backbone].tolist())
+        _, first = np.unique(molecule.residue_index, return_index=True)
+        arrays = (molecule.chain_name, molecule.residue_name, molecule.hetero)
+        rows = list(zip(*(array[first].tolist() for array in arrays), strict=True))
+        written = {chain for chain, name, kind in rows if kind == " " and residue_letter(name)}
+        bound = Counter(chain for chain, name, kind in rows if kind.startswith("H_") and _is_standard(name))
+        letters = []
+        for row, (where, name, kind) in enumerate(rows):
+            alone = _is_standard(name) and (where in written or bound[where] < 2)
+            if kind == " " or (kind != "W" and row in polymer and not alone):
+                letters.append(residue_letter(name) or ("X" if row in polymer else ""))
+        return "".join(letters)
+
+    def select(self, which: np.ndarray | Sequence[bool] | Sequence[int]) -> Molecule:
+        """The atoms of a boolean mask [N] or of a list of rows, as a new molecule. ``ValueError`` if none is left."""
+        which = np.asarray(which)
+        if which.dtype == bool and len(which) != len(self):
+            raise ValueError(f"the mask has {len(which)} entries for {len(self)} atoms")
+        rows = np.flatnonzero(which) if which.dtype == bool else which
+        if not len(rows):
+            raise ValueError(f"no atom of {self.name or 'the molecule'} is selected")
+        arrays = {this.name: getattr(self, this.name)[rows] for this in fields(self) if this.name not in _WHOLE}
+        arrays["residue_index"] = _ordered(arrays["residue_index"])
+        return replace(self, **arrays)
+
+    def chain(self, *chains: str) -> Molecule:
+        """The atoms of these chains, as a new molecule. ``ValueError`` for a chain that is not there."""
+        _check_chains(self.chain_name.tolist(), chains)
+        return self.select(np.isin(self.chain_name, chains))
+
+    def find_atom(self, chain: str, residue: int, name: str, insertion_code: str = " ") -> int:
+        """Row of the atom with this chain, residue number and name.
+
+        Raises:
+            ValueError: no such atom or more than one; the atoms that the residue does have are named.
+
+        >>> from eqgat.datasets import embedded_structure
+        >>> inhibitor = embedded_structure("5pti")
+        >>> inhibitor.positions[inhibitor.find_atom("A", 22, "CA")].round(2).tolist()
+        [26.0, 9.34, -0.8]
+        """
+        here = (self.chain_name == chain) & (self.residue_number == residue) & (self.insertion_code == insertion_code)
+        rows = np.flatnonzero(here & (self.atom_name == name))
+        if len(rows) != 1:
+            there = f"has the atoms {', '.join(self.atom_name[here])}" if here.any() else "does not exist"
+            raise ValueError(
+                f"{len(rows)} atoms are called {name} in residue {residue}{insertion_code.strip()} of "
+                f"chain {chain!r} in {self.name or 'the molecule'}; that residue {there}"
+            )
+        return int(rows[0])
+
+    def with_positions(self, positions: np.ndarray) -> Molecule:
+        """A copy with other coordinates, [N, 3] in Å: a rotated or a perturbed molecule."""
+        return replace(self, positions=np.array(positions, dtype=np.float64))
+
+    def graph(self, cutoff: float = 4.5, dtype: torch.dtype | None = None) -> Data:
+        """The radius graph of the atoms: a node per atom, an edge (j, i) where d_ji < ``cutoff`` (Å), no cap.
+
+        Returns ``Data`` with ``z`` [N] int64 (0 to 8), ``pos`` [N, 3] in Å (``dtype``, float32 by default),
+        ``edge_index`` [2, E] (source j, receiver i; sorted by receiver), and for later use ``residue`` [N] int64
+        (row in ``residues``; each graph of a batch counts from 0) and ``alpha_carbon`` [N] bool (one per amino
+        acid; a calcium ion is not one).
+
+        >>> from eqgat.datasets import embedded_structure
+        >>> embedded_structure("5pti").graph(cutoff=4.5)
+        Data(edge_index=[2, 7264], pos=[459, 3], z=[459], residue=[459], alpha_carbon=[459])
+        """
+        import torch
+
+        data = atom_graph(self.atomic_number, self.positions, cutoff, dtype)
+        data.residue = torch.from_numpy(self.residue_index.astype(np.int64))
+        data.alpha_carbon = torch.from_numpy((self.atom_name == "CA") & (self.symbol == "C"))
+        return data
+
+    def bonds(self) -> np.ndarray:
+        """Pairs of atom rows i < j that are covalently bonded, [B, 2]: for pictures, the model sees none of it.
+
+        Rule: 0.4 Å < d < r_i + r_j + 0.4 Å with the covalent radii r of gemmi, not between two hydrogens, and none for
+        metals, whose ions stay single spheres.
+
+        >>> Molecule(symbol=["C", "O", "Na"], positions=[[0, 0, 0], [1.2, 0, 0], [2.4, 0, 0]]).bonds().tolist()
+        [[0, 1]]
+        """
+        radius = {symbol: gemmi.Element(symbol).covalent_r for symbol in _BONDING}
+        radii = np.array([radius.get(symbol, np.nan) for symbol in self.symbol.tolist()])
+        hydrogen = self.atomic_number == 1
+        pairs = cKDTree(self.positions).query_pairs(2 * max(radius.values()) + _BOND_TOLERANCE, output_type="ndarray")
+        i, j = pairs.T
+        distance = np.linalg.norm(self.positions[i] - self.positions[j], axis=1)
+        bonded = (distance > 0.4) & (distance < radii[i] + radii[j] + _BOND_TOLERANCE) & ~(hydrogen[i] & hydrogen[j])
+        pairs = np.stack([i[bonded], j[bonded]], axis=1)
+        return pairs[np.lexsort(pairs.T[::-1])]
+
+    def _padded_names(self) -> list[str]:
+        """Atom names in PDB's four columns: the element's symbol ends in the second, which tells CA from calcium."""
+        return [
+            f"{name:4}" if len(symbol) == 2 or len(name) > 3 else f" {name:3}"
+            for symbol, name in zip(self.symbol.tolist(), self.atom_name.tolist(), strict=True)
+        ]
+
+    def to_pdb(self, bfactor: np.ndarray | None = None) -> str:
+        """The molecule as PDB text, for viewers; ``bfactor`` [N] replaces the B factors, to colour atoms by a number.
+
+        Raises:
+            ValueError: the format's fixed columns have no room: 100,000 or more atoms, chain names longer than one
+                letter, residue names longer than three (four as force fields write them), B factors of 1,000 and more.
+
+        >>> print(Molecule(symbol=["O"], positions=[[1, 2, 3]], atom_name=["O"], residue_name=["HOH"]).to_pdb()[:54])
+        ATOM      1  O   HOH     0       1.000   2.000   3.000
+        """
+        values = self.bfactor if bfactor is None else np.asarray(bfactor, dtype=np.float64)
+        if values.shape != (len(self),) or not np.isfinite(values).all() or np.abs(values).max() >= 999:
+            raise ValueError(
+                f"bfactor must be {len(self)} finite numbers between -999 and 999; got shape {list(values.shape)}"
+            )
+        too_long = [
+            f"{what} {value!r}"
+            for what, texts, room in [
+                ("chain", self.chain_name, 1),
+                ("resname", self.residue_name, 4),
+                ("name", self.atom_name, 4),
+            ]
+            for value in dict.fromkeys(texts.tolist())
+            if len(value) > room
+        ]
+        too_long += [
+            f"{what} {worst:.0f}"
+            for what, numbers, least, most in [
+                ("residue", self.residue_number, -999, 9999),
+                *((axis, self.positions[:, k], -999.999, 9999.999) for k, axis in enumerate("xyz")),
+            ]
+            for worst in (numbers.min(), numbers.max())
+            if not least <= worst <= most
+        ]
+        if len(self) > 99_999 or too_long:
+            raise ValueError(
+                f"PDB text has no room for {too_long[0] if too_long else f'{len(self)} atoms'}; "
+                "select fewer atoms or rename"
+            )
+        lines, before = [], ("", "H_")
+        arrays = (self.symbol, self.altloc, self.residue_name, self.chain_name, self.residue_number)
+        more = (self.insertion_code, self.hetero, self.occupancy, self.positions, values)
+        columns = [self._padded_names(), *(array.tolist() for array in (*arrays, *more))]
+        for serial, record in enumerate(zip(*columns, strict=True), start=1):
+            name, symbol, altloc, resname, chain, number, insertion, hetero, occupancy, (x, y, z), b = record
+            if before[1] == " " and (chain, hetero) != before:
+                lines.append("TER")
+            before = (chain, hetero)
+            lines.append(
+                f"{'ATOM' if hetero == ' ' else 'HETATM':6}{serial:5d} {name}{altloc:1}{resname:>3.4}"
+                f"{'' if len(resname) > 3 else ' '}{chain:1}{number:4d}{insertion:1}   "
+                f"{x:8.3f}{y:8.3f}{z:8.3f}{occupancy:6.2f}{b:6.2f}          {symbol.upper():>2}"
+            )
+        return "\n".join([*lines, "TER", "END", ""])
+
+
+_WHOLE = ("name", "dropped")  # what a molecule has once, not for each atom
+_TABLE_NAMES = {this.name: this.metadata["column"] for this in fields(Molecule) if this.metadata.get("column")}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Which rows become atoms: the arguments of ``read_structure``."""
+
+    model: int | str | None = None
+    chains: str | Iterable[str] | None = None
+    hydrogens: bool = False
+    waters: bool = False
+    hetero: bool = True
+    altloc: str = "highest"
+
+
+class AtomRows:
+    """Rows of atoms on their way to a molecule, as the head of this module says.
+
+    Args:
+        columns: sequences of one length, named as the arrays of ``Molecule``; also ``padded_name`` (the atom name in
+            its four columns), and ``source`` (rows of two sources are never one residue).
+        choices: which rows to take.
+        name: of the molecule.
+        where: row -> file, line and what to call that, for errors.
+    """
+
+    def __init__(
+        self, columns: dict[str, Any], choices: Choices, name: str, where: Callable[[int], tuple[str, int, str]]
+    ) -> None:
+        self.choices, self.name, self.where = choices, name or "the table of atoms", where
+        models = columns["model"]
+        self.rows = np.arange(len(models))
+        if choices.model != "all":
+            self.rows = np.flatnonzero([model == choices.model for model in models])
+            if not len(self.rows):
+                there = ", ".join(map(str, list(dict.fromkeys(models))[:20]))
+                self.rows = np.array([len(models) - 1])
+                raise self.error(f"{self.name} has no model {choices.model!r}; there are the models {there}", 0)
+            if len(self.rows) < len(models):
+                columns = {key: [values[row] for row in self.rows] for key, values in columns.items()}
+        self.columns: dict[str, np.ndarray] = {}
+        self.codes: dict[str, np.ndarray] = {}  # the same as numbers: equal where the column is
+        self.texts: dict[str, np.ndarray] = {}  # the text that each number stands for
+        for key, stand_in in _TEXTS.items():
+            self.texts[key], self.codes[key] = _encoded(columns[key], stand_in)
+        self.texts["symbol"] = np.array([symbol.capitalize() for symbol in self.texts["symbol"]], dtype=object)
+        for key, texts in self.texts.items():
+            self.columns[key] = texts[self.codes[key]]
+        for key in ("occupancy", "bfactor", "serial", "model", "residue_number"):
+            self.columns[key] = np.array(columns[key])
+        for key in ("source", "model", "residue_number"):
+            self.codes[key] = _numbered(columns[key])
+        self.padded = columns["padded_name"]
+        self.positions = np.array(columns["positions"], dtype=np.float64).reshape(-1, 3)
+        self.left = np.ones(len(self.rows), dtype=bool)
+        self.dropped: dict[str, int] = {}
+
+    def error(self, problem: str, index: int) -> StructureError:
+        return StructureError(problem, *self.where(int(self.rows[index])))
+
+    def describe(self, index: int) -> str:
+        atom, residue, number, chain = (
+            self.columns[key][index] for key in ("atom_name", "residue_name", "residue_number", "chain_name")
+        )
+        return f"atom {atom} of residue {residue} {number} in chain {chain!r}"
+
+    def drop(self, mask: np.ndarray, reason: str, choice: str = "") -> None:
+        """Leave out the rows of ``mask``, and count them."""
+        if count := int((self.left & mask).sum()):
+            if count == self.left.sum():
+                raise self.error(
+                    f"no atoms of {self.name} are left: the last {count} were removed by {choice}",
+                    int(np.flatnonzero(self.left)[-1]),
+                )
+            self.dropped[reason], self.left = count, self.left & ~mask
+
+    def where_text(self, key: str, test: Callable[[str], object]) -> np.ndarray:
+        """The rows [n] whose text passes the test."""
+        passed = np.array([bool(test(text)) for text in self.texts[key]])
+        return np.asarray(passed[self.codes[key]])
+
+    def molecule(self, name: str) -> Molecule:
+        """Take the choices one after the other; the first that leaves nothing is the one to be told."""
+        choices, columns = self.choices, self.columns
+        self._find_residues()
+        if choices.chains is not None:
+            wanted = [choices.chains] if isinstance(choices.chains, str) else list(choices.chains)
+            try:
+                _check_chains(columns["chain_name"].tolist(), wanted)
+            except ValueError as error:
+                raise self.error(str(error), -1) from None
+            self.drop(self.where_text("chain_name", lambda chain: chain not in wanted), "chain", f"chains={wanted!r}")
+        water, polymer = columns["hetero"] == "W", columns["hetero"] == " "
+        if not choices.waters:
+            self.drop(water, "water", "waters=False")
+        if not choices.hetero:
+            self.drop(~water & ~polymer, "hetero", "hetero=False")
+        self._find_elements()
+        if not choices.hydrogens:
+            hydrogen = (columns["symbol"] == "H") | (columns["symbol"] == "D")
+            self.drop(hydrogen, "hydrogen", "hydrogens=False")
+        if choices.altloc != "all":
+            self._merge_repeats()
+            self._choose_locations()
+        near = (np.abs(self.positions) <= MAX_COORDINATE).all(axis=1)  # False for NaN
+        for index in np.flatnonzero(self.left & ~near)[:1].tolist():
+            raise self.error(
+                f"{self.describe(index)} has NaN or infinite coordinates, or beyond {MAX_COORDINATE:.0f} Å; "
+                "repair or remove it",
+                index,
+            )
+        kept = np.flatnonzero(self.left)
+        kept = kept[np.argsort(self.residue[kept], kind="stable")]
+        arrays = {key: columns[key][kept] for key in _TABLE_NAMES}
+        arrays["occupancy"] = np.nan_to_num(arrays["occupancy"].astype(np.float64), nan=1.0)
+        return Molecule(
+            positions=self.positions[kept],
+            row=self.rows[kept],
+            residue_index=_ordered(self.residue[kept]),
+            name=name,
+            dropped=self.dropped,
+            **arrays,
+        )
+
+    def _find_residues(self) -> None:
+        """Number the residues in the order in which they begin, and tell which of them are water."""
+        c, codes = self.columns, self.codes
+        parts = ("source", "model", "chain_name", "residue_number", "insertion_code")
+        self.site = _combined(*(codes[part] for part in parts))
+        self.residue = _combined(self.site, codes["residue_name"])
+        if codes["segment"].any():
+            self._tell_by_segment()
+        organic = np.zeros(self.residue.max() + 1, dtype=bool)
+        organic[self.residue[self.where_text("atom_name", lambda name: name[:1] == "C")]] = True
+        water = (c["hetero"] == "W") | (self.where_text("residue_name", _is_water) & ~organic[self.residue])
+        if self.choices.waters and self.choices.altloc != "all":
+            # Simulations have more waters than numbers: the second oxygen of one number begins another molecule.
+            copies: dict[tuple[int, ...], list[tuple[float, ...]]] = defaultdict(list)
+            copy = np.zeros(len(self.rows), dtype=np.int64)
+            for index in np.flatnonzero(water).tolist():
+                seen = copies[self.residue[index], codes["atom_name"][index], codes["altloc"][index]]
+                if (place := tuple(self.positions[index])) not in seen:
+                    seen.append(place)
+                copy[index] = seen.index(place)
+            self._split(copy)
+        _, first = np.unique(self.residue, return_index=True)
+        c["hetero"] = np.where(water, "W", c["hetero"][first][self.residue])  # ATOM or HETATM, as it begins
+
+    def _split(self, part: np.ndarray) -> None:
+        """Tell residues, and the sites that they are at, apart by one thing more."""
+        self.site, self.residue = _combined(self.site, part), _combined(self.residue, part)
+
+    def _tell_by_segment(self) -> None:
+        """Residues that would hold one atom twice are told apart by segment; no name: that of the row before."""
+        segment, twice = self.codes["segment"], set()
+        first: dict[int, int] = {}
+        for index, atom in enumerate(_combined(self.residue, self.codes["atom_name"], self.codes["altloc"]).tolist()):
+            other = first.setdefault(atom, index)
+            if segment[index] != segment[other] and (self.positions[index] != self.positions[other]).any():
+                twice.add(int(self.residue[index]))
+        part, before = np.zeros(len(self.rows), dtype=np.int64), dict.fromkeys(twice, 0)
+        for index in np.flatnonzero(np.isin(self.residue, list(twice))).tolist():
+            residue = int(self.residue[index])
+            if self.columns["segment"][index] != " ":
+                before[residue] = 1 + int(segment[index])
+            part[index] = before[residue]
+        self._split(part)
+
+    def _find_elements(self) -> None:
+        """Chemical symbols of the rows that are left, ``Cl`` for ``CL``; inferred where there is none."""
+        c, symbols = self.columns, self.columns["symbol"]
+        aligned = any(name.startswith(" ") for name in set(self.padded))
+        for index in np.flatnonzero(self.left & self.where_text("symbol", lambda s: s not in _NUMBERS)).tolist():
+            symbol = symbols[index] or _infer_element(
+                c["atom_name"][index], self.padded[index], c["residue_name"][index], aligned
+            )
+            if symbol not in _NUMBERS:
+                problem = (
+                    f"has the element {symbol!r}, which is no chemical element"
+                    if symbol
+                    else "has no element, and its name does not tell it for certain"
+                )
+                raise self.error(
+                    f"{self.describe(index)} {problem}; correct the element column or leave the atom out "
+                    "(hetero=False, chains=...)",
+                    index,
+                )
+            symbols[index] = symbol
+
+    def _merge_repeats(self) -> None:
+        """Rows that repeat another are one atom; one atom at two places is an error, but for a ligand's like names."""
+        c = self.columns
+        atom = _combined(self.residue, self.codes["atom_name"], self.codes["altloc"])
+        # Who has no name is nobody twice.
+        alone = ~self.left | (c["atom_name"] == "") | (np.bincount(atom[self.left], minlength=len(atom))[atom] < 2)
+        repeated = np.zeros(len(self.rows), dtype=bool)
+        alike: dict[int, list[int]] = defaultdict(list)
+        for index in np.flatnonzero(~alone).tolist():
+            before = alike[int(atom[index])]
+            if any((self.positions[other] == self.positions[index]).all() for other in before):
+                repeated[index] = True
+                continue
+            if before and (
+                residue_letter(c["residue_name"][index])
+                or c["serial"][index] == c["serial"][before[0]]
+                or (self.residue[before[0] : index] != self.residue[index]).any()
+            ):
+                _, line, unit = self.where(int(self.rows[before[0]]))
+                raise self.error(
+                    f"{self.describe(index)} is at another place in {unit} {line}; number the models, label the "
+                    "alternate locations, name the segments, or take one of the two out",
+                    index,
+                )
+            before.append(index)
+        self.drop(repeated, "duplicate")
+
+    def _choose_locations(self) -> None:
+        """One alternate location per residue; at a place that two residues share, one of them."""
+        c, wanted = self.columns, self.choices.altloc
+        labelled = self.left & (c["altloc"] != " ")
+        if not labelled.any():
+            return
+        labels = set(c["altloc"][labelled])
+        if wanted not in {"highest", *labels}:
+            raise self.error(
+                f"{self.name} has no alternate location {wanted!r}; there are {', '.join(sorted(labels))}, "
+                'and "highest" and "all" can be asked for',
+                -1,
+            )
+        atom = _combined(self.residue, self.codes["atom_name"])
+        sites: dict[int, list[int]] = defaultdict(list)
+        for index in np.flatnonzero(self.left & np.isin(atom, atom[labelled])).tolist():
+            sites[int(self.site[index])].append(index)
+        other = np.zeros(len(self.rows), dtype=bool)
+        for rows in sites.values():
+            shares: dict[str, list[float]] = defaultdict(list)
+            for index in rows:
+                shares[c["altloc"][index]].append(c["occupancy"][index])
+            rank = {label: (label != wanted, -round(sum(s) / len(s), 4), label) for label, s in shares.items()}
+            rows.sort(key=lambda index: rank[str(c["altloc"][index])])
+            taken: dict[str, str] = {}
+            for index in rows:
+                label = c["altloc"][index]
+                other[index] = self.residue[index] != self.residue[rows[0]] or (
+                    taken.setdefault(c["atom_name"][index], label) != label
+                )
+        self.drop(other, "alternate")
+
+
+# Texts of a row, and what stands in for a blank one.
+_TEXTS = {
+    "symbol": "",
+    "atom_name": "",
+    "residue_name": "UNK",
+    "insertion_code": " ",
+    "chain_name": " ",
+    "segment": " ",
+    "hetero": " ",
+    "altloc": " ",
+}
+
+
+def _encoded(texts: Sequence[Any], stand_in: str) -> tuple[np.ndarray, np.ndarray]:
+    """The different texts, without blanks around them, and for each row the number of its text."""
+    clean = {text: (str(text).strip() if text is not None and text == text else "") or stand_in for text in set(texts)}
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(clean.values()))}
+    place = {text: numbers[short] for text, short in clean.items()}
+    codes = np.array(list(map(place.__getitem__, texts))) if len(numbers) > 1 else np.zeros(len(texts), np.int64)
+    return np.array(list(numbers), dtype=object), codes
+
+
+def _numbered(keys: Sequence[Any]) -> np.ndarray:
+    """0 for the first key and all that equal it, 1 for the next other one, ..."""
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array(list(map(numbers.__getitem__, keys))) if len(numbers) > 1 else np.zeros(len(keys), np.int64)
+
+
+def _ordered(codes: np.ndarray) -> np.ndarray:
+    """``_numbered`` for whole numbers."""
+    _, first, place = np.unique(codes, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[place]
+
+
+def _combined(*codes: np.ndarray) -> np.ndarray:
+    """One number for each combination of codes, in the order in which they first come."""
+    combined = codes[0]
+    for code in codes[1:]:
+        if code.any():
+            combined = _ordered(combined * (int(code.max()) + 1) + code)
+    return combined
+
+
+def _check_chains(there: list[str], wanted: Iterable[str]) -> None:
+    names = list(dict.fromkeys(there))
+    if absent := [chain for chain in wanted if chain not in names]:
+        raise ValueError(f"there is no chain {absent[0]!r}; the chains are {', '.join(map(repr, names))}")
+
+
+@cache
+def residue_letter(resname: str) -> str:
+    """One-letter code of an amino acid or nucleotide, also modified or as force fields name it; "" for all else.
+
+    >>> [residue_letter(name) for name in ("MSE", "HIE", "NALA", "DG", "ATP")]
+    ['M', 'H', 'A', 'G', '']
+    """
+    resname = resname.upper()
+    letter = _FORCE_FIELD_NAMES.get(resname) or gemmi.find_tabulated_residue(resname).one_letter_code.strip().upper()
+    # Amber marks the ends of a chain.
+    return residue_letter(resname[1:]) if not letter and len(resname) == 4 and resname[0] in "NC" else letter
+
+
+@cache
+def _is_standard(resname: str) -> bool:
+    found = gemmi.find_tabulated_residue(resname.upper())
+    return found.is_standard() if found.found() else bool(residue_letter(resname))
+
+
+@cache
+def _is_water(resname: str) -> bool:
+    return resname.upper() in _WATERS or gemmi.find_tabulated_residue(resname.upper()).is_water()
+
+
+def is_known(resname: str) -> bool:
+    """Whether a name is that of an amino acid, a nucleotide or water."""
+    return bool(residue_letter(resname.strip())) or _is_water(resname.strip())
+
+
+def _first_letters(text: str) -> str:
+    text = text.strip().upper().lstrip("0123456789'\"*")
+    return text[: next((k for k, c in enumerate(text) if not c.isalpha()), len(text))]
+
+
+@cache
+def _infer_element(name: str, padded: str, resname: str, aligned: bool) -> str:
+    """Element from an atom's name, ``""`` where that would be a guess. ``aligned``: names keep to PDB's columns.
+
+    ``CA`` is an alpha carbon in an amino acid, calcium in the residue ``CA``, and nothing certain in a ligand whose
+    names do not keep to the columns.
+    """
+    letters, residue, polymer = _first_letters(name), _first_letters(resname), residue_letter(resname)
+    one, two = letters[:1], letters[:2].capitalize()
+    if _is_water(resname):
+        return one if one in ("O", "H", "D") else ""
+    if letters == residue and not polymer:  # an ion
+        symbol = _FORCE_FIELD_IONS.get(letters, letters.capitalize())
+        return symbol if symbol in _NUMBERS else ""
+    if polymer and one and one in "HDCNOSP":
+        return "Se" if two == "Se" else one
+    if len(letters) < 2 or two not in _NUMBERS:
+        return one
+    if aligned and padded.startswith(" "):
+        return one  # PDB: the symbol ends in column 14, so a name from there on begins with a one-letter symbol
+    if aligned and len(name) < 4:
+        return two
+    return "H" if aligned and one == "H" else ""
