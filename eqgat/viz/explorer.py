@@ -22,11 +22,9 @@ their array.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import gzip
 import html
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +38,7 @@ from matplotlib.colors import to_hex
 from scipy.spatial.transform import Rotation
 
 from eqgat.attribution import Target, attributions, fresh
+from eqgat.errors import UserError
 from eqgat.inspection import (
     TERM_NAMES,
     attention_received,
@@ -429,12 +428,17 @@ def attributed(molecule: Molecule, model: EQGAT, control: EQGAT, what: str) -> d
     return {f"{name}: {words}": (ours.numpy(), theirs.numpy()) for (name, ours), theirs in pairs}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """``eqgat explore FILE``: write the page of a structure; exit status 0, or 2 where the input is at fault."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """``eqgat explore FILE``: write the page of a structure.
+
+    Raises:
+        UserError: a structure, model or residue that cannot be used.
+    """
+    from eqgat.cli import Parser
     from eqgat.pretrained import pretrained, pretrained_names, untrained
     from eqgat.structures import read_structure
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="eqgat explore", description="See what a model attends to, and which vectors it builds, on a structure."
     )
     parser.add_argument("file", metavar="FILE", help="PDB or mmCIF, gzipped or not")
@@ -451,21 +455,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     out = Path(arguments.out or Path(arguments.file).name.split(".")[0] + ".html")
+    if not out.parent.is_dir():
+        raise UserError(f"there is no folder {out.parent} to write {out.name} into")
     chains = arguments.chains.split(",") if arguments.chains else None
     try:
-        if not out.parent.is_dir():
-            raise ValueError(f"there is no folder {out.parent} to write {out.name} into")
         shipped = arguments.model in pretrained_names()
         model = pretrained(arguments.model) if shipped else EQGAT.from_pretrained(arguments.model)
-        molecules = [
-            read_structure(file, chains=chains) for file in (arguments.file, arguments.other) if file is not None
-        ]
+        files = [file for file in (arguments.file, arguments.other) if file is not None]
+        molecules = [read_structure(file, chains=chains) for file in files]
         control = untrained(arguments.model) if shipped else fresh(model)
         extra = attributed(molecules[0], model, control, arguments.explain) if arguments.explain else {}
         explorer = explore(molecules[0], model, untrained=control, other=(*molecules, None)[1], extra=extra)
-        path = explorer.save(out)
-    except (OSError, ValueError) as error:
-        print(f"eqgat explore: {error}", file=sys.stderr)
-        return 2
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    path = explorer.save(out)
     print(f"{path}: {len(molecules[0]):,} atoms, {path.stat().st_size / 1e6:.1f} MB; open it in a browser")
-    return 0

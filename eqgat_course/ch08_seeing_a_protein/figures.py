@@ -94,7 +94,8 @@ def question(residue: int = 22) -> tuple[Molecule, int, list[LayerTrace], list[L
     """
     structure, centre = without_side_chain(embedded_structure("5pti", hetero=False), "A", residue, RADIUS)
     graph = structure.graph(4.5, torch.float64)
-    return structure, centre, *(model.trace(graph) for model in models())
+    before, after = (model.trace(graph) for model in models())
+    return structure, centre, before, after
 
 
 @figure(name="training-residue-identity", notebook="08", data="learning curve of the shipped weights", profile=TRAINED)
@@ -599,7 +600,7 @@ def scores(model: EQGAT, trace: list[LayerTrace], data: Data, target: Target) ->
     The last two know nothing of attention: rollout with uniform weights, and how near an atom is (minus its distance).
     """
     last, centre = trace[-1], target.row
-    incoming = (last.edges.receiver == centre).nonzero().flatten()
+    incoming = torch.nonzero(last.edges.receiver == torch.tensor(centre)).flatten()
     attention = torch.zeros(len(data.z), dtype=last.attention.dtype)
     attention[last.edges.source[incoming]] = last.attention[incoming].mean(dim=1)
     found = {"attention": attention, **attributions(model, data, target, steps=16)}
