@@ -194,7 +194,7 @@ def _flat(values: np.ndarray) -> list[float]:
 def _colour_bar(scalars: Scalars) -> str:
     """A colour bar for the page, with the same map and limits as the still's."""
     stops = ", ".join(to_hex(colour) for colour in mpl.colormaps[scalars.cmap](np.linspace(0, 1, 17)))
-    low, high = (f"{limit:.3g}" for limit in scalars.limits)
+    low, high = (f"{limit:.3g}" for limit in scalars.ends)
     low = "≤ " + low if scalars.beyond in ("min", "both") else low
     high = "≥ " + high if scalars.beyond in ("max", "both") else high
     look = f"display:inline-block;width:12em;height:0.9em;background:linear-gradient(to right, {stops})"

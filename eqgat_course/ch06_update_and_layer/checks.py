@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -276,7 +276,7 @@ def _layer_mistakes(
     }
     if layer.vector_weight is not None:
         turned = deepcopy(layer)
-        turned.vector_weight.weight.copy_(layer.vector_weight.weight.T)
+        cast("nn.Linear", turned.vector_weight).weight.copy_(layer.vector_weight.weight.T)
         wrong = turned(s, v, edges)
         mistakes["vector_weight.weight is the transpose of W_v, as nn.Linear stores it: hand over its .T."] = (
             wrong.s,
@@ -345,7 +345,9 @@ def own_training(answer: Any) -> None:
             num_elements=9, out_channels=1, scalar_channels=6, vector_channels=3, num_layers=1, num_radial=4
         ).double()
         with torch.no_grad():
-            model.head[2].weight.mul_(30)  # loud, so that gradients are longer than 0.3 whatever is drawn
+            cast("Tensor", model.head[2].weight).mul_(
+                30
+            )  # loud, so that gradients are longer than 0.3 whatever is drawn
         pos = 3 * torch.rand(8, 4, 3, dtype=torch.float64)
         graphs = [
             Data(z=torch.randint(1, 4, (4,)), pos=place, edge_index=radius_graph(place, 4.5)) for place in pos.unbind()

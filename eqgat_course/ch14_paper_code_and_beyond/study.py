@@ -95,7 +95,7 @@ def audit_table(group: str) -> str:
     return "\n".join(lines)
 
 
-def _small(**options: object) -> EQGAT:
+def _small(**options: Any) -> EQGAT:
     """An untrained model of three layers in float64; the same weights whatever the options."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -156,11 +156,12 @@ def message_sizes(data: Data, layer: int = 2) -> dict[str, dict[str, float]]:
         layer: 1 for the first.
     """
     sizes = {}
-    for name, options in {
+    variants: dict[str, dict[str, Any]] = {
         "as printed": {},
         'cross_product="mixed"': {"cross_product": "mixed"},
         'vector_aggregation="sum"': {"vector_aggregation": "sum"},
-    }.items():
+    }
+    for name, options in variants.items():
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = EQGAT(num_elements=9, out_channels=1, num_layers=layer, **options).double()
