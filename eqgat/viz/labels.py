@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import matplotlib.patheffects
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from eqgat.viz.scene import Scene
+if TYPE_CHECKING:
+    from eqgat.viz.scene import Scene
+
 
 SIZE = 12  # points
 DISTANCES = (1.0, 8.0, 18.0, 32.0)  # points from the ball to the text; a line leads from the text to its atom
