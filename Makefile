@@ -8,7 +8,9 @@ WORKERS ?= 2
 LIBRARIES := e3nn.o3, lightning, torch_geometric.nn
 TOOLS := Bio.Align, hypothesis, ipykernel.kernelapp, ipywidgets, matplotlib.pyplot, nbclient, nbconvert, pytest, selenium.webdriver
 
-.PHONY: help install run lab solutions test lint check mutants figures tables notebooks bench coursework
+FUZZ ?= 10000
+
+.PHONY: help install run lab solutions test lint check mutants fuzz figures tables notebooks bench coursework
 
 help:
 	@echo "make run        install, execute all notebooks (quick profile, CPU), rebuild the figures"
@@ -19,6 +21,7 @@ help:
 	@echo "make notebooks  execute the notebooks in place, as they are committed"
 	@echo "make bench      measure speed and memory    make lint     check the style of the code"
 	@echo "make mutants    put small errors into the core and see that the tests notice each"
+	@echo "make fuzz       read thousands of mangled structure files (FUZZ=10000)"
 	@echo "make coursework build the student notebooks and the solutions set into build/coursework"
 
 # One stamp file: a second call installs nothing. A changed pyproject.toml installs again. A new pip is twice as fast as
@@ -66,6 +69,9 @@ lint: $(INSTALLED)
 
 mutants: $(INSTALLED)
 	$(BIN)/python tests/mutants.py --workers $(WORKERS)
+
+fuzz: $(INSTALLED)
+	$(BIN)/python tests/fuzz_structures.py $(FUZZ)
 
 figures: $(INSTALLED)
 	$(BIN)/python -m eqgat figures

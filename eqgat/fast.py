@@ -7,7 +7,7 @@ row an edge, and autograd keeps most of them until the backward pass. Here
 * nothing of a chunk is kept: the backward pass computes it once more from the states of the atoms, and what is
   stored are sums over neighbours;
 * what an edge needs of its source stands in one table and is gathered once, and so is what it needs of its receiver;
-* maps of single atoms, and their gradients, are taken once an atom, and left to autograd.
+* maps of single atoms and their gradients are taken once an atom, by autograd.
 
 The softmax needs no pass of its own: sum_j exp(a_ji) (W_s s)_j and sum_j exp(a_ji) come out of one sum over the edges,
 and their quotient is the message m_i. Backwards, the derivatives with respect to (W_s s)_j and a_ji are
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -29,43 +29,53 @@ from torch.nn.functional import embedding_bag, linear, silu
 
 from eqgat.layers import AttentionFilter, Edges, EQGATLayer
 
-__all__ = ["Chunks", "fast_layer", "in_pieces", "is_plain"]
+__all__ = ["Chunks", "in_chunks", "in_pieces"]
 
-CHUNK_ON_CPU, CHUNK_ELSEWHERE = 2048, 1 << 19
-"""Edges of a chunk: on a CPU its buffers should stay in the cache, elsewhere one launch should have much to do."""
-
+CHUNK_ON_CPU, CHUNK_ELSEWHERE = 1 << 17, 1 << 25
+"""Edges x channels of a chunk: on a CPU its buffers should stay in the cache, elsewhere a launch have much to do."""
 _LOG2_E = math.log2(math.e)
 _SAFE = 40.0  # powers of two up to 2^40, times scalars and summed over neighbours, are far from the ends of float32
 
 
 def in_pieces(function: Callable[[Tensor], tuple[Tensor, ...]], edge_index: Tensor) -> tuple[Tensor, ...]:
-    """``function(edge_index)``, each of its results one row an edge, for some edges after the others.
+    """``function(edge_index)``, taken for some edges after the others, so that its many steps stay in the cache.
 
-    So its many steps need no memory of the size of the results. (Autograd would keep them; then it is called once.)
+    >>> in_pieces(lambda edge_index: (edge_index[1] - edge_index[0],), torch.tensor([[0, 1, 2], [2, 0, 1]]))
+    (tensor([ 2, -1, -1]),)
     """
-    pieces = edge_index.split(_chunk_size(edge_index.device), dim=1)
-    first = function(pieces[0])
-    if len(pieces) == 1:
-        return first
-    if any(result.requires_grad for result in first):
-        return function(edge_index)
-    results = tuple(result.new_empty(edge_index.shape[1], *result.shape[1:]) for result in first)
-    position = 0
-    for piece in pieces:
-        for whole, part in zip(results, function(piece), strict=True):
-            whole[position : position + len(part)] = part
-        position += piece.shape[1]
-    return results
+    pieces = [function(part) for part in edge_index.split(_chunk_size(edge_index.device, channels=32), dim=1)]
+    return tuple(torch.cat(column) for column in zip(*pieces, strict=True))
 
 
-def _chunk_size(device: torch.device) -> int:
-    return CHUNK_ON_CPU if device.type == "cpu" else CHUNK_ELSEWHERE
+def _chunk_size(device: torch.device, channels: int) -> int:
+    return max(1, (CHUNK_ON_CPU if device.type == "cpu" else CHUNK_ELSEWHERE) // channels)
+
+
+def in_chunks(layers: nn.ModuleList, edges: Edges) -> Chunks | None:
+    """The edges of a batch, ready for ``Chunks.run``; None if one of the layers is not what this file computes.
+
+    That is a layer of a subclass, with a part exchanged, with hooks, or of half precision.
+    """
+    plain = [layer for layer in layers if _is_plain(layer)]
+    if len(plain) < len(layers) or edges.radial.dtype not in (torch.float32, torch.float64):
+        return None
+    return Chunks(plain, edges)
+
+
+def _is_plain(layer: nn.Module) -> TypeGuard[EQGATLayer]:
+    kinds = {"": EQGATLayer, "filter": AttentionFilter}
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return all(
+        type(part) is kinds.get(name, nn.Linear) and not any(getattr(part, hook) for hook in hooks)
+        for name, part in layer.named_modules()
+        if not name.startswith("update")
+    )
 
 
 class Chunk(NamedTuple):
     """All edges into some consecutive atoms."""
 
-    source: Tensor
+    source: Tensor  # and other parts of ``Edges``
     receiver: Tensor
     radial: Tensor
     along: tuple[Tensor, ...]  # the direction, axis by axis, each [e, 1]
@@ -75,17 +85,17 @@ class Chunk(NamedTuple):
 
 
 class Chunks:
-    """The edges of a batch cut into chunks, and the memory that all chunks use in turn.
+    """The layers of a model, the edges of a batch cut into chunks, and the memory that all chunks use in turn.
 
     An atom with more neighbours than a chunk has edges gets a chunk of its own.
     """
 
-    def __init__(self, edges: Edges) -> None:
+    def __init__(self, layers: list[EQGATLayer], edges: Edges) -> None:
         device, num_atoms = edges.receiver.device, len(edges.num_neighbours)
-        size = _chunk_size(device)
+        size = _chunk_size(device, channels=len(layers[0].filter.hidden.weight))
+        self.layers, self.edges, self.parts = layers, edges, list[Chunk]()
         offsets = torch.searchsorted(edges.receiver.contiguous(), torch.arange(num_atoms + 1, device=device))
         ends = offsets.cpu()
-        self.edges, self.parts = edges, []
         radial, axes = edges.radial.detach(), edges.direction.detach().split(1, dim=1)
         first = 0
         while first < num_atoms:
@@ -101,17 +111,28 @@ class Chunks:
         self._memory: dict[tuple[str, int], Tensor] = {}
         self._buffers: dict[tuple[int, _Sizes], _Buffers] = {}
 
+    def run(self, number: int, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """The states after layer ``number``, as its own ``forward`` gives them: ``s`` [N, F_s], ``v`` [N, 3, F_v]."""
+        layer = self.layers[number]
+        weights = {name: weight for name, weight in layer.named_parameters() if not name.startswith("update.")}
+        with torch.autocast(s.device.type, enabled=False):
+            scalar_message, vector_message = _Messages.apply(
+                layer, self, tuple(weights), self.edges.radial, self.edges.direction, s, v, *weights.values()
+            )
+        return layer.update(s + scalar_message, v + vector_message)
+
     def buffers(self, chunk: Chunk, sizes: _Sizes) -> _Buffers:
         """Memory for the edges of ``chunk``; the views into it are made once for all chunks of the same length."""
-        key = len(chunk.source), sizes
-        if key not in self._buffers:
-            self._buffers[key] = _Buffers(sizes, lambda name, columns: self._rows(name, columns)[: key[0]])
-        return self._buffers[key]
+        rows = len(chunk.source)
 
-    def _rows(self, name: str, columns: int) -> Tensor:
-        if (name, columns) not in self._memory:
-            self._memory[name, columns] = self.edges.radial.new_empty(self.longest, columns)
-        return self._memory[name, columns]
+        def new(name: str, columns: int) -> Tensor:
+            if (name, columns) not in self._memory:
+                self._memory[name, columns] = self.edges.radial.new_empty(self.longest, columns)
+            return self._memory[name, columns][:rows]
+
+        if (rows, sizes) not in self._buffers:
+            self._buffers[rows, sizes] = _Buffers(sizes, new)
+        return self._buffers[rows, sizes]
 
     def sum_over_neighbours(self, values: Tensor, chunk: Chunk) -> Tensor:
         """[edges of the chunk, C] -> [atoms of the chunk, C]."""
@@ -125,11 +146,7 @@ class _Sizes(NamedTuple):
     logits: int  # F_s or 1
     vector: int  # F_v
     paired: int  # of b_1 and b_2 together: 0, F_v or 2 F_v
-
-    @property
-    def axis(self) -> int:
-        """Of each axis of the vector sums: b_0 and b_1 go into one, b_2 into another."""
-        return max(self.vector, self.paired)
+    axis: int  # of each axis of the sums of vectors: b_0 and b_1 go into one F_v, b_2 into another
 
 
 class _Buffers:
@@ -171,7 +188,8 @@ class _Weights:
         self.named = dict(zip(names, tensors, strict=True))
         self.hidden, self.out = self.named["filter.hidden.weight"], self.named["filter.out.weight"]
         num_logits, num_vector, *more = layer.filter.sizes
-        self.sizes = _Sizes(len(self.hidden), num_logits, num_vector, num_vector * len(more))
+        paired = num_vector * len(more)
+        self.sizes = _Sizes(len(self.hidden), num_logits, num_vector, paired, axis=max(num_vector, paired))
         self.cross_product = layer.cross_product
         self.of_radial = self.hidden[:, 2 * len(self.hidden) :]
 
@@ -194,27 +212,6 @@ class _Weights:
         return (self.out * factor.unsqueeze(1)).t(), self.named["filter.out.bias"] * factor
 
 
-def fast_layer(layer: EQGATLayer, s: Tensor, v: Tensor, chunks: Chunks) -> tuple[Tensor, Tensor]:
-    """The states after ``layer``, as its own ``forward`` gives them: ``s`` [N, F_s], ``v`` [N, 3, F_v]."""
-    weights = {name: w for name, w in layer.named_parameters() if not name.startswith("update.")}
-    edges = chunks.edges
-    with torch.autocast(s.device.type, enabled=False):
-        scalar_message, vector_message = _Messages.apply(
-            layer, chunks, tuple(weights), edges.radial, edges.direction, s, v, *weights.values()
-        )
-    return layer.update(s + scalar_message, v + vector_message)
-
-
-def is_plain(layer: nn.Module) -> bool:
-    """Whether ``layer`` is what this file computes: no subclass, no part exchanged, nobody listening by a hook."""
-    kinds = {"": EQGATLayer, "filter": AttentionFilter}
-    return all(
-        type(module) is kinds.get(name, nn.Linear) and not (module._forward_hooks or module._forward_pre_hooks)
-        for name, module in layer.named_modules()
-        if not name.startswith("update")
-    )
-
-
 class _Messages(torch.autograd.Function):
     """(radial, direction, s, v, weights) -> (scalar message [N, F_s], vector message [N, 3, F_v])."""
 
@@ -232,19 +229,15 @@ class _Messages(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        *tensors, total, shift, scalar_message, partner = ctx.saved_tensors
-        with torch.autocast(total.device.type, enabled=False):
-            if torch.is_grad_enabled():  # derivatives of these derivatives are wanted
-                gradients = _readable_gradients(ctx, tensors, upstream)
-            else:
-                gradients = _backward(ctx, tensors, total, shift, scalar_message, partner, *upstream)
+        with torch.autocast(upstream[0].device.type, enabled=False):
+            gradients = (_readable_backward if torch.is_grad_enabled() else _backward)(ctx, *upstream)
         return None, None, None, *gradients
 
 
-def _readable_gradients(ctx: Any, tensors: list[Tensor], upstream: tuple[Tensor, ...]) -> list[Tensor | None]:
-    """The gradients of the readable layer, which can be derived again."""
+def _readable_backward(ctx: Any, *upstream: Tensor) -> list[Tensor | None]:
+    """The gradients of the readable layer, for somebody who wants derivatives of these derivatives."""
     # Views of their own, for these tensors may depend on each other, and partial derivatives are what is asked for.
-    tensors = [tensor.view_as(tensor) for tensor in tensors]
+    tensors = [tensor.view_as(tensor) for tensor in ctx.saved_tensors[:-4]]
     radial, direction, s, v, *weights = tensors
     edges = ctx.chunks.edges._replace(radial=radial, direction=direction)
     record = functional_call(ctx.layer, dict(zip(ctx.names, weights, strict=True)), (s, v, edges))
@@ -259,9 +252,10 @@ def _divisor(layer: EQGATLayer, chunks: Chunks) -> Tensor | float:
     return chunks.edges.num_neighbours.clamp(min=1).view(-1, 1, 1) if layer.vector_aggregation == "mean" else 1.0
 
 
-def _forward(
-    chunks: Chunks, w: _Weights, s: Tensor, v: Tensor
-) -> tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor | None]:
+_Sums = tuple[Tensor, Tensor | None, Tensor, Tensor, Tensor | None]
+
+
+def _forward(chunks: Chunks, w: _Weights, s: Tensor, v: Tensor) -> _Sums:
     """Softmax total, what logits were lowered by, scalar message, sum of vectors (Eqs. 3, 4), sum of b_2 ⊙ partner."""
     z, shift = w.sizes, None
     of_receiver, of_source = w.tables(s, v)
@@ -293,18 +287,9 @@ def _forward(
     return total, shift, scalar / total, vector, partner.contiguous() if z.axis > z.vector else None
 
 
-def _backward(
-    ctx: Any,
-    tensors: list[Tensor],
-    total: Tensor,
-    shift: Tensor | None,
-    scalar_message: Tensor,
-    partner: Tensor | None,
-    d_scalar: Tensor,
-    d_vector: Tensor,
-) -> list[Tensor | None]:
+def _backward(ctx: Any, d_scalar: Tensor, d_vector: Tensor) -> list[Tensor | None]:
     """The gradients of radial, direction, s, v and the weights."""
-    radial, direction, s, v, *weights = tensors
+    radial, direction, s, v, *weights, total, shift, scalar_message, partner = ctx.saved_tensors
     chunks, w = ctx.chunks, _Weights(ctx.layer, ctx.names, weights)
     z = w.sizes
     with torch.enable_grad():
@@ -314,18 +299,15 @@ def _backward(
     d_vector = pairs = d_vector / _divisor(ctx.layer, chunks)
     if partner is not None:  # the message holds v x partner
         pairs = torch.cat([d_vector, torch.linalg.cross(d_vector, v, dim=1)], dim=2)
-    of_source = tables[1].detach()
     of_receiver = torch.cat([tables[0].detach(), scalar_message, d_scalar / total, pairs.flatten(1)], dim=1)
     d_tables = [torch.zeros_like(table) for table in tables]
     d_out, d_out_bias, d_of_radial = torch.zeros_like(w.out), s.new_zeros(len(w.out)), torch.zeros_like(w.of_radial)
-    d_radial, d_direction = (
-        torch.empty_like(x) if needed else None
-        for x, needed in zip((radial, direction), ctx.needs_input_grad[3:5], strict=True)
-    )
+    d_radial = torch.empty_like(radial) if ctx.needs_input_grad[3] else None
+    d_direction = torch.empty_like(direction) if ctx.needs_input_grad[4] else None
     one = s.new_ones(())
     for chunk in chunks.parts:
         x = chunks.buffers(chunk, z)
-        torch.index_select(of_source, 0, chunk.source, out=x.source)
+        torch.index_select(tables[1].detach(), 0, chunk.source, out=x.source)
         torch.index_select(of_receiver, 0, chunk.receiver, out=x.receiver)
         torch.add(x.of_receiver, x.of_source, out=x.hidden).addmm_(chunk.radial, w.of_radial.t())
         torch.sigmoid(x.hidden, out=x.sigmoid)

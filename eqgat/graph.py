@@ -18,7 +18,7 @@ from torch import Tensor
 
 from eqgat.checks import check_batch, check_positions
 from eqgat.errors import UserError
-from eqgat.neighbours import by_candidates, by_trees
+from eqgat.neighbours import close_pairs
 
 __all__ = ["edge_geometry", "radius_graph"]
 
@@ -39,8 +39,8 @@ def radius_graph(pos: Tensor, cutoff: float, batch: Tensor | None = None) -> Ten
         ``edge_index`` [2, E], int64, on the device of ``pos``: sources j, receivers i, sorted by (i, j).
 
     Raises:
-        UserError: wrong shapes, NaN, infinite or too distant coordinates, a cutoff that is not positive, a bad batch, more
-            than 50 million edges (``eqgat.neighbours.MAX_EDGES``), as where many atoms coincide.
+        UserError: wrong shapes, NaN, infinite or too distant coordinates, a cutoff that is not positive, a bad batch,
+            more than 50 million edges (``eqgat.neighbours.MOST_EDGES``), as where many atoms coincide.
 
     >>> radius_graph(torch.tensor([[0.0, 0, 0], [0, 0, 1], [0, 0, 9]]), cutoff=4.5)
     tensor([[1, 0],
@@ -49,13 +49,9 @@ def radius_graph(pos: Tensor, cutoff: float, batch: Tensor | None = None) -> Ten
     check_positions(pos)
     if not 0 < cutoff < math.inf:
         raise UserError(f"cutoff must be a positive length in Å; got {cutoff}")
-    if batch is not None:
-        check_batch(batch, len(pos))
     graph = torch.zeros(len(pos), dtype=torch.int64, device=pos.device) if batch is None else batch
-    points = pos.detach().double()
-    if pos.device.type == "cpu":
-        return torch.from_numpy(by_trees(points.numpy(), graph.numpy(), cutoff))
-    return by_candidates(points, graph, cutoff)
+    check_batch(graph, len(pos))
+    return close_pairs(pos.detach().double(), graph, cutoff)
 
 
 def edge_geometry(pos: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:

@@ -30,6 +30,7 @@ __all__ = [
     "mean_terms",
     "neighbourhood_change",
     "out_of_plane",
+    "residue_preference",
     "uniform_attention",
     "with_controls",
 ]
@@ -226,6 +227,17 @@ def neighbourhood_change(first: LayerTrace, second: LayerTrace) -> tuple[Tensor,
     shared = sum_over_neighbours((common == 1).to(difference.dtype), receiver, num_nodes)
     sets = torch.where(total > 0, 1 - shared / total.clamp(min=1), 0.0)
     return sets, sum_over_neighbours(difference.abs().mean(dim=1), receiver, num_nodes) / 2
+
+
+def residue_preference(record: LayerTrace, residue_index: Tensor) -> Tensor:
+    """log2 of (attention that the atoms of a residue receive together / what uniform weights would give them), [R].
+
+    0 is what geometry gives, 1 twice as much. ``residue_index``: [N], the residue of each atom, from 0.
+    """
+    received, equal = (
+        torch.bincount(residue_index, part.double()) for part in (attention_received(record), equal_share(record))
+    )
+    return (received / equal).log2()
 
 
 def uniform_attention(record: LayerTrace) -> LayerTrace:

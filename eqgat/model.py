@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from eqgat.checks import check_graph, check_lengths
 from eqgat.config import Aggregation, Attention, CrossProduct, EQGATConfig, Norm, Readout, one_config
-from eqgat.fast import Chunks, fast_layer, in_pieces, is_plain
+from eqgat.fast import in_chunks, in_pieces
 from eqgat.graph import edge_geometry
 from eqgat.layers import Edges, EQGATLayer, EquivariantNorm, InvariantReadout, LayerTrace, mean_over_graph
 from eqgat.radial import BesselBasis
@@ -30,6 +30,8 @@ class EQGAT(SavedModel):
     The options are those of ``EQGATConfig``, given by name or as one ``EQGATConfig``. Every model of this package
     has the same call: ``model(data)`` with a PyG ``Data`` or ``Batch`` that holds ``z`` [N] (int64, element numbers),
     ``pos`` [N, 3] (Å), ``edge_index`` [2, E] (sorted by receiver) and, for several graphs, ``batch`` [N].
+    The layers run through ``eqgat.fast``, the same function in less time and memory; with ``fast=False``, or
+    ``model.fast = False`` later, as they stand in ``eqgat.layers``.
 
     >>> from eqgat.datasets import embedded_structure
     >>> model = EQGAT(num_elements=9, out_channels=1)
@@ -107,6 +109,7 @@ class EQGAT(SavedModel):
     def _run(self, data: Data, records: list[LayerTrace] | None = None) -> tuple[Tensor, Tensor]:
         check_graph(data, self.config.num_elements)
         batch, num_graphs = graph_numbers(data)
+        source, receiver = data.edge_index
         s = self.embedding(data.z)
         v = s.new_zeros(len(s), 3, self.config.vector_channels)
 
@@ -115,17 +118,16 @@ class EQGAT(SavedModel):
             distance, direction = edge_geometry(data.pos, edge_index)
             return distance, direction.to(s.dtype), self.basis(distance).to(s.dtype)
 
-        source, receiver = data.edge_index
-        num_neighbours = torch.bincount(receiver, minlength=len(s)).to(s.dtype)
         distance, direction, radial = in_pieces(geometry, data.edge_index)
-        edges = Edges(source, receiver, distance, direction, radial, num_neighbours)
         check_lengths(distance, self.config.cutoff)
-        chunks = Chunks(edges) if self.fast and records is None and all(map(is_plain, self.layers)) else None
+        num_neighbours = torch.bincount(receiver, minlength=len(s)).to(s.dtype)
+        edges = Edges(source, receiver, distance, direction, radial, num_neighbours)
+        chunks = in_chunks(self.layers, edges) if self.fast and records is None else None
         for number, layer in enumerate(self.layers):
             if self.norms:
                 s, v = self.norms[number](s, v, batch, num_graphs)
             if chunks is not None:
-                s, v = fast_layer(layer, s, v, chunks)  # type: ignore[arg-type]
+                s, v = chunks.run(number, s, v)
                 continue
             record = layer(s, v, edges)
             s, v = record.s, record.v

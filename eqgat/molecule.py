@@ -40,6 +40,8 @@ import gemmi
 import numpy as np
 from scipy.spatial import cKDTree
 
+from eqgat.errors import UserError
+
 if TYPE_CHECKING:
     import pandas as pd
     import torch
@@ -109,7 +111,7 @@ ATOM_COLUMNS: dict[str, object] = {
 MAX_COORDINATE = 1e5  # Å; what is farther away is no coordinate
 
 
-class StructureError(ValueError):
+class StructureError(UserError):
     """Atoms that cannot be read, or placed. ``file`` and ``line`` say where (in a table of atoms: its name and row)."""
 
     def __init__(self, problem: str, file: str = "", line: int | None = None, unit: str = "line") -> None:
@@ -345,7 +347,7 @@ class Molecule:
         if not len(rows):
             raise ValueError(f"no atom of {self.name or 'the molecule'} is selected")
         arrays = {this.name: getattr(self, this.name)[rows] for this in fields(self) if this.name not in _WHOLE}
-        arrays["residue_index"] = _numbered(arrays["residue_index"].tolist())
+        arrays["residue_index"] = _ordered(arrays["residue_index"])
         return replace(self, **arrays)
 
     def chain(self, *chains: str) -> Molecule:
@@ -362,7 +364,7 @@ class Molecule:
         >>> from eqgat.datasets import embedded_structure
         >>> inhibitor = embedded_structure("5pti")
         >>> inhibitor.positions[inhibitor.find_atom("A", 22, "CA")].round(2).tolist()
-        [25.77, 22.75, -0.59]
+        [26.0, 9.34, -0.8]
         """
         here = (self.chain_name == chain) & (self.residue_number == residue) & (self.insertion_code == insertion_code)
         rows = np.flatnonzero(here & (self.atom_name == name))
@@ -388,7 +390,7 @@ class Molecule:
 
         >>> from eqgat.datasets import embedded_structure
         >>> embedded_structure("5pti").graph(cutoff=4.5)
-        Data(edge_index=[2, 8446], pos=[459, 3], z=[459], residue=[459], alpha_carbon=[459])
+        Data(edge_index=[2, 7264], pos=[459, 3], z=[459], residue=[459], alpha_carbon=[459])
         """
         import torch
 
@@ -499,41 +501,46 @@ class AtomRows:
     """Rows of atoms on their way to a molecule, as the head of this module says.
 
     Args:
-        columns: lists of one length, named as the arrays of ``Molecule``; also ``padded_name`` (the atom name in its
-            four columns), and ``source`` (rows of two sources are never one residue).
+        columns: sequences of one length, named as the arrays of ``Molecule``; also ``padded_name`` (the atom name in
+            its four columns), and ``source`` (rows of two sources are never one residue).
         choices: which rows to take.
         name: of the molecule.
         where: row -> file, line and what to call that, for errors.
     """
 
     def __init__(
-        self, columns: dict[str, list[Any]], choices: Choices, name: str, where: Callable[[int], tuple[str, int, str]]
+        self, columns: dict[str, Any], choices: Choices, name: str, where: Callable[[int], tuple[str, int, str]]
     ) -> None:
         self.choices, self.name, self.where = choices, name or "the table of atoms", where
         models = columns["model"]
-        self.rows = [row for row, model in enumerate(models) if choices.model in ("all", model)]
-        if not self.rows:
-            there = ", ".join(map(str, list(dict.fromkeys(models))[:20]))
-            self.rows = [len(models) - 1]
-            raise self.error(f"{self.name} has no model {choices.model!r}; there are the models {there}", 0)
-        if len(self.rows) < len(models):
-            columns = {key: [values[row] for row in self.rows] for key, values in columns.items()}
-        self.columns = columns | {
-            key: _stripped(columns[key], stand_in)
-            for key, stand_in in {"symbol": "", "atom_name": "", "residue_name": "UNK"}.items()
-        }
-        for key in ("chain_name", "insertion_code", "altloc", "segment"):
-            self.columns[key] = _stripped(columns[key], " ")
+        self.rows = np.arange(len(models))
+        if choices.model != "all":
+            self.rows = np.flatnonzero([model == choices.model for model in models])
+            if not len(self.rows):
+                there = ", ".join(map(str, list(dict.fromkeys(models))[:20]))
+                self.rows = np.array([len(models) - 1])
+                raise self.error(f"{self.name} has no model {choices.model!r}; there are the models {there}", 0)
+            if len(self.rows) < len(models):
+                columns = {key: [values[row] for row in self.rows] for key, values in columns.items()}
+        self.columns: dict[str, np.ndarray] = {}
+        self.codes: dict[str, np.ndarray] = {}  # the same as numbers: equal where the column is
+        self.texts: dict[str, np.ndarray] = {}  # the text that each number stands for
+        for key, stand_in in _TEXTS.items():
+            self.texts[key], self.codes[key] = _encoded(columns[key], stand_in)
+        self.texts["symbol"] = np.array([symbol.capitalize() for symbol in self.texts["symbol"]], dtype=object)
+        for key, texts in self.texts.items():
+            self.columns[key] = texts[self.codes[key]]
+        for key in ("occupancy", "bfactor", "serial", "model", "residue_number"):
+            self.columns[key] = np.array(columns[key])
+        for key in ("source", "model", "residue_number"):
+            self.codes[key] = _numbered(columns[key])
+        self.padded = columns["padded_name"]
         self.positions = np.array(columns["positions"], dtype=np.float64).reshape(-1, 3)
         self.left = np.ones(len(self.rows), dtype=bool)
         self.dropped: dict[str, int] = {}
 
-    @cached_property
-    def places(self) -> list[tuple[float, ...]]:
-        return list(map(tuple, self.positions.tolist()))
-
     def error(self, problem: str, index: int) -> StructureError:
-        return StructureError(problem, *self.where(self.rows[index]))
+        return StructureError(problem, *self.where(int(self.rows[index])))
 
     def describe(self, index: int) -> str:
         atom, residue, number, chain = (
@@ -551,6 +558,11 @@ class AtomRows:
                 )
             self.dropped[reason], self.left = count, self.left & ~mask
 
+    def where_text(self, key: str, test: Callable[[str], object]) -> np.ndarray:
+        """The rows [n] whose text passes the test."""
+        passed = np.array([bool(test(text)) for text in self.texts[key]])
+        return np.asarray(passed[self.codes[key]])
+
     def molecule(self, name: str) -> Molecule:
         """Take the choices one after the other; the first that leaves nothing is the one to be told."""
         choices, columns = self.choices, self.columns
@@ -558,17 +570,19 @@ class AtomRows:
         if choices.chains is not None:
             wanted = [choices.chains] if isinstance(choices.chains, str) else list(choices.chains)
             try:
-                _check_chains(columns["chain_name"], wanted)
+                _check_chains(columns["chain_name"].tolist(), wanted)
             except ValueError as error:
                 raise self.error(str(error), -1) from None
-            self.drop(np.array([c not in wanted for c in columns["chain_name"]]), "chain", f"chains={wanted!r}")
+            self.drop(self.where_text("chain_name", lambda chain: chain not in wanted), "chain", f"chains={wanted!r}")
+        water, polymer = columns["hetero"] == "W", columns["hetero"] == " "
         if not choices.waters:
-            self.drop(np.array([kind == "W" for kind in columns["hetero"]]), "water", "waters=False")
+            self.drop(water, "water", "waters=False")
         if not choices.hetero:
-            self.drop(np.array([kind not in (" ", "W") for kind in columns["hetero"]]), "hetero", "hetero=False")
+            self.drop(~water & ~polymer, "hetero", "hetero=False")
         self._find_elements()
         if not choices.hydrogens:
-            self.drop(np.array([e in ("H", "D") for e in columns["symbol"]]), "hydrogen", "hydrogens=False")
+            hydrogen = (columns["symbol"] == "H") | (columns["symbol"] == "D")
+            self.drop(hydrogen, "hydrogen", "hydrogens=False")
         if choices.altloc != "all":
             self._merge_repeats()
             self._choose_locations()
@@ -581,12 +595,12 @@ class AtomRows:
             )
         kept = np.flatnonzero(self.left)
         kept = kept[np.argsort(self.residue[kept], kind="stable")]
-        arrays = {key: _as_array(columns[key])[kept] for key in _TABLE_NAMES}
+        arrays = {key: columns[key][kept] for key in _TABLE_NAMES}
         arrays["occupancy"] = np.nan_to_num(arrays["occupancy"].astype(np.float64), nan=1.0)
         return Molecule(
             positions=self.positions[kept],
-            row=np.array(self.rows)[kept],
-            residue_index=_numbered(self.residue[kept].tolist()),
+            row=self.rows[kept],
+            residue_index=_ordered(self.residue[kept]),
             name=name,
             dropped=self.dropped,
             **arrays,
@@ -594,52 +608,55 @@ class AtomRows:
 
     def _find_residues(self) -> None:
         """Number the residues in the order in which they begin, and tell which of them are water."""
-        c = self.columns
-        parts = ("source", "model", "chain_name", "residue_number", "insertion_code", "residue_name")
-        keys: list[tuple[Any, ...]] = list(zip(*(c[part] for part in parts), strict=True))
-        names = list(zip(c["atom_name"], c["altloc"], strict=True))
-        if len(set(c["segment"])) > 1:
-            # Residues that hold one atom twice are told apart by segment; no name: that of the row before.
-            first: dict[tuple[Any, ...], int] = {}
-            twice = set()
-            for index, key in enumerate(zip(keys, names, strict=True)):
-                other = first.setdefault(key, index)
-                if c["segment"][index] != c["segment"][other] and self.places[index] != self.places[other]:
-                    twice.add(key[0])
-            segment: dict[tuple[Any, ...], str] = {}
-            for index, key in enumerate(keys):
-                if key in twice:
-                    if (here := c["segment"][index]) != " ":
-                        segment[key] = here
-                    keys[index] = (*key, segment.get(key, " "))
-        organic = {key for key, name in zip(keys, c["atom_name"], strict=True) if name[:1] == "C"}
-        water = [
-            kind == "W" or (_is_water(key[5]) and key not in organic)
-            for kind, key in zip(c["hetero"], keys, strict=True)
-        ]
+        c, codes = self.columns, self.codes
+        parts = ("source", "model", "chain_name", "residue_number", "insertion_code")
+        self.site = _combined(*(codes[part] for part in parts))
+        self.residue = _combined(self.site, codes["residue_name"])
+        if codes["segment"].any():
+            self._tell_by_segment()
+        organic = np.zeros(self.residue.max() + 1, dtype=bool)
+        organic[self.residue[self.where_text("atom_name", lambda name: name[:1] == "C")]] = True
+        water = (c["hetero"] == "W") | (self.where_text("residue_name", _is_water) & ~organic[self.residue])
         if self.choices.waters and self.choices.altloc != "all":
             # Simulations have more waters than numbers: the second oxygen of one number begins another molecule.
-            copies: dict[tuple[Any, ...], list[tuple[float, ...]]] = defaultdict(list)
+            copies: dict[tuple[int, ...], list[tuple[float, ...]]] = defaultdict(list)
+            copy = np.zeros(len(self.rows), dtype=np.int64)
             for index in np.flatnonzero(water).tolist():
-                seen = copies[keys[index], names[index]]
-                if self.places[index] not in seen:
-                    seen.append(self.places[index])
-                keys[index] = (*keys[index], seen.index(self.places[index]))
-        self.site = [key[:5] + key[6:] for key in keys]
-        self.residue = _numbered(keys)
-        kinds: dict[int, str] = {}  # ATOM or HETATM, as the residue's first row has it
-        c["hetero"] = [
-            "W" if wet else kinds.setdefault(number, kind)
-            for wet, number, kind in zip(water, self.residue.tolist(), c["hetero"], strict=True)
-        ]
+                seen = copies[self.residue[index], codes["atom_name"][index], codes["altloc"][index]]
+                if (place := tuple(self.positions[index])) not in seen:
+                    seen.append(place)
+                copy[index] = seen.index(place)
+            self._split(copy)
+        _, first = np.unique(self.residue, return_index=True)
+        c["hetero"] = np.where(water, "W", c["hetero"][first][self.residue])  # ATOM or HETATM, as it begins
+
+    def _split(self, part: np.ndarray) -> None:
+        """Tell residues, and the sites that they are at, apart by one thing more."""
+        self.site, self.residue = _combined(self.site, part), _combined(self.residue, part)
+
+    def _tell_by_segment(self) -> None:
+        """Residues that would hold one atom twice are told apart by segment; no name: that of the row before."""
+        segment, twice = self.codes["segment"], set()
+        first: dict[int, int] = {}
+        for index, atom in enumerate(_combined(self.residue, self.codes["atom_name"], self.codes["altloc"]).tolist()):
+            other = first.setdefault(atom, index)
+            if segment[index] != segment[other] and (self.positions[index] != self.positions[other]).any():
+                twice.add(int(self.residue[index]))
+        part, before = np.zeros(len(self.rows), dtype=np.int64), dict.fromkeys(twice, 0)
+        for index in np.flatnonzero(np.isin(self.residue, list(twice))).tolist():
+            residue = int(self.residue[index])
+            if self.columns["segment"][index] != " ":
+                before[residue] = 1 + int(segment[index])
+            part[index] = before[residue]
+        self._split(part)
 
     def _find_elements(self) -> None:
         """Chemical symbols of the rows that are left, ``Cl`` for ``CL``; inferred where there is none."""
         c, symbols = self.columns, self.columns["symbol"]
-        aligned = any(name.startswith(" ") for name in c["padded_name"])
-        for index in np.flatnonzero(self.left).tolist():
-            symbol = symbols[index].capitalize() or _infer_element(
-                c["atom_name"][index], c["padded_name"][index], c["residue_name"][index], aligned
+        aligned = any(name.startswith(" ") for name in set(self.padded))
+        for index in np.flatnonzero(self.left & self.where_text("symbol", lambda s: s not in _NUMBERS)).tolist():
+            symbol = symbols[index] or _infer_element(
+                c["atom_name"][index], self.padded[index], c["residue_name"][index], aligned
             )
             if symbol not in _NUMBERS:
                 problem = (
@@ -656,22 +673,23 @@ class AtomRows:
 
     def _merge_repeats(self) -> None:
         """Rows that repeat another are one atom; one atom at two places is an error, but for a ligand's like names."""
-        c, residue = self.columns, self.residue.tolist()
+        c = self.columns
+        atom = _combined(self.residue, self.codes["atom_name"], self.codes["altloc"])
+        # Who has no name is nobody twice.
+        alone = ~self.left | (c["atom_name"] == "") | (np.bincount(atom[self.left], minlength=len(atom))[atom] < 2)
         repeated = np.zeros(len(self.rows), dtype=bool)
-        alike: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-        for index in np.flatnonzero(self.left).tolist():
-            if not c["atom_name"][index]:  # who has no name is nobody twice
-                continue
-            before = alike[residue[index], c["atom_name"][index], c["altloc"][index]]
-            if any(self.places[other] == self.places[index] for other in before):
+        alike: dict[int, list[int]] = defaultdict(list)
+        for index in np.flatnonzero(~alone).tolist():
+            before = alike[int(atom[index])]
+            if any((self.positions[other] == self.positions[index]).all() for other in before):
                 repeated[index] = True
                 continue
             if before and (
                 residue_letter(c["residue_name"][index])
                 or c["serial"][index] == c["serial"][before[0]]
-                or (self.residue[before[0] : index] != residue[index]).any()
+                or (self.residue[before[0] : index] != self.residue[index]).any()
             ):
-                _, line, unit = self.where(self.rows[before[0]])
+                _, line, unit = self.where(int(self.rows[before[0]]))
                 raise self.error(
                     f"{self.describe(index)} is at another place in {unit} {line}; number the models, label the "
                     "alternate locations, name the segments, or take one of the two out",
@@ -679,52 +697,83 @@ class AtomRows:
                 )
             before.append(index)
         self.drop(repeated, "duplicate")
-        self.labelled = {key[:2] for key, rows in alike.items() if key[2] != " "}
 
     def _choose_locations(self) -> None:
         """One alternate location per residue; at a place that two residues share, one of them."""
-        c, residue, wanted = self.columns, self.residue.tolist(), self.choices.altloc
-        sites: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-        for index in np.flatnonzero(self.left).tolist():
-            if (residue[index], c["atom_name"][index]) in self.labelled:
-                sites[self.site[index]].append(index)
-        labels = {c["altloc"][index] for rows in sites.values() for index in rows} - {" "}
-        if labels and wanted not in {"highest", *labels}:
+        c, wanted = self.columns, self.choices.altloc
+        labelled = self.left & (c["altloc"] != " ")
+        if not labelled.any():
+            return
+        labels = set(c["altloc"][labelled])
+        if wanted not in {"highest", *labels}:
             raise self.error(
                 f"{self.name} has no alternate location {wanted!r}; there are {', '.join(sorted(labels))}, "
                 'and "highest" and "all" can be asked for',
                 -1,
             )
+        atom = _combined(self.residue, self.codes["atom_name"])
+        sites: dict[int, list[int]] = defaultdict(list)
+        for index in np.flatnonzero(self.left & np.isin(atom, atom[labelled])).tolist():
+            sites[int(self.site[index])].append(index)
         other = np.zeros(len(self.rows), dtype=bool)
         for rows in sites.values():
             shares: dict[str, list[float]] = defaultdict(list)
             for index in rows:
                 shares[c["altloc"][index]].append(c["occupancy"][index])
             rank = {label: (label != wanted, -round(sum(s) / len(s), 4), label) for label, s in shares.items()}
-            rows.sort(key=lambda index: rank[c["altloc"][index]])
+            rows.sort(key=lambda index: rank[str(c["altloc"][index])])
             taken: dict[str, str] = {}
             for index in rows:
                 label = c["altloc"][index]
-                other[index] = residue[index] != residue[rows[0]] or (
+                other[index] = self.residue[index] != self.residue[rows[0]] or (
                     taken.setdefault(c["atom_name"][index], label) != label
                 )
         self.drop(other, "alternate")
 
 
-def _stripped(texts: Iterable[object], stand_in: str) -> list[str]:
+# Texts of a row, and what stands in for a blank one.
+_TEXTS = {
+    "symbol": "",
+    "atom_name": "",
+    "residue_name": "UNK",
+    "insertion_code": " ",
+    "chain_name": " ",
+    "segment": " ",
+    "hetero": " ",
+    "altloc": " ",
+}
+
+
+def _encoded(texts: Sequence[Any], stand_in: str) -> tuple[np.ndarray, np.ndarray]:
+    """The different texts, without blanks around them, and for each row the number of its text."""
     clean = {text: (str(text).strip() if text is not None and text == text else "") or stand_in for text in set(texts)}
-    return [clean[text] for text in texts]
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(clean.values()))}
+    place = {text: numbers[short] for text, short in clean.items()}
+    codes = np.array(list(map(place.__getitem__, texts))) if len(numbers) > 1 else np.zeros(len(texts), np.int64)
+    return np.array(list(numbers), dtype=object), codes
 
 
-def _as_array(values: list[Any]) -> np.ndarray:
-    """Texts stay Python's: they are compared and tabulated more often than computed with."""
-    return np.array(values, dtype=object if isinstance(values[0], str) else None)
-
-
-def _numbered(keys: Iterable[Any]) -> np.ndarray:
+def _numbered(keys: Sequence[Any]) -> np.ndarray:
     """0 for the first key and all that equal it, 1 for the next other one, ..."""
-    numbers: dict[Any, int] = {}
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array(list(map(numbers.__getitem__, keys))) if len(numbers) > 1 else np.zeros(len(keys), np.int64)
+
+
+def _ordered(codes: np.ndarray) -> np.ndarray:
+    """``_numbered`` for whole numbers."""
+    _, first, place = np.unique(codes, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[place]
+
+
+def _combined(*codes: np.ndarray) -> np.ndarray:
+    """One number for each combination of codes, in the order in which they first come."""
+    combined = codes[0]
+    for code in codes[1:]:
+        if code.any():
+            combined = _ordered(combined * (int(code.max()) + 1) + code)
+    return combined
 
 
 def _check_chains(there: list[str], wanted: Iterable[str]) -> None:

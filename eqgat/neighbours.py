@@ -1,85 +1,95 @@
 """The search behind ``eqgat.graph.radius_graph``: which atoms are closer than the cutoff.
 
-On a CPU a KD-tree a graph does it. Elsewhere the atoms stay where they are: each atom is held against ranges of
+On a CPU a KD-tree does it. Elsewhere the atoms stay where they are: each atom is held against ranges of
 candidates, all atoms of its graph where graphs are small, and the atoms of the 27 cells around it otherwise. All three
 take the same distance, in float64 and in the same order of operations, so that they agree on each edge.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from eqgat.errors import UserError
 
-__all__ = ["MAX_EDGES", "by_candidates", "by_trees"]
+__all__ = ["MOST_EDGES", "close_pairs"]
 
-MAX_EDGES = 50_000_000
+MOST_EDGES = 50_000_000
 """More edges than this are refused: 0.8 GB for the edges alone, thirty times those of a ribosome within 4.5 Å."""
 
 _BLOCK = 1 << 20  # pairs that are looked at together: some 100 MB
 _SMALL = 500  # atoms of a graph of which all pairs are looked at
 
 
-def by_trees(points: np.ndarray, graph: np.ndarray, cutoff: float) -> np.ndarray:
-    """``edge_index`` [2, E], sorted by receiver and source, of ``points`` [N, 3]; ``graph`` [N], ascending.
+def close_pairs(points: Tensor, graph: Tensor, cutoff: float) -> Tensor:
+    """Each ordered pair of atoms of one graph with a distance below the cutoff, on the device of the atoms.
 
-    >>> by_trees(np.array([[0.0, 0, 0], [1.0, 0, 0], [9.0, 0, 0]]), np.zeros(3, dtype=int), 2.0).tolist()
-    [[1, 0], [0, 1]]
+    Args:
+        points: [N, 3] in Å, float64.
+        graph: number of the graph of each atom [N], int64, ascending.
+        cutoff: in Å.
+
+    Returns:
+        ``edge_index`` [2, E] = (source, receiver), sorted by receiver, then by source.
+
+    Raises:
+        UserError: more than ``MOST_EDGES``.
+
+    >>> close_pairs(torch.eye(3, dtype=torch.float64), torch.tensor([0, 0, 1]), cutoff=2.0)
+    tensor([[1, 0],
+            [0, 1]])
     """
-    starts = [0, *(np.flatnonzero(np.diff(graph)) + 1), len(points)]
-    pairs, found = [np.empty((0, 2), dtype=np.int64)], 0
-    for a, b in pairwise(starts):
-        if b - a > 1:
-            pairs.append(_close_pairs(points[a:b], cutoff, found) + a)
-            found += 2 * len(pairs[-1])
-    first, second = np.concatenate(pairs).T
+    if points.device.type == "cpu":
+        return torch.from_numpy(by_trees(points.numpy(), graph.numpy(), cutoff))
+    return by_candidates(points, graph, cutoff)
+
+
+def by_trees(points: NDArray[np.float64], graph: NDArray[np.int64], cutoff: float) -> NDArray[np.int64]:
+    """``close_pairs`` of arrays, by a KD-tree."""
+    # A fourth axis sets the graphs apart, so that one search finds the pairs of all.
+    tree = cKDTree(np.column_stack([points, 2 * cutoff * graph]), balanced_tree=False)
+    reach = cutoff * (1 + 1e-12)  # the tree rounds otherwise than we do
+    if _at_most(points, graph, cutoff) > MOST_EDGES:
+        _refuse_too_many(tree.count_neighbors(tree, reach) - len(points), cutoff)
+    first, second = tree.query_pairs(reach, output_type="ndarray").astype(np.int64, copy=False).T
+    x, y, z = (points.take(first, axis=0) - points.take(second, axis=0)).T
+    near = np.sqrt(x * x + y * y + z * z) < cutoff
+    first, second = first[near], second[near]
     # A sparse matrix sorts the edges by (receiver, source) several times faster than a comparison sort.
     receiver, source = np.concatenate([first, second]), np.concatenate([second, first])
     matrix = csr_array((np.ones(len(source), dtype=bool), (receiver, source)), shape=(len(points), len(points)))
     matrix.sort_indices()
-    return np.stack([matrix.indices.astype(np.int64), np.repeat(np.arange(len(points)), np.diff(matrix.indptr))])
+    receiver = np.repeat(np.arange(len(points)), np.diff(matrix.indptr))
+    return np.stack([matrix.indices.astype(np.int64), receiver])
 
 
-def _close_pairs(points: np.ndarray, cutoff: float, found: int) -> np.ndarray:
-    """Pairs of rows of ``points`` [n, 3] with distance < ``cutoff``, each pair once: [P, 2], int64."""
-    tree = cKDTree(points, balanced_tree=False)
-    reach = cutoff * (1 + 1e-12)  # the tree rounds otherwise than we do
-    # No atom has more neighbours than 27 times the atoms of the fullest cell. (Cells that get the same number count as
-    # one, which makes the bound larger, and it stays a bound.)
-    cell = (points // cutoff % 2**20) @ (1.0, 2.0**20, 2.0**40)
-    if found + len(points) * 27 * np.unique(cell, return_counts=True)[1].max() > MAX_EDGES:
-        _refuse_too_many(found + tree.count_neighbors(tree, reach) - len(points), cutoff)
-    pairs = tree.query_pairs(reach, output_type="ndarray").astype(np.int64, copy=False)
-    x, y, z = (points.take(pairs[:, 0], axis=0) - points.take(pairs[:, 1], axis=0)).T
-    return pairs[np.sqrt(x * x + y * y + z * z) < cutoff]
+def _at_most(points: NDArray[np.float64], graph: NDArray[np.int64], cutoff: float) -> int:
+    """A number that the edges do not exceed: an atom has at most 27 times as many neighbours as the fullest cell atoms.
+
+    Cells far from each other may get the same number and count as one, which only makes the bound larger.
+    """
+    if len(points) ** 2 <= MOST_EDGES:
+        return len(points) ** 2
+    cell = points // cutoff % 2**14 @ (1.0, 2.0**14, 2.0**28) + graph % 2**11 * 2.0**42
+    return 27 * len(points) * int(np.unique(cell, return_counts=True)[1].max())
 
 
 def _refuse_too_many(num_edges: int, cutoff: float) -> None:
-    if num_edges > MAX_EDGES:
+    if num_edges > MOST_EDGES:
         raise UserError(
-            f"{num_edges:,} edges or more within {cutoff} Å, and at most {MAX_EDGES:,} are made; do many atoms "
-            "coincide, or are the positions not in Å? Otherwise take a smaller cutoff, or fewer atoms at once"
+            f"{num_edges:,} edges or more within {cutoff} Å, and at most {MOST_EDGES:,} are made: many atoms coincide, "
+            "or the cutoff is far too large; repair the positions, or take fewer atoms at once"
         )
 
 
 def by_candidates(points: Tensor, graph: Tensor, cutoff: float, cells: bool | None = None) -> Tensor:
-    """The same as ``by_trees``, in tensors of any device.
+    """``close_pairs`` by tensors alone: of the cells around each atom, or of all atoms of its graph.
 
-    Args:
-        points: [N, 3], float64.
-        graph: number of the graph of each atom [N], ascending.
-        cutoff: in Å.
-        cells: look in the cells around an atom, or at all atoms of its graph; None: as the size says.
-
-    >>> points, graph = torch.tensor([[0.0, 0, 0], [1.0, 0, 0], [9.0, 0, 0]]).double(), torch.zeros(3, dtype=torch.int64)
-    >>> by_candidates(points, graph, 2.0).tolist()
-    [[1, 0], [0, 1]]
+    ``cells`` says which of the two; None: as the size of the graphs says.
     """
     if len(points) < 2:
         return graph.new_empty(2, 0)

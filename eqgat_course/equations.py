@@ -178,7 +178,7 @@ EQUATIONS: tuple[Equation, ...] = (
         r"(p_j+t)-(p_i+t)=p_j-p_i",
         "eqgat.graph.edge_geometry",
         "07_proofs",
-        "Translation",
+        "Permutation and translation",
         "tests/library/test_symmetry.py::test_model_is_equivariant_on_every_embedded_structure",
         ("07.2",),
     ),

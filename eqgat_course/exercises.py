@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from typing import Any, Literal
 
@@ -237,7 +236,7 @@ def call(function: Any, *args: Any, **kwargs: Any) -> Any:
 def call_watched(function: Any, *args: Any, **kwargs: Any) -> tuple[Any, bool]:
     """``call``, and whether the function changed one of the copies that it was given."""
     copies = [_copy(arg) for arg in args]
-    result = _run(partial(function, *copies, **kwargs) if callable(function) else function)
+    result = _run(function, lambda: function(*copies, **kwargs))
     return result, any(_changed(arg, copy) for arg, copy in zip(args, copies, strict=True))
 
 
@@ -245,9 +244,9 @@ def measured(function: Any, *args: Any) -> tuple[Any, Cost]:
     """``call(function, *args)``, and what it cost."""
     copies = [_copy(arg) for arg in args]
     if hasattr(function, "with_cost"):  # it runs in another process, and is measured there
-        return _run(partial(function.with_cost, *copies)), function.cost
+        return _run(function, lambda: function.with_cost(*copies)), function.cost
     with counting(*copies) as costs:
-        result = _run(partial(function, *copies) if callable(function) else function)
+        result = _run(function, lambda: function(*copies))
     return result, costs[0]
 
 
@@ -289,13 +288,13 @@ def _changed(before: Any, after: Any) -> bool:
     return isinstance(before, np.ndarray) and not np.array_equal(before, after)
 
 
-def _run(function: Any) -> Any:
-    """The result of a learner's function, given with its arguments as a ``partial``."""
-    if not isinstance(function, partial):
+def _run(function: Any, run: Callable[[], Any]) -> Any:
+    """The result of ``run``, which calls a learner's function."""
+    if not callable(function):
         raise CheckFailed(f"a function is expected here, not {type(function).__name__}")
-    name = getattr(function.func, "__name__", "your function")
+    name = getattr(function, "__name__", "your function")
     try:
-        result = function()
+        result = run()
     except CheckFailed:  # of the grader, which calls a function from afar
         raise
     except NotImplementedError:
@@ -303,7 +302,7 @@ def _run(function: Any) -> Any:
     except AnswerError as error:
         raise CheckFailed(_stopped(name, error.kind, error.line, error)) from None
     except Exception as error:
-        code = getattr(function.func, "__code__", None)
+        code = getattr(function, "__code__", None)
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno or 0 for frame in frames if code is not None and frame.filename == code.co_filename]
         raise CheckFailed(_stopped(name, type(error).__name__, lines[-1] if lines else 0, error)) from None
@@ -317,9 +316,9 @@ def _stopped(name: str, kind: str, line: int, error: Exception) -> str:
     advice = ""
     if kind == "RuntimeError" and _TWO_DTYPES.search(str(error)):
         advice = (
-            ". Two dtypes meet here. The numbers of the check are float64, while torch.zeros, torch.tensor and torch.randn "
-            "make float32 unless they are told otherwise: give them dtype=x.dtype, x being an argument of your function, "
-            "or use x.new_zeros and torch.zeros_like."
+            ". Two dtypes meet here. Most checks compute in float64, while torch.zeros, torch.tensor and torch.randn make "
+            "float32 unless they are told otherwise: give them dtype=x.dtype, x being an argument of your function, or use "
+            "x.new_zeros and torch.zeros_like."
         )
     return f"{name} stopped with {kind}{where}: {error}{advice}"
 

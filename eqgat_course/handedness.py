@@ -16,6 +16,7 @@ from eqgat import EQGAT, radius_graph
 from eqgat.datasets import embedded_names, embedded_structure
 from eqgat.molecule import Molecule
 from eqgat.symmetry import random_reflection, random_rotation, transform
+from eqgat.training import fit, seeded
 
 __all__ = [
     "HandTest",
@@ -190,33 +191,30 @@ def learn_handedness(
         look: how often the test pairs are looked at; nothing is chosen by what is seen there.
         seed: of the initial weights.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = EQGAT(
-            num_elements=9,
-            out_channels=1,
-            scalar_channels=16,
-            vector_channels=8,
-            num_layers=num_layers,
-            num_radial=8,
-            cross_product=cross_product,
-            norm="equivariant",
-        ).double()
+    model = seeded(
+        EQGAT,
+        seed,
+        num_elements=9,
+        out_channels=1,
+        scalar_channels=16,
+        vector_channels=8,
+        num_layers=num_layers,
+        num_radial=8,
+        cross_product=cross_product,
+        norm="equivariant",
+    ).double()
     (known, label), (unknown, _) = mirror_pairs(train), mirror_pairs(test)
-    optimiser = torch.optim.Adam(model.parameters(), lr=5e-3)
-    history, looked, accuracy = [], [], []
-    logits = torch.empty(0)
-    for step in range(steps + 1):
+    looked: list[int] = []
+    seen: list[Tensor] = []
+
+    def look_at_tests(step: int) -> None:
         if step % look == 0 or step == steps:
             with torch.no_grad():
-                logits = model(unknown).view(-1, 2)
-            looked.append(step)
-            accuracy.append(right_answers(logits))
-        if step < steps:
-            optimiser.zero_grad()
-            loss = binary_cross_entropy_with_logits(model(known).squeeze(1), label)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 0.3)
-            optimiser.step()
-            history.append(loss.item())
-    return HandTest(history, looked, accuracy, logits)
+                looked.append(step)
+                seen.append(model(unknown).view(-1, 2))
+
+    def loss(_: int) -> Tensor:
+        return binary_cross_entropy_with_logits(model(known).squeeze(1), label)
+
+    history = fit(model, loss, steps, 5e-3, clip=0.3, before=look_at_tests)
+    return HandTest(history, looked, [right_answers(logits) for logits in seen], seen[-1])

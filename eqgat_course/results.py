@@ -17,7 +17,7 @@ TRIANGLE_MODELS = {name: entry.labels["3"] for name, entry in MODELS.items() if 
 def triangle_runs(results: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The test rows of the Triangle data in one profile, and its name: the one that more models have been run in.
 
-    Full wins a tie. Without rows the name is "". Runs with changed settings are left out.
+    Of a tie, full wins, then cpu. Without rows the name is "". Runs with changed settings are left out.
     """
     rows = results[
         (results["task"] == "triangle")
@@ -25,7 +25,7 @@ def triangle_runs(results: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         & (results["changed"] == "")
         & results["model"].isin(TRIANGLE_MODELS)
     ]
-    counts = {profile: rows.loc[rows["profile"] == profile, "model"].nunique() for profile in ("full", "quick")}
+    counts = {profile: rows.loc[rows["profile"] == profile, "model"].nunique() for profile in ("full", "cpu", "quick")}
     chosen = max(counts, key=counts.__getitem__)
     return rows[rows["profile"] == chosen], chosen if counts[chosen] else ""
 

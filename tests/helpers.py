@@ -26,7 +26,10 @@ def randomised(model: EQGAT, seed: int = 0) -> EQGAT:
 
 
 def make_model(seed: int = 0, **options) -> EQGAT:
-    """A small model in float64 with random weights."""
+    """A small model in float64 with random weights, which runs as it stands in ``eqgat.layers``: it is what is tested.
+
+    (``test_fast`` holds the fast path against it.)
+    """
     torch.manual_seed(seed)
     defaults = {
         "num_elements": 9,
@@ -35,5 +38,6 @@ def make_model(seed: int = 0, **options) -> EQGAT:
         "vector_channels": 5,
         "num_layers": 3,
         "num_radial": 8,
+        "fast": False,
     }
     return EQGAT(**{**defaults, **options}).double()

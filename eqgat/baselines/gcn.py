@@ -167,6 +167,6 @@ SPEC = ModelSpec(
         "res": _own(5, 1e-4, 64, {"last_width": 2, "readout": "center"}),
         "ppi": _own(20, 1e-3, 16, {"last_width": 2, "head_width": 4, "readout": "pair"}, hydrogens=True),
     },
-    quick={"epochs": 3, "schedule": "plateau", "standardise": False},
+    profiles={"quick": {"epochs": 3, "schedule": "plateau", "standardise": False}},
     only_named=True,
 )

@@ -26,7 +26,7 @@ class ModelSpec:
         labels: number of the paper's table -> name of the row.
         options: that make the variant.
         settings: task -> fields of ``Settings`` that differ from the task's; "" for tasks that are not named.
-        quick: fields of ``Settings`` that differ from these in the quick profile.
+        profiles: profile -> fields of ``Settings`` that differ from these in that profile.
         only_named: whether it is made for the tasks in ``settings`` alone.
     """
 
@@ -35,6 +35,6 @@ class ModelSpec:
     variant: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    quick: Mapping[str, Any] = field(default_factory=dict)
+    profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     only_named: bool = False
     fields: type | None = None

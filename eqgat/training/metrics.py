@@ -23,18 +23,29 @@ _FEWEST = 3  # rows that a target needs for a correlation of its own
 
 
 def regression_metrics(prediction: Tensor | np.ndarray, target: Tensor | np.ndarray) -> dict[str, float]:
-    """ "mse", "rmse" (root of the mean over all rows), "mae", "pearson", "spearman" and "kendall" of [n] or [n, 1].
+    """ "mse", "rmse" (root of the mean over all rows), "mae", "r2", "prediction_std", and the correlations "pearson",
+    "spearman" and "kendall", of [n] or [n, 1].
 
+    R² = 1 - MSE / variance of the targets: 0 for their mean, less for what is worse; nan where all targets are equal.
+    "prediction_std" (n - 1; nan for one row) shows an answer that hardly varies, whatever its correlations are.
     Correlations with a constant, or of fewer than three rows, are nan. Spearman's gives ties their average rank.
 
-    >>> regression_metrics(np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 5.0]))["spearman"]
-    1.0
+    >>> found = regression_metrics(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 4.0]))
+    >>> round(found["r2"], 3), found["prediction_std"]
+    (0.786, 1.0)
     """
     prediction, target = _column(prediction), _column(target)
     _same_length(prediction, target)
     error = prediction - target
     mse = float(np.mean(error**2))
-    return {"mse": mse, "rmse": mse**0.5, "mae": float(np.mean(np.abs(error))), **_correlations(prediction, target)}
+    return {
+        "mse": mse,
+        "rmse": mse**0.5,
+        "mae": float(np.mean(np.abs(error))),
+        "r2": 1 - mse / variance if (variance := float(np.var(target))) > 0 else float("nan"),
+        "prediction_std": float(np.std(prediction, ddof=1)) if len(prediction) > 1 else float("nan"),
+        **_correlations(prediction, target),
+    }
 
 
 def target_table(
@@ -77,7 +88,7 @@ def ranking_metrics(
     small = table["size"] < _FEWEST
     undefined = ~small & table["spearman"].isna()
     return {
-        **{name: pooled[name] for name in ("mse", "rmse", "mae")},
+        **{name: pooled[name] for name in ("mse", "rmse", "mae", "r2", "prediction_std")},
         **{f"global_{name}": pooled[name] for name in _CORRELATIONS},
         **{f"mean_{name}": float(table[name].mean()) for name in _CORRELATIONS},
         "num_targets": float((~small & ~undefined).sum()),

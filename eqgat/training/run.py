@@ -139,7 +139,7 @@ def train(
                     say(f"{settings.task} {split}: {told}")
         finished, checkpoint = folder / "finished.json", folder / "last.ckpt"
         if finished.is_file() and not restart:
-            return _read_finished(finished, settings, digest, network)
+            return _read_finished(finished, settings, digest, network, results)
         if getattr(rank_zero_only, "rank", 0) == 0:  # what an earlier process left: half-written files, or all of it
             for file in (*folder.glob("*.partial"), *((finished, checkpoint) if restart else ())):
                 file.unlink(missing_ok=True)
@@ -193,7 +193,7 @@ def train(
             trainer.test(module, verbose=False)
             run = replace(run, metrics={**run.metrics, "test": module.evaluated["test"]})
         model = module.export_model()
-    if trainer.is_global_zero and results is not None:
+    if trainer.is_global_zero:
         device = device_name(trainer.strategy.root_device)
         common = _common(settings) | {
             "command": settings.command + ("" if test else " --no-test"),
@@ -204,11 +204,12 @@ def train(
             "data": digest,
             "device": f"{devices * nodes} x {device}" if devices * nodes > 1 else device,
         }
-        write_results(results, folder.name, common, run.metrics, module.history, module.predictions)
+        if results is not None:
+            write_results(results, folder.name, common, run.metrics, module.history, module.predictions)
+        if test:
+            _write_finished(finished, run, model, module.predictions, common)
     if not test:
         return run
-    if trainer.is_global_zero:
-        _write_finished(finished, run, model, module.predictions)
     return replace(run, finished=True, model=model, predictions=module.predictions)
 
 
@@ -278,7 +279,9 @@ def _best_validation(history: list[dict[str, float]], epoch: int) -> dict[str, f
     return {name.removeprefix("val_"): value for name, value in history[epoch].items() if name.startswith("val_")}
 
 
-def _write_finished(file: Path, run: Run, model: nn.Module, predictions: pd.DataFrame | None) -> None:
+def _write_finished(
+    file: Path, run: Run, model: nn.Module, predictions: pd.DataFrame | None, common: dict[str, Any]
+) -> None:
     """The trained model, the predictions and, last, the record that says that the run is finished."""
     if hasattr(model, "save_pretrained"):
         cast(Any, model).save_pretrained(file.parent / "model")
@@ -289,16 +292,25 @@ def _write_finished(file: Path, run: Run, model: nn.Module, predictions: pd.Data
     if predictions is not None:
         text = predictions.to_csv(index=False, float_format="%.7g").encode()
         write_checked(file.parent / PREDICTIONS, gzip.compress(text, mtime=0))
-    record = {"settings": run.settings.to_json(), "data": run.data, "metrics": run.metrics, "history": run.history}
+    record = {
+        "settings": run.settings.to_json(),
+        "data": run.data,
+        "metrics": run.metrics,
+        "history": run.history,
+        "row": common,
+    }
     write_checked(file, json.dumps(record, indent=1))
 
 
-def _read_finished(file: Path, settings: Settings, digest: str, model: nn.Module) -> Run:
-    """A run as ``_write_finished`` left it; ``model``: as it was built, to take the trained weights."""
+def _read_finished(file: Path, settings: Settings, digest: str, model: nn.Module, results: str | Path | None) -> Run:
+    """A run as ``_write_finished`` left it; ``model``: as it was built, to take the trained weights.
+
+    Where the store ``results`` lacks its rows, they are written.
+    """
     weights = file.parent / ("model/weights.pt" if hasattr(model, "save_pretrained") else "model.pt")
     try:
         record = json.loads(read_checked(file))
-        known = {key: record[key] for key in ("settings", "data", "metrics", "history")}
+        known = {key: record[key] for key in ("settings", "data", "metrics", "history", "row")}
         if hasattr(model, "save_pretrained"):
             model.load_state_dict(cast(Any, type(model)).from_pretrained(weights.parent).state_dict())
         else:
@@ -315,6 +327,8 @@ def _read_finished(file: Path, settings: Settings, digest: str, model: nn.Module
             f"{file} is of a run with other settings or data ({known['settings']}, {known['data']}); start the run "
             "anew with --restart"
         )
+    if results is not None and not (Path(results) / settings.task / f"{file.parent.name}.csv").is_file():
+        write_results(results, file.parent.name, known["row"], known["metrics"], known["history"], predictions)
     return Run(
         settings,
         file.parent,

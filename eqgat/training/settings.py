@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -15,7 +16,7 @@ from eqgat.options import check_values, known_options
 from eqgat.training.models import MODELS
 from eqgat.training.variants import num_parameters, seeded
 
-__all__ = ["MODELS", "Settings", "build_model", "make_settings", "models_of", "num_parameters"]
+__all__ = ["CHANGES", "MODELS", "Settings", "build_model", "make_settings", "models_of", "num_parameters"]
 
 
 @dataclass(frozen=True)
@@ -108,15 +109,29 @@ class Settings:
         >>> make_settings("lba", "painn", epochs=2).command
         'eqgat train lba --model painn --profile quick --seed 0 --epochs 2'
         """
-        words = [f"eqgat train {self.task} --model {self.model} --profile {self.profile} --seed {self.seed}"]
+        words = [
+            "eqgat",
+            "train",
+            self.task,
+            "--model",
+            self.model,
+            "--profile",
+            self.profile,
+            "--seed",
+            f"{self.seed}",
+        ]
         for name, value in json.loads(self.changed or "{}").items():
             if name == "data_options":
-                words += [f"--size {v}" if k == "n" else f"--option {k}={_plain(v)}" for k, v in value.items()]
+                words += [
+                    w
+                    for k, v in value.items()
+                    for w in (["--size", f"{v}"] if k == "n" else ["--option", f"{k}={_plain(v)}"])
+                ]
             elif name == "model_options":
-                words += [f"--model-option {k}={_plain(v)}" for k, v in value.items()]
+                words += [w for k, v in value.items() for w in ("--model-option", f"{k}={_plain(v)}")]
             elif not isinstance(value, dict):
-                words.append(f"--{name.replace('_', '-')} {value}")
-        return " ".join(words)
+                words += [f"--{name.replace('_', '-')}", f"{value}"]
+        return shlex.join(words)
 
     def to_json(self) -> str:
         """All fields, in a form that is equal for equal settings."""
@@ -152,7 +167,7 @@ def make_settings(
         raise UserError(f"{model} has no settings for {task}; there are {', '.join(models_of(task))}")
     takers = [about.fields or about.model]
     own = about.settings.get(task, about.settings.get("", {}))
-    values = {**spec.profiles[profile], **own, **(about.quick if profile == "quick" else {})}
+    values = {**spec.profiles[profile], **own, **about.profiles.get(profile, {})}
     common = {
         key: value for key, value in spec.profiles[profile]["model_options"].items() if key in known_options(takers)
     }
@@ -171,7 +186,8 @@ def make_settings(
     return Settings(task, model, profile, seed, **{**values, **changes}, changed="" if changed == "{}" else changed)
 
 
-# What can be changed against a profile, beside the options.
+# What the command line can change against a profile, beside the options; and all that can be changed.
+CHANGES = ("epochs", "batch_size", "learning_rate", "precision", "loss", "monitor", "schedule")
 _FREE = {f.name for f in fields(Settings)} - {
     *("task", "model", "profile", "seed", "changed", "model_options", "data_options")
 }

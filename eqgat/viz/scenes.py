@@ -141,7 +141,7 @@ def term_vectors(
     for term in terms:
         if term != "sum" and term not in means:
             raise ValueError(f"unknown vector term {term!r}; there are {', '.join(TERM_NAMES)} and sum")
-        vectors = sum(means.values()) if term == "sum" else means[term]
+        vectors = torch.stack([*means.values()]).sum(dim=0) if term == "sum" else means[term]
         made.append(
             (
                 "sum of the three, Eq. 6" if term == "sum" else TERMS[term],
@@ -209,21 +209,24 @@ def residue_scene(
     title: str = "",
     cmap: str = SEQUENTIAL,
 ) -> Scene:
-    """A protein as a cartoon, each residue coloured by the mean of ``values`` [N] over its atoms.
+    """A protein as a cartoon, each residue in a colour of its own: of ``values`` [R], or of the mean of [N] over its atoms.
 
-    ``num_labels`` residues with the largest means are labelled, at their alpha carbons, none close to another label.
+    ``num_labels`` residues with the largest values are labelled, at their alpha carbons, none close to another label.
     """
-    means = pd.Series(np.asarray(values, dtype=float)).groupby(structure.residue_index).mean().to_numpy()
+    means = np.asarray(values, dtype=float)
+    if len(means) != len(structure.residues):
+        means = pd.Series(means).groupby(structure.residue_index).mean().to_numpy()
+        label = f"{label}, mean of a residue"
     ranked = structure.residues.iloc[np.argsort(-means, kind="stable")]
     at = [int((structure.atoms["name"].iloc[row.first : row.last + 1] == "CA").idxmax()) for row in ranked.itertuples()]
-    labels = {row: _atom_label(structure, row).split()[0] for row in _far_apart(structure.positions, at, num_labels)}
+    labels = {row: _residue_label(structure, row) for row in _far_apart(structure.positions, at, num_labels)}
     return Scene.from_structure(
         structure,
         representation="cartoon",
         labels=labels,
         title=title,
         camera=camera or Camera.facing(structure.positions),
-        atom_scalars=Scalars(means[structure.residue_index], f"{label}, mean of a residue", unit, cmap, limits),
+        atom_scalars=Scalars(means[structure.residue_index], label, unit, cmap, limits),
     )
 
 
@@ -268,7 +271,12 @@ def _channel_name(channels: Channels) -> str:
     return f"channels {channels[0]} to {channels[-1]}"
 
 
-def _atom_label(structure: Molecule, row: int, with_chain: bool = False) -> str:
+def _atom_label(structure: Molecule, row: int) -> str:
+    return f"{_residue_label(structure, row)} {structure.atoms['name'].iloc[int(row)].strip()}"
+
+
+def _residue_label(structure: Molecule, row: int) -> str:
+    """Phe22 for amino acids, PO4 70 for what is not written in letters alone."""
     atom = structure.atoms.iloc[int(row)]
-    chain = atom["chain"].strip() if with_chain else ""
-    return f"{atom['resname'].strip().capitalize()}{atom['residue']}{chain} {atom['name'].strip()}"
+    name = atom["resname"].strip()
+    return f"{name.capitalize()}{atom['residue']}" if name.isalpha() else f"{name} {atom['residue']}"

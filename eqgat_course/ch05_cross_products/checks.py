@@ -25,6 +25,13 @@ from eqgat_course.exercises import (
 )
 
 
+def _graph(nodes: int, channels: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Random v [N, 3, F_v], b [E, F_v] and edges: sources and receivers."""
+    source, receiver = some_edges(channels, nodes)
+    v, b = gaussian(channels, (nodes, 3, channels), (len(source), channels))
+    return v, b, source, receiver
+
+
 def _cross(a: Tensor, b: Tensor) -> Tensor:
     return torch.linalg.cross(a, b, dim=1)
 
@@ -33,8 +40,7 @@ def _cross(a: Tensor, b: Tensor) -> Tensor:
 def cross_term(answer: Any) -> None:
     costs, numbers = [], []
     for nodes, channels in ((int(between(51, 5, 7)), 4), (int(between(52, 9, 12)), 3)):
-        source, receiver = some_edges(channels, nodes)
-        v, b = gaussian(channels, (nodes, 3, channels), (len(source), channels))
+        v, b, source, receiver = _graph(nodes, channels)
         result, cost = measured(answer, v, b, source, receiver)
         costs.append(cost)
         numbers.append(len(source))

@@ -13,11 +13,21 @@ import torch
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 from torch import Tensor
+from torch_geometric.data import Data
 
 from eqgat import EQGAT
+from eqgat.attribution import Target, attributions, deletion_curve, rollout
 from eqgat.datasets import embedded_structure
 from eqgat.datasets.atom3d import RESIDUES
-from eqgat.inspection import effective_neighbours, handed_vectors, heads, mean_terms, neighbourhood_change
+from eqgat.inspection import (
+    effective_neighbours,
+    handed_vectors,
+    heads,
+    mean_terms,
+    neighbourhood_change,
+    residue_preference,
+    with_controls,
+)
 from eqgat.layers import LayerTrace
 from eqgat.molecule import Molecule
 from eqgat.pretrained import pretrained, pretrained_history, pretrained_rows, untrained
@@ -25,8 +35,8 @@ from eqgat.symmetry import rotation_about
 from eqgat.viz import still
 from eqgat.viz.parts import Camera
 from eqgat.viz.scene import Scene
-from eqgat.viz.scenes import attention_scene, neighbourhood_scene, residue_scene, terms_scene
-from eqgat.viz.style import COLOURS, TERM_COLOURS, describe
+from eqgat.viz.scenes import neighbourhood_scene, residue_scene, terms_scene
+from eqgat.viz.style import COLOURS, DIVERGING, TERM_COLOURS, describe
 from eqgat_course.ch08_seeing_a_protein.study import (
     ADK_DOMAINS,
     adk_domain,
@@ -84,7 +94,8 @@ def question(residue: int = 22) -> tuple[Molecule, int, list[LayerTrace], list[L
     """
     structure, centre = without_side_chain(embedded_structure("5pti", hetero=False), "A", residue, RADIUS)
     graph = structure.graph(4.5, torch.float64)
-    return structure, centre, *(model.trace(graph) for model in models())
+    before, after = (model.trace(graph) for model in models())
+    return structure, centre, before, after
 
 
 @figure(name="training-residue-identity", notebook="08", data="learning curve of the shipped weights", profile=TRAINED)
@@ -125,7 +136,7 @@ def sharpness_by_layer() -> Figure:
     """Effective number of neighbours in each channel and layer, before and after training."""
     shown = seen("5pti")
     fig, ax = plt.subplots(figsize=(6.4, 3.8))
-    lowest = {}
+    lowest: dict[str, float] = {}
     for number, (name, trace) in enumerate({"before": shown.before, "after": shown.after}.items()):
         colour = COLOURS["grey" if number == 0 else "blue"]
         for layer, record in enumerate(trace, start=1):
@@ -133,6 +144,7 @@ def sharpness_by_layer() -> Figure:
             x = layer + 0.32 * (number - 0.5) + np.linspace(-0.1, 0.1, len(share))
             ax.plot(x, share, "o", markersize=4, color=colour, label=f"{name} training" if layer == 1 else None)
             lowest[name] = min(share.min(), lowest.get(name, 100))
+    ax.axhline(100, color=COLOURS["black"], linestyle=":", linewidth=1.4, label="uniform weights")
     ax.set(
         xticks=range(1, len(shown.after) + 1),
         xlabel="layer",
@@ -142,8 +154,8 @@ def sharpness_by_layer() -> Figure:
     ax.legend(loc="lower left")
     caption = (
         f"How many of its neighbours an atom of BPTI effectively listens to, mean over the atoms; one point a "
-        f"scalar channel. Before training all channels are above {lowest['before']:.0f} %; after it the most "
-        f"selective one is at {lowest['after']:.0f} %."
+        f"scalar channel; dotted: uniform weights. Before training all channels are above {lowest['before']:.0f} %; "
+        f"after it the most selective one is at {lowest['after']:.0f} %."
     )
     return describe(fig, caption, caption)
 
@@ -172,8 +184,13 @@ def channel_head_mean(channel: int | None = None) -> Figure:
     channels = (first if channel is None else channel, second)
     groups = heads(record.attention.shape[1], 4)
     head = next(group for group in groups if channels[0] in group)
+    # The eye looks down on the plane in which the strongest edges lie, so that none of them points at the reader.
+    incoming = (record.edges.receiver == centre).nonzero().flatten()
+    strong = record.attention[incoming][:, list(channels)].sum(dim=1).argsort(descending=True)[:4]
+    rows = [centre, *record.edges.source[incoming[strong]].tolist()]
+    camera = Camera.facing(structure.positions[rows])
     scenes = [
-        neighbourhood_scene(structure, record, centre, chosen, title=title, shares=True, limits=(0, 4))
+        neighbourhood_scene(structure, record, centre, chosen, title=title, shares=True, limits=(0, 4), camera=camera)
         for chosen, title in (
             (channels[0], f"channel {channels[0]}"),
             (channels[1], f"channel {channels[1]}"),
@@ -192,12 +209,20 @@ def channel_head_mean(channel: int | None = None) -> Figure:
 
 
 @figure(name="attention-whole-protein", notebook="08", data=DATA, profile=TRAINED)
-def before_and_after(layer: int = 3, limit: float = 1.5) -> Figure:
-    """Attention received by each atom of BPTI before and after training, with the same colour bar."""
+def before_and_after(layer: int = 3, limit: float = 0.4) -> Figure:
+    """Attention received by each residue of BPTI before and after training, with the same colour bar."""
     shown = seen("5pti")
     scenes = [
-        attention_scene(shown.structure, trace[layer - 1], num_edges=0, num_labels=0, limit=limit, title=title)
-        for trace, title in ((shown.before, "before training"), (shown.after, "after training"))
+        residue_scene(
+            shown.structure,
+            residue_preference(trace[layer - 1], torch.from_numpy(shown.structure.residue_index)),
+            "log₂ of attention received / equal share",
+            limits=(-limit, limit),
+            cmap=DIVERGING,
+            num_labels=labels,
+            title=title,
+        )
+        for trace, title, labels in ((shown.before, "before training", 0), (shown.after, "after training", 4))
     ]
     return still.panels(scenes, columns=2, width=7.2, height=3.0, bar_title="log₂ (received / equal share)")
 
@@ -254,6 +279,19 @@ def _group_terms(structure: Molecule, rows: list[int], channel: int | None, alon
 def strongest_cross(trace: list[LayerTrace], rows: list[int]) -> int:
     """The vector channel in which the cross products of layer 2 are longest at these atoms."""
     return int(mean_terms(trace[1])["v_cross"][rows].square().sum(dim=(0, 1)).argmax())
+
+
+def element_controls(layer: int = 3) -> pd.DataFrame:
+    """Mean attention by element of the neighbour, in equal shares, over all edges of BPTI and all channels."""
+    shown = seen("5pti")
+    element = shown.structure.atoms["element"].to_numpy()
+
+    def by_element(record: LayerTrace) -> dict[str, float]:
+        share = record.attention.mean(dim=1) * record.edges.num_neighbours[record.edges.receiver]
+        of = pd.Series(share.numpy()).groupby(element[record.edges.source.numpy()])
+        return of.mean()[["C", "N", "O", "S"]].to_dict()
+
+    return pd.DataFrame(with_controls(by_element, [shown.after[layer - 1]], [shown.before[layer - 1]])).T.round(2)
 
 
 def element_preferences(record: LayerTrace, structure: Molecule) -> pd.DataFrame:
@@ -320,12 +358,15 @@ def out_of_plane_shares() -> Figure:
 
 @cache
 def axial_shares() -> pd.DataFrame:
-    """Length of the axial part of v against that of all of v in BPTI, after each layer, before and after training."""
+    """Share of the squared length of v in BPTI that is axial, after each layer, before and after training.
+
+    Squares, because polar and axial part add up in squares: the two shares then make up the whole.
+    """
     graph = embedded_structure("5pti").graph(4.5, torch.float64)
     rows = []
     for name, model in zip(("before", "after"), models(), strict=True):
         for layer, (polar, axial) in enumerate(handed_vectors(model, graph), start=1):
-            share = (axial.square().sum() / (polar.square().sum() + axial.square().sum())).sqrt()
+            share = axial.square().sum() / (polar.square().sum() + axial.square().sum())
             rows.append({"training": name, "layer": layer, "axial": float(share)})
     return pd.DataFrame(rows)
 
@@ -337,13 +378,13 @@ def axial_share_by_layer() -> Figure:
     fig, ax = plt.subplots(figsize=(6.4, 3.6))
     for (name, rows), colour in zip(table.groupby("training", sort=False), ("grey", "pink"), strict=True):
         ax.plot(rows["layer"], 100 * rows["axial"], "o-", color=COLOURS[colour], label=f"{name} training")
-    ax.set(xlabel="after layer", ylabel="axial part of v (% of its size)", xticks=sorted(table["layer"].unique()))
+    ax.set(xlabel="after layer", ylabel="axial part of |v|² (%)", xticks=sorted(table["layer"].unique()))
     ax.legend()
     words = "; ".join(
         f"{name} training " + ", ".join(f"{100 * share:.2g}" for share in rows["axial"])
         for name, rows in table.groupby("training", sort=False)
     )
-    caption = f"Share of the vector features of BPTI that is axial, in %, after layers 1, 2, 3: {words}."
+    caption = f"Share of the squared length of the vectors of BPTI that is axial, in %, after layers 1, 2, 3: {words}."
     return describe(fig, caption, caption)
 
 
@@ -355,15 +396,17 @@ def _core(structure: Molecule) -> np.ndarray:
 
 @cache
 def enzyme() -> pd.DataFrame:
-    """Adenylate kinase, open against closed: one row an atom with its displacement (Å) and both changes in layer 2.
+    """Adenylate kinase, open against closed: one row an atom with its displacement (Å) and the changes in layer 2.
 
-    "contact" says whether the atom gains or loses a neighbour in another domain.
+    "trained", "untrained" and "uniform" are the share of attention that goes to other atoms than before; "contact" says whether the atom gains or loses a neighbour in another domain.
     """
     opened, closed = seen("adk_open"), seen("adk_closed")
     atoms = opened.structure.atoms
     domain = adk_domain(atoms["residue"].to_numpy())
     _, moved = displacement(opened.structure, closed.structure, _core(opened.structure))
-    neighbours, attention = neighbourhood_change(opened.after[1], closed.after[1])
+    pair = ((opened.after[1], closed.after[1]), (opened.before[1], closed.before[1]))
+    change = with_controls(lambda first, second: neighbourhood_change(first, second)[1], *pair)
+    neighbours = neighbourhood_change(*pair[0])[0]
     pairs = [
         {
             (j, i)
@@ -381,7 +424,7 @@ def enzyme() -> pd.DataFrame:
             "domain": domain,
             "moved": moved,
             "neighbours": neighbours,
-            "attention": attention,
+            **{name: values.numpy() for name, values in change.items()},
             "contact": contact,
         }
     )
@@ -414,7 +457,7 @@ def enzyme_panels() -> Figure:
         ),
         residue_scene(
             closed,
-            table["attention"],
+            table["trained"],
             "attention that moves on",
             camera=camera,
             num_labels=4,
@@ -433,30 +476,31 @@ def enzyme_panels() -> Figure:
 def enzyme_residues() -> Figure:
     """Displacement and change of attention along the chain of adenylate kinase."""
     table = enzyme().drop(columns=["resname", "domain", "contact"]).groupby("residue").mean()
-    fig, axes = plt.subplots(2, 1, figsize=(7.2, 4.6), sharex=True)
-    for ax, column, label, colour in zip(
-        axes,
-        ("moved", "attention"),
-        ("displacement (Å)", "attention that\nmoves on"),
-        ("vermilion", "blue"),
-        strict=True,
-    ):
-        ax.plot(table.index, table[column], color=COLOURS[colour], linewidth=1.6)
+    fig, axes = plt.subplots(2, 1, figsize=(7.2, 4.8), sharex=True)
+    axes[0].plot(table.index, table["moved"], color=COLOURS["vermilion"], linewidth=1.6)
+    looks = {"trained": ("blue", "-"), "untrained": ("grey", "-"), "uniform": ("black", "--")}
+    for name, (colour, line) in looks.items():
+        axes[1].plot(table.index, table[name], line, color=COLOURS[colour], linewidth=1.4, label=name)
+    for ax, label in zip(axes, ("displacement (Å)", "attention that\nmoves on"), strict=True):
         ax.set(ylabel=label, ylim=(0, None))
         for name, (first, last) in ADK_DOMAINS.items():
             ax.axvspan(first - 0.5, last + 0.5, color="#DDDDDD", zorder=0)
             if ax is axes[0]:
                 ax.text((first + last) / 2, ax.get_ylim()[1], name, ha="center", va="bottom", fontsize=SMALL)
+    axes[1].legend(fontsize=SMALL, ncols=3)
     axes[1].axhline(noise_floor(), color=COLOURS["black"], linestyle=":", linewidth=1.4)
     axes[1].set(xlabel="residue", xlim=(table.index.min(), table.index.max()))
-    correlation = spearmanr(table["moved"], table["attention"]).statistic
+    correlation = {
+        name: spearmanr(table[name], table["trained"]).statistic for name in ("moved", "uniform", "untrained")
+    }
     caption = (
         f"Adenylate kinase from open to closed, mean over the atoms of each residue, cores laid over "
         f"each other. Above: displacement, {table['moved'].max():.0f} Å at most. Below: share of the attention "
-        f"(layer 2, mean over channels) that goes to other atoms than before; dotted: "
-        f"mean change when all coordinates get noise of {NOISE} Å. "
-        f"Grey: the two domains that move. "
-        f"Rank correlation of the two curves: {correlation:.2f}."
+        f"(layer 2, mean over channels) that goes to other atoms than before, for the trained model, the untrained one and "
+        f"uniform weights; dotted: mean change of the trained one when all coordinates get noise of {NOISE} Å. "
+        f"Grey areas: the two domains that move. Rank correlation of the trained curve with displacement: "
+        f"{correlation['moved']:.2f}, with uniform weights {correlation['uniform']:.3f}, with the untrained model "
+        f"{correlation['untrained']:.3f}."
     )
     return describe(fig, caption, caption)
 
@@ -541,5 +585,101 @@ def attention_against_removal() -> Figure:
         f"Neighbours of the CA atom of {len(rank)} hidden residues of BPTI: attention (last layer, mean over "
         f"channels) against the change of the predicted distribution (total variation) when the atom is taken "
         f"away. Rank correlation within a residue: {rank.min():.2f} to {rank.max():.2f}."
+    )
+    return describe(fig, caption, caption)
+
+
+HIDDEN = (21, 22, 33, 35, 45)  # residues of BPTI whose side chains are hidden
+COUNTS = (1, 2, 4, 8, 16)  # atoms taken away
+SCORES = ("attention", "attention rollout", "gradient", "integrated gradients", "rollout, uniform weights", "nearness")
+
+
+def scores(model: EQGAT, trace: list[LayerTrace], data: Data, target: Target) -> dict[str, Tensor]:
+    """For one prediction about an atom: what each way of looking says of all atoms, by name, [N] each.
+
+    The last two know nothing of attention: rollout with uniform weights, and how near an atom is (minus its distance).
+    """
+    last, centre = trace[-1], target.row
+    incoming = torch.nonzero(last.edges.receiver == torch.tensor(centre)).flatten()
+    attention = torch.zeros(len(data.z), dtype=last.attention.dtype)
+    attention[last.edges.source[incoming]] = last.attention[incoming].mean(dim=1)
+    found = {"attention": attention, **attributions(model, data, target, steps=16)}
+    found["integrated gradients"] = found["integrated gradients"].abs()
+    found["rollout, uniform weights"] = rollout(trace, centre, uniform=True)
+    found["nearness"] = -(data.pos - data.pos[centre]).norm(dim=1)
+    return {name: found[name] for name in SCORES}
+
+
+@cache
+def explained() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What each score says of five hidden residues, held against what happens when atoms are taken away.
+
+    Two tables. One row a score and residue: rank correlation over the atoms that the model can see with the effect of
+    taking each away ("effect"), and with the same score under fresh weights ("fresh weights"). One row an order, residue
+    and number of atoms: how far the log probability of the answer moves ("change", nats).
+    """
+    (control, model), ranks, curves = models(), [], []
+    for residue in HIDDEN:
+        structure, centre, before, after = question(residue)
+        data = structure.graph(model.config.cutoff, torch.float64)
+        with torch.no_grad():
+            target = Target(int(model(data)[centre].argmax()), centre, log_probability=True)
+        ours, fresh = scores(model, after, data, target), scores(control, before, data, target)
+        others = ours["rollout, uniform weights"].nonzero().flatten()
+        others = others[others != centre]
+        effect = removals(model, data, centre, others)
+        for name in SCORES:
+            ranks.append(
+                {
+                    "score": name,
+                    "residue": residue,
+                    "effect": spearmanr(ours[name][others], effect).statistic,
+                    "fresh weights": spearmanr(ours[name][others], fresh[name][others]).statistic,
+                }
+            )
+        generator = torch.Generator().manual_seed(residue)
+        orders = {name: [ours[name]] for name in SCORES}
+        orders["at random"] = [torch.rand(len(data.z), generator=generator, dtype=torch.float64) for _ in range(4)]
+        for name, some in orders.items():
+            change = torch.stack([deletion_curve(model, data, target, one, COUNTS) for one in some]).mean(dim=0)
+            curves += [
+                {"score": name, "residue": residue, "atoms": count, "change": float(value)}
+                for count, value in zip(COUNTS, change, strict=True)
+            ]
+    return pd.DataFrame(ranks), pd.DataFrame(curves)
+
+
+@figure(name="attributions-compared", notebook="08", data=DATA, profile=TRAINED)
+def attributions_compared() -> Figure:
+    """Which score finds the atoms that matter: one by one, and taken away together."""
+    ranks, curves = explained()
+    fig, (left, right) = plt.subplots(1, 2, figsize=(7.6, 4.2), width_ratios=(1, 1.1))
+    palette = dict(zip(SCORES, ("blue", "sky", "vermilion", "orange", "black", "grey"), strict=True))
+    for number, name in enumerate(reversed(SCORES)):
+        rows = ranks[ranks["score"] == name]
+        left.plot(rows["effect"], [number] * len(rows), "o", color=COLOURS[palette[name]], markersize=5, alpha=0.6)
+        left.plot(rows["effect"].mean(), number, "|", color=COLOURS[palette[name]], markersize=18, markeredgewidth=2.5)
+    left.axvline(0, color=COLOURS["black"], linestyle=":", linewidth=1.2)
+    left.set(
+        yticks=range(len(SCORES)), xlabel="rank correlation with the\neffect of taking an atom away", xlim=(-0.6, 1)
+    )
+    left.set_yticklabels([name.replace(", ", ",\n") for name in reversed(SCORES)], fontsize=SMALL)
+    left.grid(axis="y", visible=False)
+    means = curves.groupby(["score", "atoms"])["change"].mean().unstack("atoms")
+    for name in (*SCORES, "at random"):
+        line = {"nearness": "--", "rollout, uniform weights": "--", "at random": ":"}.get(name, "-")
+        right.plot(COUNTS, means.loc[name], line, color=COLOURS[palette.get(name, "pink")], label=name, linewidth=1.8)
+    right.set(
+        xscale="log", xlabel="atoms taken away, best first", ylabel="change of log probability (nats)", ylim=(0, None)
+    )
+    right.set_xticks(COUNTS, [str(count) for count in COUNTS], minor=False)
+    right.minorticks_off()
+    right.legend(fontsize=SMALL - 1.5)
+    one = ranks.groupby("score", sort=False)["effect"].mean()
+    words = ", ".join(f"{name} {value:.2f}" for name, value in one.items())
+    caption = (
+        f"Five hidden residues of BPTI. Left: rank correlation, over the atoms that the model can see, between a score and "
+        f"the effect of taking the atom away; one point a residue, bar: mean ({words}). Right: change of the log "
+        f"probability of the answer when the best atoms of each score are taken away together, mean over the residues."
     )
     return describe(fig, caption, caption)

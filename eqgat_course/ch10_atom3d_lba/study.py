@@ -13,6 +13,7 @@ from torch_geometric.data import Batch, Data
 
 from eqgat import EQGAT
 from eqgat.datasets.atom3d import ItemData
+from eqgat.training import fit, seeded
 from eqgat_course.toy.lba import lba_item
 
 __all__ = [
@@ -86,19 +87,17 @@ def memorise(
     """
     batch, history = Batch.from_data_list(list(graphs)), []
     shift, scale = batch.y.mean(), batch.y.std() if len(graphs) > 1 else torch.tensor(1.0)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = EQGAT(num_elements=9, out_channels=1, scalar_channels=32, vector_channels=8, num_layers=3)
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    for step in range(steps + 1):
-        loss = (model(batch) - (batch.y - shift) / scale).square().mean()
-        history.append((step, float(loss.detach().sqrt() * scale)))
+    model = seeded(EQGAT, seed, num_elements=9, out_channels=1, scalar_channels=32, vector_channels=8, num_layers=3)
+
+    def loss(step: int) -> Tensor:
+        value = (model(batch) - (batch.y - shift) / scale).square().mean()
+        history.append((step, float(value.detach().sqrt() * scale)))
         if report is not None and (step % every == 0 or step == steps):
             report(*history[-1])
-        if step < steps:
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+        return value
+
+    fit(model, loss, steps, learning_rate)
+    loss(steps)
     model.eval()
     return lambda graph: float(model(graph).detach() * scale + shift), pd.DataFrame(history, columns=["step", "rmse"])
 

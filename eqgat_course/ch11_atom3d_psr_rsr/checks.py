@@ -100,8 +100,8 @@ def _decoys(seed: int, extra: bool = True) -> tuple[np.ndarray, np.ndarray, np.n
         predicted = np.full(size, 1.0) if name in ("T4", "T6") else predicted
         rows += zip(predicted, true, [name] * size, strict=True)
     random.shuffle(rows)
-    columns = [np.array(column) for column in zip(*rows, strict=True)]
-    return columns[0], columns[1], columns[2]
+    first, second, third = (np.array(column) for column in zip(*rows, strict=True))
+    return first, second, third
 
 
 @exercise("11.3", "Mean R_S with its counts", "implement", points=2)

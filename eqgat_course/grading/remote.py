@@ -47,13 +47,12 @@ class RemoteSession:
         course, home = Path(self.folder.name, "course"), Path(self.folder.name, "home")
         course_without_checks(course)
         home.mkdir()
-        arguments = [
-            "-m",
-            "eqgat_course.grading.session",
-            json.dumps(asdict(limits)),
-            "isolated" if isolated else "free",
-        ]
-        self.process = launch(course, home, limits, arguments, isolated)
+        arguments = [json.dumps(asdict(limits)), "isolated" if isolated else "free"]
+        code = "from eqgat_course.grading.session import main; main()"
+        self.process = launch(course, home, limits, code, arguments, isolated)
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.requests, self.answers = self.process.stdin, self.process.stdout
         self.watch = Watch(self.process.pid, limits.memory * 2**20, time.monotonic() + _START_SECONDS)
         try:
             self._receive()  # that it is ready
@@ -123,7 +122,10 @@ class RemoteSession:
     def counted(self, function: str, args: tuple[Any, ...]) -> tuple[Any, Cost]:
         """What a function returns, and its cost: its operations are repeated in a session without the student."""
         if self.clean is None:
+            start, before = time.monotonic(), self.watch.until
+            self.watch.until = float("inf")  # its start is not the student's time
             self.clean = RemoteSession(self.limits, self.until, self.isolated)
+            self.watch.until = before + time.monotonic() - start
         arguments = self._pickled((args, {}))
         done = self._ask({"do": "trace", "function": function, "arguments": arguments})
         if done.get("error"):
@@ -160,7 +162,7 @@ class RemoteSession:
         self.watch.close()
         kill(self.process.pid)
         self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
+        for pipe in (self.requests, self.answers):
             with suppress(OSError):
                 pipe.close()
         self.folder.cleanup()
@@ -189,13 +191,13 @@ class RemoteSession:
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
-            send(self.process.stdin, message)
+            send(self.requests, message)
         except OSError:
             raise self._death() from None
 
     def _receive(self) -> dict[str, Any]:
         try:
-            return receive(self.process.stdout)
+            return receive(self.answers)
         except (EOFError, OSError):
             raise self._death() from None
 

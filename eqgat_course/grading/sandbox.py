@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import site
 import stat
 import subprocess
 import sys
@@ -18,7 +17,6 @@ import sysconfig
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -33,7 +31,7 @@ __all__ = ["MOST_PROCESSES", "Limits", "Watch", "course_without_checks", "kill",
 
 MOST_PROCESSES = 64
 _PERIOD = 0.2
-_HOME = "/tmp"
+_HOME = "/student"
 # Of the grading itself a session needs its own side alone.
 _HIDDEN = ("checks.py", "release", "projects", "grade.py", "judge.py", "plan.py", "remote.py", "report.py")
 _PASSED = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "EQGAT_PROFILE")
@@ -57,7 +55,7 @@ def weakness() -> str:
     if shutil.which("bwrap") is None:
         return "bubblewrap, which isolates answers, is not installed (Debian, Ubuntu, Fedora: package bubblewrap)"
     with tempfile.TemporaryDirectory() as folder:
-        command = [*_bwrap(Path(folder), Limits()), _python(), "-c", "import numpy"]
+        command = [*_bwrap(Path(folder), Limits()), *_python(Path(folder), "import numpy")]
         tried = subprocess.run(command, capture_output=True, text=True, env=_environment(Path(folder), _HOME))
     if tried.returncode == 0:
         return ""
@@ -77,19 +75,20 @@ def course_without_checks(folder: Path) -> None:
 
 
 def launch(
-    course: Path, scratch: Path, limits: Limits, arguments: Iterable[str], isolated: bool
+    course: Path, scratch: Path, limits: Limits, code: str, arguments: list[str], isolated: bool
 ) -> subprocess.Popen[bytes]:
-    """Start ``python ARGUMENTS`` with the packages of ``course``; its standard input and output are pipes.
+    """Start Python with the packages of ``course``; its standard input and output are pipes.
 
     Args:
         course: folder of ``course_without_checks``.
         scratch: its home, if it is not isolated.
         limits: of memory, for the files of an isolated one.
-        arguments: for Python.
+        code: what to run.
+        arguments: its ``sys.argv[1:]``.
         isolated: inside bubblewrap?
     """
     return subprocess.Popen(
-        [*(_bwrap(course, limits) if isolated else []), _python(), *arguments],
+        [*(_bwrap(course, limits) if isolated else []), *_python(course, code), *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -99,9 +98,14 @@ def launch(
     )
 
 
-def _python() -> str:
-    """The interpreter itself: links to it, as in a virtual environment, may lead outside of what a session sees."""
-    return os.path.realpath(sys.executable)
+def _python(course: Path, code: str) -> list[str]:
+    """Python that runs ``code`` with our packages.
+
+    The interpreter itself, because links to it, as in a virtual environment, may lead outside of what a session sees;
+    and packages come after Python's own modules, because some bring an old copy of one.
+    """
+    folders = [str(path) for path in (course, Path(eqgat.__file__).parents[1], *_packages())]
+    return [os.path.realpath(sys.executable), "-ISB", "-c", f"import sys; sys.path += {folders}; {code}"]
 
 
 def _packages() -> list[Path]:
@@ -127,10 +131,7 @@ def _environment(course: Path, home: str) -> dict[str, str]:
         **{name: os.environ[name] for name in _PASSED if name in os.environ},
         **dict.fromkeys(folders, home),
         **dict.fromkeys(threads, "1"),
-        "PYTHONPATH": os.pathsep.join(map(str, [course, Path(eqgat.__file__).parents[1], *_packages()])),
         "MPLCONFIGDIR": home if home == _HOME else str(course),
-        "PYTHONUSERBASE": site.getuserbase(),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "MPLBACKEND": "agg",
         "USER": "student",
     }
@@ -166,7 +167,7 @@ def _bwrap(course: Path, limits: Limits) -> list[str]:
     else:
         command = [*alone, *_files(course)]
     command += ["--size", str(limits.memory * 2**20)] if "--size" in known else []
-    command += ["--tmpfs", _HOME, "--ro-bind", str(course), str(course)]
+    command += ["--tmpfs", _HOME]
     for fonts in course.glob("fontlist-*.json"):
         command += ["--ro-bind", str(fonts), f"{_HOME}/{fonts.name}"]
     command += ["--dev", "/dev", "--proc", "/proc"]
@@ -180,13 +181,13 @@ def _files(course: Path) -> list[str]:
     base = Path(sys.base_prefix)
     seen = [
         *map(Path, ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache", "/etc/alternatives")),
-        *(base / "lib", base.resolve() / "lib", Path(sysconfig.get_path("stdlib")), Path(_python())),
+        *(base / "lib", base.resolve() / "lib", Path(sysconfig.get_path("stdlib")), Path(sys.executable).resolve()),
         Path(sysconfig.get_path("purelib", vars={"base": sys.base_prefix})),
         *(Path(part) for part in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if part),
         *_packages(),
     ]
     package = Path(eqgat.__file__).parent
-    options: list[str] = []
+    options = ["--perms", "0755", "--dir", _HOME]
     for folder in dict.fromkeys(parent for path in (*seen, package, course) for parent in reversed(path.parents)):
         options += ["--perms", "0755", "--dir", str(folder)] if folder != Path("/") else []
     for name in ("/lib", "/lib64"):

@@ -14,7 +14,7 @@ import pickle
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import torch
 from IPython.core.interactiveshell import InteractiveShell
@@ -32,7 +32,7 @@ __all__ = ["Session", "main"]
 class Session:
     """A shell and the functions that it has handed out by name."""
 
-    def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
+    def __init__(self, requests: IO[bytes], answers: IO[bytes]) -> None:
         self.requests, self.answers = requests, answers
         self.shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
         self.functions: dict[str, Any] = {}
@@ -180,7 +180,7 @@ def _describe(error: BaseException) -> dict[str, Any]:
 
 
 def main() -> None:
-    """``python -m eqgat_course.grading.session LIMITS isolated|free``, started by the judge."""
+    """Serve the judge that has started this process; arguments: limits in JSON, ``isolated`` or ``free``."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1):  # what an answer prints is no message
@@ -192,7 +192,3 @@ def main() -> None:
     send(answers, {"ready": True})
     session.serve()
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -11,7 +11,7 @@ import json
 import struct
 import sys
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -167,7 +167,7 @@ def tensor_from(written: Any) -> Tensor:
     return torch.frombuffer(bytearray(raw), dtype=dtype).reshape(shape).clone()
 
 
-def send(stream: BinaryIO, message: dict[str, Any]) -> None:
+def send(stream: IO[bytes], message: dict[str, Any]) -> None:
     """Write one message. Raises: ValueError: it is too long."""
     body = json.dumps(message).encode()
     if len(body) > MOST_BYTES:
@@ -176,7 +176,7 @@ def send(stream: BinaryIO, message: dict[str, Any]) -> None:
     stream.flush()
 
 
-def receive(stream: BinaryIO) -> dict[str, Any]:
+def receive(stream: IO[bytes]) -> dict[str, Any]:
     """Read one message.
 
     Raises:
@@ -195,7 +195,7 @@ def receive(stream: BinaryIO) -> dict[str, Any]:
     return message
 
 
-def _read(stream: BinaryIO, number: int) -> bytes:
+def _read(stream: IO[bytes], number: int) -> bytes:
     body = stream.read(number)
     if len(body) < number:
         raise EOFError

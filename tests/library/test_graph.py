@@ -122,7 +122,7 @@ def test_bad_cutoff_is_refused(cutoff):
 
 
 def test_more_edges_than_fit_in_memory_are_refused_before_they_are_made(monkeypatch):
-    monkeypatch.setattr("eqgat.neighbours.MAX_EDGES", 30_000)
+    monkeypatch.setattr("eqgat.neighbours.MOST_EDGES", 10_000)
     pos = torch.randn(2000, 3, generator=torch.Generator().manual_seed(0)) * 40
     assert radius_graph(pos, 4.5).shape[1] < 30_000
     pos[500:800] = 0  # one crowd among many atoms

@@ -63,15 +63,15 @@ def test_work_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("search", [by_trees, by_candidates], ids=lambda search: search.__name__)
 def test_too_many_edges_are_refused_before_they_take_memory(search, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(neighbours, "MAX_EDGES", 5000)
+    monkeypatch.setattr(neighbours, "MOST_EDGES", 5000)
     convert = np.asarray if search is by_trees else torch.as_tensor
     graph = convert(np.repeat([0, 1], 100))
     near = np.random.default_rng(0).random((200, 3))
-    with pytest.raises(ValueError, match=r"edges or more within 4\.5 Å, and at most 5,000"):
+    with pytest.raises(ValueError, match=r"edges or more within 4\.5 Å, and at most 5,000 are made"):
         search(convert(near), graph, 4.5)
     assert search(convert(near * 10), graph, 4.5).shape[1] < 5000
 
 
 def test_many_coincident_atoms_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"899,970,000 edges or more.*do many atoms coincide"):
+    with pytest.raises(ValueError, match=r"899,970,000 edges or more.*many atoms coincide"):
         radius_graph(torch.zeros(30_000, 3), 4.5)

@@ -17,7 +17,7 @@ from eqgat.errors import UserError
 from eqgat.training import build_model, make_settings, read_history, read_results
 from eqgat.training.results import COLUMNS, git_commit, package_versions, write_results
 from eqgat.training.settings import MODELS, models_of, num_parameters
-from eqgat.training.tables import build_table, commands, markdown, paper_numbers, settings_table, write_tables
+from eqgat.training.tables import build_table, markdown, paper_numbers, settings_table, write_tables
 from eqgat.training.tasks import make_task, predict_the_mean
 
 
@@ -204,7 +204,7 @@ def test_tables_are_written_with_empty_cells_where_nothing_was_run(tmp_path: Pat
     assert main(["tables", "--results", str(store), "--out", str(out)]) == 0
     assert {file.name for file in out.iterdir()} == {
         *[f"table{n}.{kind}" for n in (1, 2, 3, 4) for kind in ("csv", "md")],
-        "commands.md",
+        "plans.md",
     }
     assert (
         "| EQGAT | this code | full | a GPU |  | 0.400 (n = 1) | 0.800 (n = 1) |  |  |  |  |  |"
@@ -219,14 +219,6 @@ def test_table_2_equals_the_papers_settings_and_counts() -> None:
     assert (settings["paper"] == settings["this code"]).all()
     counts = table[table["setting"] == "num_parameters_thousands"].set_index("task")["this code"]
     assert counts.to_dict() == {"LBA": 237.933, "PSR": 383.509, "RSR": 383.509, "RES": 385.428}
-
-
-def test_every_full_run_has_a_command_that_is_accepted(tmp_path: Path) -> None:
-    add(tmp_path, 6.0)
-    page = commands(read_results(tmp_path), tmp_path)
-    assert "`eqgat train triangle --model eqgat --profile full --seed 0` | yes | 50 x 625 |" in page
-    assert "`eqgat train triangle --model eqgat --profile full --seed 1` | no |" in page
-    assert "--model segnn" in page
 
 
 @pytest.mark.parametrize(
