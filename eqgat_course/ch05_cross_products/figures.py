@@ -200,7 +200,7 @@ def learning_handedness(results: dict[str, HandTest] | None = None) -> Figure:
     if results is None:
         graphs = chiral_centres(running_example().structure)
         results = {
-            name: learn_handedness(graphs[:32], graphs[32:], kind)
+            name: learn_handedness(graphs[:32], graphs[32:], kind)  # type: ignore[arg-type]
             for name, kind in (("with cross product", "raw"), ("without", None))
         }
     fig, (left, right) = subplots(1, 2, figsize=(6.4, 4.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -307,7 +307,13 @@ def _train_on_triangles(built: bool, turned: bool) -> tuple[list[int], list[floa
     """Learn the perimeter with EQGAT (``built``) or from 9 coordinates; mean |f(Rx) - f(x)| on 256 triangles."""
     torch.manual_seed(0)
     if built:
-        sizes = {"scalar_channels": 16, "vector_channels": 4, "num_layers": 1, "num_radial": 8, "cutoff": 12.0}
+        sizes: dict[str, Any] = {
+            "scalar_channels": 16,
+            "vector_channels": 4,
+            "num_layers": 1,
+            "num_radial": 8,
+            "cutoff": 12.0,
+        }
         network: nn.Module = EQGAT(num_elements=1, out_channels=1, **sizes)
     else:
         network = nn.Sequential(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,13 @@ __all__ = ["TEST", "TRAIN", "alpha_carbons", "decoy_set", "fit_ranking", "overla
 
 TRAIN = ("2xcjA", "3a4rA", "1mr1D")  # the smaller proteins of the samples' training and test splits
 TEST = ("1ahsA", "2gu3A", "2va0A")
-SIZES = {"num_elements": 9, "out_channels": 1, "scalar_channels": 32, "vector_channels": 8, "num_layers": 2}
+SIZES: dict[str, Any] = {
+    "num_elements": 9,
+    "out_channels": 1,
+    "scalar_channels": 32,
+    "vector_channels": 8,
+    "num_layers": 2,
+}
 
 
 def decoy_set(split: str, targets: Sequence[str], walks: int = 2) -> ItemData:
