@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.patheffects
 import numpy as np
@@ -10,7 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from eqgat.viz.scene import Scene
+if TYPE_CHECKING:
+    from eqgat.viz.scene import Scene
+
 
 SIZE = 12  # points
 DISTANCES = (1.0, 8.0, 18.0, 32.0)  # points from the ball to the text; a line leads from the text to its atom

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from string import ascii_lowercase
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
@@ -23,8 +24,10 @@ from scipy.spatial import ConvexHull
 from eqgat.viz.backbone import ribbons
 from eqgat.viz.labels import draw_labels
 from eqgat.viz.parts import Scalars, Vectors
-from eqgat.viz.scene import Scene
 from eqgat.viz.style import describe, style
+
+if TYPE_CHECKING:
+    from eqgat.viz.scene import Scene
 
 MANY_ATOMS = (
     1500  # from here on an SVG holds the molecule as an image (megabytes of circles otherwise); text stays text

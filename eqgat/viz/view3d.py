@@ -12,7 +12,7 @@ import html
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -22,8 +22,10 @@ from scipy.spatial.transform import Rotation
 from eqgat.viz import scripts
 from eqgat.viz.backbone import secondary_structure
 from eqgat.viz.parts import Scalars, Vectors
-from eqgat.viz.scene import Scene
 from eqgat.viz.style import png_bytes, use_style
+
+if TYPE_CHECKING:
+    from eqgat.viz.scene import Scene
 
 NO_SCRIPTS = (
     "The interactive 3D view is not drawn here: this page runs no scripts, or does not trust them yet "
