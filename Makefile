@@ -87,7 +87,7 @@ notebooks: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m eqgat notebooks --in-place
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/forward.py
+	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 coursework: $(INSTALLED)
 	$(BIN)/python -m eqgat coursework build build/coursework

@@ -1,81 +1,124 @@
-"""How fast graphs of the ATOM3D tasks come: from the LMDB folders, and from prepared data.
-
-    python benchmarks/loading.py DIR            # DIR holds the unpacked archives, or `eqgat toy` folders
-    python benchmarks/loading.py DIR --write    # and put the rows into figures/results/loading.csv
-
-Graphs are asked for one by one in one process, in the stored order and in a random order, as training does. Each
-number is the better of two, per second of processor time, so that what other programs take does not count. Loader
-processes (``--workers`` of training) multiply all of them.
-"""
+"""What stands around a training step: the loader that feeds it, and the engine that runs it."""
 
 from __future__ import annotations
 
 import argparse
-import platform
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
+from measure import Row, Spread, in_turn, row, stepper
+from torch.utils.data import DataLoader
 
-from eqgat.datasets.atom3d import Atom3DData, load_atom3d, write_prepared
-from eqgat.datasets.atom3d.spec import ATOM3D
-from eqgat.training.results import package_versions, results_folder
-
-
-def rate(data: Atom3DData, order: np.ndarray, seconds: float, repeats: int = 2) -> float:
-    """Graphs a second."""
-    best = 0.0
-    for _ in range(repeats):
-        count, start = 0, time.process_time()
-        while (elapsed := time.process_time() - start) < seconds:
-            sample = data[int(order[count % len(order)])]
-            count += 1 if not isinstance(sample, tuple) else len(sample)
-        best = max(best, count / elapsed)
-    return best
+from eqgat.datasets.atom3d import load_atom3d, write_prepared
+from eqgat.datasets.task import ATOM3D
+from eqgat.training.engine import EvaluationSampler, TrainingSampler
+from eqgat.training.run import train
+from eqgat.training.settings import Settings, make_settings
+from eqgat.training.tasks import make_task
 
 
-def measure(task: str, root: Path, seconds: float) -> dict[str, object]:
-    """One task, on its test split."""
-    data = load_atom3d(task, root, "test", prepared=False, progress=False)
-    stored, mixed = np.arange(len(data)), np.random.default_rng(0).permutation(len(data))
-    with tempfile.TemporaryDirectory() as folder:
-        prepared = write_prepared(data, Path(folder) / "test")
-        size = sum(file.stat().st_size for file in (Path(folder) / "test").iterdir())
-        row = {
-            "task": task,
-            "samples": len(data),
-            "lmdb_in_order": rate(data, stored, seconds),
-            "lmdb_random": rate(data, mixed, seconds),
-            "prepared_in_order": rate(prepared, stored, seconds),
-            "prepared_random": rate(prepared, mixed, seconds),
+def loading_rows(options: argparse.Namespace) -> Iterator[Row]:
+    """Batches a second of each task from the official folders and from prepared data, and training steps a second."""
+    for task in ATOM3D if options.data else ():
+        settings = make_settings(task, "eqgat", "quick")
+        given = load_atom3d(task, options.data, "test", prepared=False, progress=False)
+        with tempfile.TemporaryDirectory() as folder:
+            prepared = write_prepared(given, Path(folder) / "test")
+            maker = make_task(settings)
+            for name, data, workers in (
+                ("official folder", given, 0),
+                ("prepared", prepared, 0),
+                ("prepared, 2 workers", prepared, 2),
+            ):
+                rates = [rate(data, maker, settings.batch_size, workers, options.seconds / 10) for _ in range(3)]
+                yield row("loading", task, name, "batches", "1/s", Spread.of(rates))
+            rows = np.random.default_rng(0).permutation(len(prepared))[: settings.batch_size].tolist()
+            batch = maker.prepare(maker.collate([prepared[i] for i in rows]))
+            model = maker.build()
+            step = stepper(
+                model, lambda data, maker=maker, model=model: maker.predict(model, data), batch, "training step"
+            )
+            taken = in_turn({"": step}, torch.device("cpu"), 5, options.seconds / 4)[""]
+            yield row("loading", task, "training step", "batches", "1/s", Spread.of(1 / seconds for seconds in taken))
+
+
+def rate(data: Any, task: Any, batch_size: int, workers: int, seconds: float) -> float:
+    """Batches a second in random order. Time of day: with workers, most of the work is not in this process."""
+    order = np.random.default_rng(0).permutation(len(data))
+    full = [order[i : i + batch_size].tolist() for i in range(0, len(order), batch_size)]
+    loader = DataLoader(data, batch_sampler=full * 1000, collate_fn=task.collate, num_workers=workers)
+    batches, count = iter(loader), 0
+    next(batches)  # workers start
+    start = time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds:
+        next(batches)
+        count += 1
+    return count / elapsed
+
+
+def engine_rows(options: argparse.Namespace) -> Iterator[Row]:
+    """Processor time of an epoch in the engine, and in a loop that does the same work and nothing else.
+
+    Training and validation, without what happens once a run: the difference of a long and a short run.
+    """
+    tasks = ("triangle", *(TASKS if options.data else ()))
+    for name in tasks:
+        data = {"n": 300} if options.quick else {}
+        settings = make_settings(name, "eqgat", "quick", data_options=data if name == "triangle" else None)
+        folder = None if name == "triangle" else str(options.data)
+        runs: dict[str, Callable[[int], None]] = {
+            "engine": lambda epochs, s=settings, f=folder: in_engine(s, epochs, f),
+            "plain loop": lambda epochs, s=settings, f=folder: in_loop(s, epochs, f),
         }
-    return {
-        **row,
-        "speed_up_random": row["prepared_random"] / row["lmdb_random"],
-        "prepared_mib": size / 2**20,
-        "device": f"CPU ({platform.machine()}, 1 process)",
-        "versions": package_versions(),
-    }
+        epochs = {side: [] for side in runs}
+        for _ in range(1 if options.quick else 3):
+            for side, run in runs.items():
+                seconds = []
+                for count in (1, 3):
+                    start = time.process_time()
+                    run(count)
+                    seconds.append(time.process_time() - start)
+                epochs[side].append((seconds[1] - seconds[0]) / 2)
+        for side, values in epochs.items():
+            yield row("engine", name, side, "epoch", "s", Spread.of(values))
+        ratios = [a / b for a, b in zip(epochs["engine"], epochs["plain loop"], strict=True)]
+        yield row("engine", name, "engine", "epoch, against a plain loop", "", Spread.of(ratios))
 
 
-def main() -> None:
-    """Measure, print, and write if asked to."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="with the data of the tasks")
-    parser.add_argument("--tasks", nargs="+", choices=list(ATOM3D), default=list(ATOM3D))
-    parser.add_argument("--seconds", type=float, default=1.0, help="for each number")
-    parser.add_argument("--write", action="store_true")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    rows = pd.DataFrame([measure(task, options.folder, options.seconds) for task in options.tasks]).round(1)
-    print(rows.drop(columns="versions").to_string(index=False))
-    if options.write:
-        results_folder().mkdir(parents=True, exist_ok=True)
-        rows.to_csv(results_folder() / "loading.csv", index=False)
+def with_epochs(settings: Settings, epochs: int) -> Settings:
+    return make_settings(
+        settings.task, settings.model, settings.profile, data_options=settings.data_options, epochs=epochs
+    )
 
 
-if __name__ == "__main__":
-    main()
+def in_engine(settings: Settings, epochs: int, folder: str | None) -> None:
+    with tempfile.TemporaryDirectory() as runs:
+        train(with_epochs(settings, epochs), runs=runs, data=folder, accelerator="cpu", test=False, progress=False)
+
+
+def in_loop(settings: Settings, epochs: int, folder: str | None) -> None:
+    task = make_task(settings)
+    splits = task.load(folder)
+    model = task.build()
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
+    for epoch in range(epochs):
+        order = TrainingSampler(len(splits["train"]), settings.batch_size, settings.seed, epoch)
+        for batch in DataLoader(splits["train"], batch_sampler=order, collate_fn=task.collate):
+            batch = task.prepare(batch)
+            optimizer.zero_grad()
+            task.loss(task.predict(model, batch), task.targets(batch)).backward()
+            if settings.gradient_clip:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
+            optimizer.step()
+        rows = []
+        held_out = EvaluationSampler(len(splits["val"]), settings.batch_size)
+        with torch.no_grad():
+            for batch in DataLoader(splits["val"], batch_sampler=held_out, collate_fn=task.collate):
+                batch = task.prepare(batch)
+                rows.append((task.predict(model, batch), task.targets(batch)))
+        task.metrics(*(torch.cat(column) for column in zip(*rows, strict=True)), splits["val"])

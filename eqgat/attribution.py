@@ -48,7 +48,12 @@ class Target:
 
 
 def fresh(model: EQGAT, seed: int = 0) -> EQGAT:
-    """The same architecture with new random weights, in the same precision: the control of every picture."""
+    """The same architecture with new random weights, in the same precision: the control of every picture.
+
+    >>> from eqgat.pretrained import pretrained
+    >>> fresh(pretrained("res")).config == pretrained("res").config
+    True
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return EQGAT(**vars(model.config)).to(next(model.parameters()).dtype).eval()
@@ -58,6 +63,12 @@ def gradient(model: EQGAT, data: Data, target: Target) -> Tensor:
     """Length of the gradient by each atom's position, |∂y/∂p_j| in units of y per Å, [N].
 
     How fast the prediction changes when an atom moves; that atoms come and go at the cutoff is not part of it.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> graph = embedded_structure("5pti").graph(4.5)
+    >>> from eqgat.pretrained import pretrained
+    >>> gradient(pretrained("res"), graph, Target(output=4, row=22)).shape
+    torch.Size([459])
     """
     with torch.enable_grad():
         moved = data.clone()
@@ -72,6 +83,12 @@ def integrated_gradients(model: EQGAT, data: Data, target: Target, steps: int = 
     The path leads from atoms of an average element (the mean of the embedding's rows) to the real ones, all positions
     fixed, so that the numbers add up to the difference of the two predictions, up to the error of ``steps`` points.
     Needs captum.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> graph = embedded_structure("5pti").graph(4.5)
+    >>> from eqgat.pretrained import pretrained
+    >>> integrated_gradients(pretrained("res"), graph, Target(output=4, row=22), steps=2).shape
+    torch.Size([459])
     """
     from captum.attr import IntegratedGradients
 
@@ -112,6 +129,12 @@ def rollout(trace: Sequence[LayerTrace], row: int | None = None, uniform: bool =
         trace: of ``model.trace``.
         row: the atom at which to begin; None to begin at all atoms alike.
         uniform: with weights 1/|N(i)| instead of attention: what geometry alone gives.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> graph = embedded_structure("5pti").graph(4.5)
+    >>> from eqgat.pretrained import pretrained
+    >>> round(rollout(pretrained("res").trace(graph), row=22).sum().item(), 3)
+    1.0
     """
     size = len(trace[0].s)
     share = trace[0].attention.new_zeros(size)
@@ -152,6 +175,13 @@ def deletion_curve(model: EQGAT, data: Data, target: Target, scores: Tensor, cou
 
     Raises:
         ValueError: scores of another size, or a count that leaves no atom.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> graph = embedded_structure("5pti").graph(4.5)
+    >>> from eqgat.pretrained import pretrained
+    >>> model, target = pretrained("res"), Target(output=4, row=22)
+    >>> deletion_curve(model, graph, target, gradient(model, graph, target), counts=[0, 10])[0].item()
+    0.0
     """
     size = len(data.z)
     if scores.shape != (size,):

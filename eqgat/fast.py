@@ -4,8 +4,7 @@
 row an edge, and autograd keeps most of them until the backward pass. Here
 
 * edges are handled in chunks of whole receivers, small enough to stay in the cache, in buffers that are used again;
-* nothing of a chunk is kept: the backward pass computes it once more from the states of the atoms, and what is
-  stored are sums over neighbours;
+* nothing of a chunk is kept: the backward pass computes it once more, and what is stored are sums over neighbours;
 * what an edge needs of its source stands in one table and is gathered once, and so is what it needs of its receiver;
 * maps of single atoms and their gradients are taken once an atom, by autograd.
 
@@ -31,8 +30,9 @@ from eqgat.layers import AttentionFilter, Edges, EQGATLayer
 
 __all__ = ["Chunks", "in_chunks", "in_pieces"]
 
-CHUNK_ON_CPU, CHUNK_ELSEWHERE = 1 << 17, 1 << 25
-"""Edges x channels of a chunk: on a CPU its buffers should stay in the cache, elsewhere a launch have much to do."""
+CHUNK_ON_CPU = 1 << 17  # edges x channels of a chunk: its buffers should stay in the cache
+CHUNK_ELSEWHERE = 1 << 25  # one launch should have much to do
+WORTH_IT = 1 << 16  # edges x channels of a batch
 _LOG2_E = math.log2(math.e)
 _SAFE = 40.0  # powers of two up to 2^40, times scalars and summed over neighbours, are far from the ends of float32
 
@@ -54,12 +54,13 @@ def _chunk_size(device: torch.device, channels: int) -> int:
 def in_chunks(layers: nn.ModuleList, edges: Edges) -> Chunks | None:
     """The edges of a batch, ready for ``Chunks.run``; None if one of the layers is not what this file computes.
 
-    That is a layer of a subclass, with a part exchanged, with hooks, or of half precision.
+    (A subclass, a part exchanged, a hook, half precision.) None, too, where a graph is so small that the readable layer,
+    of fewer steps, is done sooner.
     """
     plain = [layer for layer in layers if _is_plain(layer)]
     if len(plain) < len(layers) or edges.radial.dtype not in (torch.float32, torch.float64):
         return None
-    return Chunks(plain, edges)
+    return Chunks(plain, edges) if len(edges.source) * len(plain[0].filter.hidden.weight) >= WORTH_IT else None
 
 
 def _is_plain(layer: nn.Module) -> TypeGuard[EQGATLayer]:
@@ -315,7 +316,6 @@ def _backward(ctx: Any, d_scalar: Tensor, d_vector: Tensor) -> list[Tensor | Non
         torch.addmm(bias, x.hidden, to_filter, out=x.filter)
         if shift is not None:
             x.logits.sub_(shift.index_select(0, chunk.receiver))
-
         torch.mul(x.logits.exp2_(), x.d_mean, out=x.d_value)
         torch.sub(x.value, x.message, out=x.spread).mul_(x.d_value)
         x.d_logits.copy_(x.spread if z.logits == z.scalar else x.spread.sum(1, keepdim=True))

@@ -32,7 +32,12 @@ _CHUNK = 2**20
 
 
 def checksum(file: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """SHA-256 of a file, in hexadecimal.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     checksum(write_checked(Path(folder) / "a.txt", "some text"))[:8]
+    'b94f6f12'
+    """
     digest = hashlib.sha256()
     with open(file, "rb") as stream:
         while chunk := stream.read(_CHUNK):
@@ -41,7 +46,11 @@ def checksum(file: str | os.PathLike[str]) -> str:
 
 
 def sums_beside(file: str | os.PathLike[str]) -> Path:
-    """Where the checksum of a single file stands: ``weights.pt`` -> ``weights.pt.sha256``."""
+    """Where the checksum of a single file stands: ``weights.pt`` -> ``weights.pt.sha256``.
+
+    >>> sums_beside("model/weights.pt").name
+    'weights.pt.sha256'
+    """
     file = Path(file)
     return file.with_name(f"{file.name}.sha256")
 
@@ -72,6 +81,11 @@ def write_files(contents: Mapping[Path, bytes | str], sums: Path | None = None) 
     Raises:
         UserError: the disk is full; the message says how much room was missing.
         OSError: other trouble with the disk.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_files({Path(folder) / name: name for name in ("a", "b")}, Path(folder) / "sums.sha256")
+    ...     read_checked(Path(folder) / "b", Path(folder) / "sums.sha256")
+    b'b'
     """
     data = {Path(file): text.encode() if isinstance(text, str) else text for file, text in contents.items()}
     new = [f"{hashlib.sha256(text).hexdigest()}  {file.name}" for file, text in data.items()]
@@ -125,6 +139,12 @@ def read_checked(file: str | os.PathLike[str], sums: Path | None = None) -> byte
     Raises:
         UserError: the file was changed or damaged after it was written, or has no checksum.
         FileNotFoundError: no such file.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = write_checked(Path(folder) / "a", "old").write_text("new")
+    ...     read_checked(Path(folder) / "a")
+    Traceback (most recent call last):
+    eqgat.errors.UserError: ...a is damaged: its checksum is not the one in a.sha256; make the file anew
     """
     file = Path(file)
     content = file.read_bytes()
@@ -133,7 +153,11 @@ def read_checked(file: str | os.PathLike[str], sums: Path | None = None) -> byte
 
 
 def verify(file: str | os.PathLike[str], sums: Path | None = None) -> None:
-    """Raise as ``read_checked`` does, without holding the file in memory."""
+    """Raise as ``read_checked`` does, without holding the file in memory.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     verify(write_checked(Path(folder) / "a.txt", "some text"))
+    """
     file = Path(file)
     _compare(file, checksum(file), sums or sums_beside(file))
 
@@ -154,6 +178,9 @@ def no_space(error: OSError, place: Path, needed: float) -> OSError | UserError:
         error: what the system said.
         place: what was to be written.
         needed: bytes that all of it takes.
+
+    >>> no_space(PermissionError(13, "no"), Path("weights.pt"), 1e6)
+    PermissionError(13, 'no')
     """
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return error
@@ -179,6 +206,10 @@ def is_writable(folder: str | os.PathLike[str], option: str) -> None:
 
     Raises:
         UserError: naming ``option``, the one that gives the folder.
+
+    >>> is_writable("/dev/null/results", "--results")
+    Traceback (most recent call last):
+    eqgat.errors.UserError: --results /dev/null/results: /dev/null is a file; give a folder
     """
     try:
         folder = Path(folder).expanduser().absolute()
@@ -205,6 +236,12 @@ def new_folder(folder: Path, needed: float = 0) -> Iterator[Path]:
 
     Raises:
         UserError: the disk is full.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with new_folder(Path(folder) / "data") as partial:
+    ...         _ = (partial / "a").write_text("some text")
+    ...     (Path(folder) / "data" / "a").read_text()
+    'some text'
     """
     partial, former = (folder.with_name(f"{folder.name}.{os.getpid()}.{end}") for end in ("partial", "former"))
     try:

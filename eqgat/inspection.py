@@ -241,7 +241,16 @@ def residue_preference(record: LayerTrace, residue_index: Tensor) -> Tensor:
 
 
 def uniform_attention(record: LayerTrace) -> LayerTrace:
-    """The same record with α_ji = 1/|N(i)| in every channel: what is left of a picture if nobody prefers anybody."""
+    """The same record with α_ji = 1/|N(i)| in every channel: what is left of a picture if nobody prefers anybody.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> graph = embedded_structure("5pti").graph(4.5)
+    >>> from eqgat.pretrained import pretrained
+    >>> record = pretrained("res").trace(graph)[-1]
+    >>> weight, edges = uniform_attention(record).attention[0, 0], record.edges
+    >>> bool(weight == 1 / edges.num_neighbours[edges.receiver[0]])
+    True
+    """
     edges = record.edges
     weight = 1 / edges.num_neighbours[edges.receiver].to(record.attention.dtype)
     return replace(record, attention=weight.unsqueeze(1).expand_as(record.attention))

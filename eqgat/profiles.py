@@ -15,6 +15,10 @@ def profile() -> Profile:
 
     Raises:
         ValueError: any other value.
+
+    >>> os.environ["EQGAT_PROFILE"] = "full"
+    >>> profile()
+    'full'
     """
     value = os.environ.get("EQGAT_PROFILE", "quick")
     if value not in ("quick", "full"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -175,7 +176,7 @@ def right_answers(logits: Tensor) -> float:
 def learn_handedness(
     train: Sequence[Data],
     test: Sequence[Data],
-    cross_product: str | None = "raw",
+    cross_product: Literal["raw", "mixed"] | None = "raw",
     num_layers: int = 2,
     steps: int = 100,
     look: int = 10,

@@ -60,7 +60,12 @@ MUTANTS = [
     Mutant("neighbours", "amax(dim=0) + 2", "amax(dim=0)", "an empty layer between the cells of two graphs"),
     Mutant("neighbours", "source).sort().values", "source)", "sources ascend, from cells too"),
     Mutant("fast", "> _SAFE", "> 1e9", "large logits do not overflow"),
-    Mutant("fast", "x.logits.sub_(shift.index_select(0, chunk.receiver))\n\n", "pass\n\n", "nor in the backward pass"),
+    Mutant(
+        "fast",
+        "x.logits.sub_(shift.index_select(0, chunk.receiver))\n        torch.mul",
+        "pass\n        torch.mul",
+        "nor in the backward pass",
+    ),
     Mutant("fast", "torch.where(total > 0, total, 1)", "total", "no NaN at an atom without neighbours"),
     Mutant("fast", ".clamp(min=1).view", ".view", "nor in its mean"),
     Mutant(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 
 try:
     import tomllib
@@ -11,6 +12,7 @@ except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 from pathlib import Path
 
+import grimp
 import pytest
 
 from eqgat_course.chapters import chapters
@@ -29,6 +31,14 @@ def test_import_contracts_hold():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("package", ["eqgat", "eqgat_course"])
+def test_no_module_imports_itself_by_way_of_others(package):
+    graph = grimp.build_graph(package, exclude_type_checking_imports=True, cache_dir=None)
+    imported = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert len(imported) > 40
+    TopologicalSorter(imported).prepare()  # raises CycleError, which names the circle
+
+
 def test_every_notebook_has_its_chapter_and_the_contract_names_it():
     folders = [name.rpartition(".")[2] for name in chapters()]
     assert folders == [f"ch{path.stem}" for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
@@ -42,6 +52,10 @@ def test_a_chapter_is_small(chapter):
     folder = ROOT / chapter.replace(".", "/")
     assert {path.name for path in folder.glob("*.py")} <= {"__init__.py", "study.py", "figures.py", "checks.py"}
     assert lines(*folder.glob("*.py")) <= 900
+
+
+def test_the_library_stays_small():
+    assert lines(*(ROOT / "eqgat").rglob("*.py")) <= 13_500
 
 
 def test_the_core_can_be_read_in_an_evening():

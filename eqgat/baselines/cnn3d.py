@@ -29,7 +29,11 @@ __all__ = ["CNN3D", "SPEC", "grid_rotations", "voxels"]
 
 
 def grid_rotations(directions: int = 20, rolls: int = 20) -> Tensor:
-    """Rotations [directions * rolls, 3, 3]: the z axis onto points of a Fibonacci sphere, each with equal rolls."""
+    """Rotations [directions * rolls, 3, 3]: the z axis onto points of a Fibonacci sphere, each with equal rolls.
+
+    >>> grid_rotations().shape
+    torch.Size([400, 3, 3])
+    """
     number = torch.arange(directions, dtype=torch.float64) + 0.5
     polar, azimuth = torch.arccos(1 - 2 * number / directions), math.pi * (1 + math.sqrt(5)) * number
     roll = torch.arange(rolls, dtype=torch.float64) * 2 * math.pi / rolls
@@ -61,6 +65,10 @@ def voxels(
         num_graphs, num_channels: how many there are.
         size: voxels along an edge.
         resolution: edge of a voxel, Å. The cube's edge is ``size * resolution``; what is outside is not seen.
+
+    >>> one = torch.zeros(1, dtype=torch.int64)
+    >>> voxels(torch.zeros(1, 3), one, one, num_graphs=1, num_channels=2, size=3, resolution=1.0)[0, :, 1, 1, 1]
+    tensor([1., 0.])
     """
     place = torch.round((offset + size * resolution / 2) / resolution - 0.5).long()
     seen = ((place >= 0) & (place < size)).all(dim=1) & (channel >= 0)
@@ -87,7 +95,17 @@ class CNN3D(nn.Module):
 
     Raises:
         UserError: an unknown choice or element, or a grid too small for the convolutions.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> graph = embedded_structure("5pti").graph(4.5)
+    >>> graph.atomic_number = torch.from_numpy(embedded_structure("5pti").atomic_number)
+    >>> CNN3D(out_channels=1, elements=("C", "N", "O", "S"), radius=10.0, center="centroid").eval()(graph).shape
+    torch.Size([1, 1])
     """
+
+    channels: Tensor
+    rotations: Tensor
+    head: nn.Module
 
     def __init__(
         self,

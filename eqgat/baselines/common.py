@@ -20,7 +20,11 @@ __all__ = ["GaussianBasis", "GraphModel", "check_options", "cosine_cutoff", "mak
 
 
 def cosine_cutoff(distance: Tensor, cutoff: float) -> Tensor:
-    """(cos(π d / c) + 1) / 2 for d < c and 0 beyond: [...] in Å -> [...], 1 at d = 0, smooth to 0 at d = c."""
+    """(cos(π d / c) + 1) / 2 for d < c and 0 beyond: [...] in Å -> [...], 1 at d = 0, smooth to 0 at d = c.
+
+    >>> cosine_cutoff(torch.tensor([0.0, 2.0, 4.0]), cutoff=4.0)
+    tensor([1.0000, 0.5000, 0.0000])
+    """
     return torch.where(distance < cutoff, 0.5 * (torch.cos(math.pi * distance / cutoff) + 1), 0.0)
 
 
@@ -29,6 +33,9 @@ class GaussianBasis(nn.Module):
 
     Raises:
         UserError: fewer than two Gaussians (one has no spacing).
+
+    >>> GaussianBasis(num_radial=3, cutoff=4.0)(torch.tensor([2.0]))
+    tensor([[0.6065, 1.0000, 0.6065]])
     """
 
     def __init__(self, num_radial: int, cutoff: float) -> None:
@@ -45,13 +52,22 @@ class GaussianBasis(nn.Module):
 
 
 def neighbour_mean(values: Tensor, receiver: Tensor, num_nodes: int) -> Tensor:
-    """Mean over the edges into each atom: [E, ...] -> [N, ...]; an atom without neighbours gets zero."""
+    """Mean over the edges into each atom: [E, ...] -> [N, ...]; an atom without neighbours gets zero.
+
+    >>> neighbour_mean(torch.tensor([1.0, 3.0]), torch.tensor([0, 0]), num_nodes=2)
+    tensor([2., 0.])
+    """
     count = torch.bincount(receiver, minlength=num_nodes).clamp(min=1).to(values.dtype)
     return sum_over_neighbours(values, receiver, num_nodes) / count.view(-1, *[1] * (values.dim() - 1))
 
 
 def check_options(choices: dict[str, tuple[object, tuple[object, ...]]], **sizes: float) -> None:
-    """Raise ``UserError`` where a choice is unknown or a size is not positive."""
+    """Raise ``UserError`` where a choice is unknown or a size is not positive.
+
+    >>> check_options({"readout": ("atom", ("graph", "node"))}, width=4)
+    Traceback (most recent call last):
+    eqgat.errors.UserError: readout must be one of ('graph', 'node'); got 'atom'
+    """
     for name, (value, allowed) in choices.items():
         if value not in allowed:
             raise UserError(f"{name} must be one of {allowed}; got {value!r}")
@@ -61,12 +77,20 @@ def check_options(choices: dict[str, tuple[object, tuple[object, ...]]], **sizes
 
 
 def make_norms(norm: str | None, scalar_channels: int, num_layers: int) -> nn.ModuleList:
-    """One ``EquivariantNorm`` before each layer and one after the last, as in EQGAT; empty with ``norm=None``."""
+    """One ``EquivariantNorm`` before each layer and one after the last, as in EQGAT; empty with ``norm=None``.
+
+    >>> len(make_norms("equivariant", scalar_channels=4, num_layers=2)), len(make_norms(None, 4, 2))
+    (3, 0)
+    """
     return nn.ModuleList(EquivariantNorm(scalar_channels) for _ in range(0 if norm is None else num_layers + 1))
 
 
 class GraphModel(nn.Module):
-    """A model with EQGAT's call. A subclass sets ``head`` and writes ``_embed``."""
+    """A model with EQGAT's call. A subclass sets ``head`` and writes ``_embed``.
+
+    >>> GraphModel(num_elements=9, readout="graph").readout_kind
+    'graph'
+    """
 
     head: nn.Module
 

@@ -55,7 +55,17 @@ class GCN(nn.Module):
 
     Raises:
         UserError: an unknown choice, or a size that is not positive.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> structure = embedded_structure("5pti")
+    >>> graph = structure.graph(4.5)
+    >>> graph.atomic_number = torch.from_numpy(structure.atomic_number)
+    >>> GCN().eval()(graph).shape
+    torch.Size([1, 1])
     """
+
+    columns_0: Tensor
+    columns_1: Tensor
 
     def __init__(
         self,
@@ -132,7 +142,7 @@ class GCN(nn.Module):
             within = data.ligand[edges].all(dim=0)
             edges = torch.cat([edges[:, ~within], data.bond_index, data.bond_index.flip(0)], dim=1)
             weight = torch.cat([weight[~within], data.bond_order.to(weight.dtype).repeat(2)])
-        dtype = self.head[0].weight.dtype
+        dtype = next(self.head.parameters()).dtype
         return one_hot(column, sum(self.sizes)).to(dtype), edges, weight.to(dtype)
 
 

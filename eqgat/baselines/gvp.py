@@ -57,7 +57,7 @@ class VectorPerceptron(nn.Module):
         else:
             hidden = self.hidden(v)
             s = self.scalar(torch.cat([s, vector_length(hidden)], dim=1))
-            if self.vector is None:
+            if self.vector is None or self.gate is None:
                 v = s.new_zeros(len(s), 3, 0)
             else:
                 gate = torch.sigmoid(self.gate(torch.sigmoid(s) if self.activate else s))
@@ -106,7 +106,8 @@ class Layer(nn.Module):
                 for x, e in zip(pair, edge, strict=True)
             )
         )
-        pair = self.norms[0](self._add((s, v), tuple(neighbour_mean(m, receiver, len(s)) for m in message)))
+        s_mean, v_mean = (neighbour_mean(part, receiver, len(s)) for part in message)
+        pair = self.norms[0](self._add((s, v), (s_mean, v_mean)))
         return self.norms[1](self._add(pair, self.feed_forward(pair)))
 
     def _add(self, pair: Pair, change: Pair) -> Pair:
@@ -134,6 +135,11 @@ class GVPGNN(GraphModel):
 
     Raises:
         UserError: an unknown choice, a size that is not positive, a probability outside [0, 1).
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> graph = embedded_structure("5pti").graph(4.5)
+    >>> GVPGNN(num_elements=9, out_channels=1).eval()(graph).shape
+    torch.Size([1, 1])
     """
 
     has_unused_weights = True  # the last perceptrons make vectors that nothing reads

@@ -79,6 +79,11 @@ class PaiNN(GraphModel):
 
     Raises:
         UserError: an unknown choice or a size that is not positive.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> graph = embedded_structure("5pti").graph(4.5)
+    >>> PaiNN(num_elements=9, out_channels=1).eval()(graph).shape
+    torch.Size([1, 1])
     """
 
     def __init__(

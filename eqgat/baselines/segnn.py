@@ -43,6 +43,9 @@ def balanced_irreps(width: int) -> Irreps:
     """Hidden irreps of about ``width`` numbers, shared out evenly over l = 0, 1, 2: 76 -> 27x0e+8x1o+5x2e.
 
     Each l gets width/3 numbers, rounded down to whole copies; scalars take what is left over.
+
+    >>> balanced_irreps(76)
+    27x0e+8x1o+5x2e
     """
     vectors, tensors = width // 3 // 3, width // 3 // 5
     return Irreps(f"{width - 3 * vectors - 5 * tensors}x0e+{vectors}x1o+{tensors}x2e")
@@ -53,6 +56,9 @@ def steering(attributes: Tensor) -> dict[Path, Tensor]:
 
     Its entries are sums over the attributes of degree l_2 with the Wigner 3j symbols, times sqrt(2 l_3 + 1): e3nn's
     "component" normalisation.
+
+    >>> {path: tuple(matrix.shape) for path, matrix in steering(torch.ones(5, 9)).items()}[1, 1, 0]
+    (5, 1, 3)
     """
     parts = attributes.split([2 * l + 1 for l in DEGREES], dim=1)
     return {
@@ -73,6 +79,10 @@ class SteerableLinear(nn.Module):
 
     Weights start as those of a linear layer, uniform in ±1/sqrt(number of products that enter one output), and act
     without e3nn's path normalisation, so that one learning rate suits all models.
+
+    >>> layer = SteerableLinear(balanced_irreps(76), balanced_irreps(36))
+    >>> layer(torch.ones(5, 76), steering(torch.ones(5, 9))).shape
+    torch.Size([5, 36])
     """
 
     def __init__(self, into: Irreps, out: Irreps) -> None:
@@ -170,6 +180,11 @@ class SEGNN(GraphModel):
 
     Raises:
         UserError: an unknown choice or a size that is not positive.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> graph = embedded_structure("5pti").graph(4.5)
+    >>> SEGNN(num_elements=9, out_channels=1, width=36, num_layers=1).eval()(graph).shape
+    torch.Size([1, 1])
     """
 
     def __init__(

@@ -9,6 +9,11 @@ __all__ = ["cache_folder"]
 
 
 def cache_folder() -> Path:
-    """Where generated data are kept: ``EQGAT_CACHE``, else ``eqgat`` in the user's cache folder."""
+    """Where generated data are kept: ``EQGAT_CACHE``, else ``eqgat`` in the user's cache folder.
+
+    >>> os.environ["EQGAT_CACHE"] = "here"
+    >>> cache_folder()
+    PosixPath('here')
+    """
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("EQGAT_CACHE") or Path(base) / "eqgat")

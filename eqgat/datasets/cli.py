@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eqgat.cli import Parser
-from eqgat.datasets.atom3d.spec import ATOM3D
+from eqgat.datasets.task import ATOM3D
 from eqgat.files import is_writable
 from eqgat.options import named_value
 

@@ -53,6 +53,9 @@ def embedded_names(kind: str | None = None) -> list[str]:
     Kinds: ``"protein"`` (small, whole entries), ``"complex"`` (protein with ligand), ``"protein-protein"``, ``"rna"``,
     ``"conformation"`` (the two states of one enzyme), ``"protein-dna"`` and ``"chain"`` (50 single protein chains).
     Raises ``ValueError`` for a kind that does not exist.
+
+    >>> embedded_names("complex")
+    ['1hvr', '1a28', '10gs']
     """
     kinds = {row["kind"] for row in _rows().values()}
     if kind is not None and kind not in kinds:
@@ -61,14 +64,22 @@ def embedded_names(kind: str | None = None) -> list[str]:
 
 
 def embedded_table() -> pd.DataFrame:
-    """One row per embedded structure: what it is, how it was determined, its size, source, checksums and licence."""
+    """One row per embedded structure: what it is, how it was determined, its size, source, checksums and licence.
+
+    >>> embedded_table().set_index("name").loc["5pti", "licence"]
+    'Protein Data Bank coordinates: CC0 1.0'
+    """
     import pandas as pd
 
     return pd.read_csv(DATA / "table.csv", keep_default_na=False)
 
 
 def embedded_path(name: str) -> Path:
-    """Path of an embedded structure's gzipped file. Raises ``ValueError`` for an unknown name."""
+    """Path of an embedded structure's gzipped file. Raises ``ValueError`` for an unknown name.
+
+    >>> embedded_path("5pti").name
+    '5pti.cif.gz'
+    """
     if name not in _rows():
         raise ValueError(
             f"there is no embedded structure {name!r}; embedded_names() lists them: {', '.join(list(_rows())[:8])}, ..."
@@ -82,6 +93,10 @@ def embedded_structure(name: str, **options: Any) -> Molecule:
     Raises:
         ValueError: an unknown name; a file that is not what it was when it was made (its checksum differs).
         FileNotFoundError: the file is not installed.
+
+    >>> structure = embedded_structure("5pti")
+    >>> structure.atoms["resname"][structure.find_atom(*RUNNING_EXAMPLE[1:])]
+    'PHE'
     """
     from eqgat.structures import read_structure
 

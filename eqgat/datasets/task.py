@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from eqgat.registry import Registry
 
-__all__ = ["SPLITS", "TASKS", "TaskSpec", "direction"]
+__all__ = ["ATOM3D", "SPLITS", "TASKS", "TaskSpec", "direction"]
 
 SPLITS = ("train", "val", "test")
+ATOM3D = ("lba", "psr", "rsr", "res", "ppi")
 _SMALLER = ("mse", "rmse", "mae", "cross_entropy")  # is better; of all other metrics, larger is
 
 

@@ -73,6 +73,10 @@ class TriangleData(torch.utils.data.Dataset):
 
     Attributes:
         pos [n, P, 3] in Å, special [n, 3] (rows of the three special points), y [n, 3], options.
+
+    >>> splits = make_triangles(10, num_points=5, progress=False).split()
+    >>> {name: len(part) for name, part in splits.items()}
+    {'train': 8, 'val': 1, 'test': 1}
     """
 
     def __init__(self, pos: Tensor, special: Tensor, options: TriangleOptions) -> None:
@@ -156,6 +160,10 @@ def make_triangles(
 
     Raises:
         UserError: options that make no sense, or a ball too small for so many points so far apart.
+
+    >>> data = make_triangles(10, num_points=5, progress=False)
+    >>> data[0].pos.shape, data[0].y.shape
+    (torch.Size([5, 3]), torch.Size([1, 3]))
     """
     if n < 1:
         raise UserError(f"n, the number of clouds, must be at least 1; got {n}")

@@ -23,15 +23,29 @@ _FEWEST = 3  # rows that a target needs for a correlation of its own
 
 
 def regression_metrics(prediction: Tensor | np.ndarray, target: Tensor | np.ndarray) -> dict[str, float]:
-    """ "mse", "rmse" (root of the mean over all rows), "mae", "pearson", "spearman" and "kendall" of [n] or [n, 1].
+    """ "mse", "rmse" (root of the mean over all rows), "mae", "r2", "prediction_std", and the correlations "pearson",
+    "spearman" and "kendall", of [n] or [n, 1].
 
+    R² = 1 - MSE / variance of the targets: 0 for their mean, less for what is worse; nan where all targets are equal.
+    "prediction_std" (n - 1; nan for one row) shows an answer that hardly varies, whatever its correlations are.
     Correlations with a constant, or of fewer than three rows, are nan. Spearman's gives ties their average rank.
+
+    >>> found = regression_metrics(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 4.0]))
+    >>> round(found["r2"], 3), found["prediction_std"]
+    (0.786, 1.0)
     """
     prediction, target = _column(prediction), _column(target)
     _same_length(prediction, target)
     error = prediction - target
     mse = float(np.mean(error**2))
-    return {"mse": mse, "rmse": mse**0.5, "mae": float(np.mean(np.abs(error))), **_correlations(prediction, target)}
+    return {
+        "mse": mse,
+        "rmse": mse**0.5,
+        "mae": float(np.mean(np.abs(error))),
+        "r2": 1 - mse / variance if (variance := float(np.var(target))) > 0 else float("nan"),
+        "prediction_std": float(np.std(prediction, ddof=1)) if len(prediction) > 1 else float("nan"),
+        **_correlations(prediction, target),
+    }
 
 
 def target_table(
@@ -40,6 +54,9 @@ def target_table(
     """One row a target protein: its name as index, ``size``, "spearman", "pearson", "kendall" among its rows.
 
     nan where a target has fewer than three rows, or where its labels or its predictions are all equal.
+
+    >>> target_table(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]), ["T1"] * 3)["spearman"].tolist()
+    [0.5]
     """
     prediction, target = _column(prediction), _column(target)
     _same_length(prediction, target, groups)
@@ -61,13 +78,17 @@ def ranking_metrics(
     with equal weight (and so for "pearson" and "kendall"). Targets with fewer than three rows are left out
     ("num_small_targets"), and so are those whose Spearman is undefined, because their labels or predictions are all
     equal ("num_undefined_targets"); "num_targets" counts those that are left.
+
+    >>> found = ranking_metrics(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]), ["T1", "T1", "T1"])
+    >>> found["mean_spearman"], found["num_targets"]
+    (0.5, 1.0)
     """
     table = target_table(prediction, target, groups)
     pooled = regression_metrics(prediction, target)
     small = table["size"] < _FEWEST
     undefined = ~small & table["spearman"].isna()
     return {
-        **{name: pooled[name] for name in ("mse", "rmse", "mae")},
+        **{name: pooled[name] for name in ("mse", "rmse", "mae", "r2", "prediction_std")},
         **{f"global_{name}": pooled[name] for name in _CORRELATIONS},
         **{f"mean_{name}": float(table[name].mean()) for name in _CORRELATIONS},
         "num_targets": float((~small & ~undefined).sum()),
@@ -80,6 +101,9 @@ def classification_metrics(logits: Tensor, target: Tensor) -> dict[str, float]:
     """Metrics of RES, of logits [n, classes] and classes [n]: "accuracy" over all rows and "cross_entropy" in nats.
 
     Of equal logits the first class counts as predicted.
+
+    >>> classification_metrics(torch.tensor([[0.0, 1.0], [2.0, 0.0]]), torch.tensor([1, 1]))["accuracy"]
+    0.5
     """
     _same_length(logits, target)
     return {
@@ -92,6 +116,9 @@ def pair_metrics(logits: Tensor, target: Tensor) -> dict[str, float]:
     """Metrics of PPI, of logits and labels 0 or 1, [n] or [n, 1]: "roc_auc", "average_precision", "cross_entropy".
 
     Over all pairs pooled. Both are nan where the labels are all equal.
+
+    >>> round(pair_metrics(torch.tensor([-1.0, 2.0, 1.0]), torch.tensor([0, 1, 0]))["roc_auc"], 6)
+    1.0
     """
     from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 

@@ -31,6 +31,12 @@ def at_centers(model: nn.Module, data: Data) -> Tensor:
 
     Raises:
         UserError: as the model does.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> graph = embedded_structure("5pti").graph(4.5)
+    >>> graph.center_index = torch.tensor([22])
+    >>> at_centers(EQGAT(num_elements=9, out_channels=20, num_layers=2, readout="node"), graph).shape
+    torch.Size([1, 20])
     """
     if not isinstance(model, EQGAT) or model.norms:
         return model(data)[data.center_index]

@@ -55,7 +55,11 @@ COLUMNS = (
 
 
 def results_folder() -> Path:
-    """``figures/results`` of the checkout that this package is in, or of the current folder."""
+    """``figures/results`` of the checkout that this package is in, or of the current folder.
+
+    >>> results_folder().parts[-2:]
+    ('figures', 'results')
+    """
     checkout = Path(__file__).resolve().parents[2]
     return (checkout if (checkout / "figures").is_dir() else Path()) / "figures" / "results"
 
@@ -114,6 +118,10 @@ def prediction_table(prediction: Tensor, target: Tensor, data: Any) -> pd.DataFr
     """Predictions of a split with the ids of the samples and their targets, a row a sample.
 
     Columns: id; group, where the data have groups; target or target_0, target_1, ...; prediction likewise.
+
+    >>> import torch
+    >>> list(prediction_table(torch.ones(2, 1), torch.zeros(2, 1), data=None))
+    ['id', 'target', 'prediction']
     """
     ids = getattr(data, "names", None)
     columns: dict[str, Any] = {"id": np.arange(len(target)) if ids is None else ids}
@@ -130,6 +138,9 @@ def read_results(folder: str | os.PathLike[str] | None = None, task: str | None 
 
     Raises:
         UserError: a file that is not a results file, or is damaged.
+
+    >>> len(read_results("no/such/store"))
+    0
     """
     folder = results_folder() if folder is None else Path(folder)
     frames = []
@@ -159,6 +170,10 @@ def read_history(run: str, folder: str | os.PathLike[str] | None = None) -> pd.D
     Raises:
         FileNotFoundError: no such run in the store.
         UserError: several, on different data; or a damaged file.
+
+    >>> read_history("triangle-eqgat-quick-seed0", "no/such/store")
+    Traceback (most recent call last):
+    FileNotFoundError: no run 'triangle-eqgat-quick-seed0' in no/such/store
     """
     return _read_csv(_file_of(run, ".history.csv", folder))
 
@@ -191,7 +206,12 @@ def _read_csv(file: Path, **how: Any) -> pd.DataFrame:
 
 
 def device_name(device: torch.device) -> str:
-    """What a run computes on: the name of the GPU, or "CPU" with its architecture."""
+    """What a run computes on: the name of the GPU, or "CPU" with its architecture.
+
+    >>> import torch
+    >>> device_name(torch.device("cpu")).split()[0]
+    'CPU'
+    """
     if device.type == "cuda":
         import torch
 
@@ -200,7 +220,11 @@ def device_name(device: torch.device) -> str:
 
 
 def package_versions() -> str:
-    """Python and the packages that numbers depend on, as one short text."""
+    """Python and the packages that numbers depend on, as one short text.
+
+    >>> package_versions().startswith("python 3.")
+    True
+    """
     found = [f"python {platform.python_version()}"]
     for name in ("eqgat", "torch", "torch-geometric", "lightning", "e3nn", "numpy"):
         try:
@@ -227,5 +251,9 @@ def _git(folder: Path, *arguments: str) -> str:
 
 
 def now() -> str:
-    """UTC, to the second."""
+    """UTC, to the second.
+
+    >>> len(now())
+    20
+    """
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

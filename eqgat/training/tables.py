@@ -42,6 +42,9 @@ def paper_numbers(table: int | str) -> pd.DataFrame:
 
     Raises:
         UserError: there is no such table.
+
+    >>> paper_numbers(1)["task"].unique().tolist()
+    ['PSR', 'RSR', 'LBA', 'RES', 'PPI']
     """
     with files("eqgat.training").joinpath("paper_tables.csv").open(encoding="utf-8") as stream:
         numbers = pd.read_csv(stream, dtype={"table": str, "mean": float, "std": float})
@@ -211,8 +214,10 @@ def write_tables(store: Path, out: Path) -> None:
         out: folder of the tables.
 
     Raises:
-        UserError: damaged results; the disk is full.
+        UserError: damaged results; the disk is full; ``out`` lies in the store, whose tables are read as results.
     """
+    if out.resolve().parent == store.resolve():
+        raise UserError(f"{out} is a folder of the results store; give another one for the tables (--out)")
     results, contents = read_results(store), {}
     for table in (1, 3, 4):
         frame = build_table(table, results)

@@ -235,7 +235,11 @@ def make_task(settings: Settings) -> Task:
 
 
 def left_out(data: Any) -> str:
-    """How much of a split was left out, and why most of it; "" if nothing was."""
+    """How much of a split was left out, and why most of it; "" if nothing was.
+
+    >>> left_out(object())
+    ''
+    """
     skipped = getattr(data, "skipped", None)
     if skipped is None or skipped.empty:
         return ""

@@ -22,11 +22,9 @@ their array.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import gzip
 import html
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +38,8 @@ from matplotlib.colors import to_hex
 from scipy.spatial.transform import Rotation
 
 from eqgat.attribution import Target, attributions, fresh
+from eqgat.cli import Parser
+from eqgat.errors import UserError
 from eqgat.inspection import (
     TERM_NAMES,
     attention_received,
@@ -52,9 +52,11 @@ from eqgat.inspection import (
 )
 from eqgat.layers import LayerTrace
 from eqgat.model import EQGAT
+from eqgat.molecule import Molecule
 from eqgat.viz import scripts
 from eqgat.viz.backbone import backbone_rows, secondary_structure
 from eqgat.viz.parts import Camera
+from eqgat.viz.scene import Scene
 from eqgat.viz.scenes import residue_scene, vector_kind
 from eqgat.viz.style import DIVERGING, ELEMENT_COLOURS, OTHER_ELEMENT_COLOUR, TERM_COLOURS, png_bytes
 from eqgat.viz.view3d import as_json, source
@@ -71,7 +73,6 @@ MOST_ATOMS = 30_000
 ROOM, ROOM_OF_ATOM = 1_550_000, 1_190  # characters of data a page may have: so many, and so many more an atom
 # How many characters a number takes in the page, about: compressed and written as text.
 SHARE_COST, SINGLE_COST, COST = 0.95, 0.78, 1.8
-Molecule = Any  # has positions, atoms, residues, residue_index, graph, bonds, with_positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +81,7 @@ class Explorer:
 
     title: str
     data: dict[str, Any]
-    scene: Any
+    scene: Scene
 
     def to_html(self) -> str:
         """The page. It needs no network, unless 3Dmol.js is not installed here: then it asks for it."""
@@ -169,8 +170,9 @@ def explore(
     everything = np.concatenate([one.positions for one in molecules])
     camera, centre = Camera.facing(molecule.positions), everything.mean(axis=0)
     quantities, shown = _quantities(extra or {}, len(molecule))
-    data = {
-        "title": title or molecule.name or "molecule",
+    name = title or molecule.name or "molecule"
+    data: dict[str, Any] = {
+        "title": name,
         "cutoff": c.cutoff,
         "layers": layers,
         "camera": {
@@ -203,10 +205,10 @@ def explore(
         molecule,
         residue_preference(traces[0][0][-1], torch.as_tensor(molecule.residue_index)),
         "log₂ of attention received / equal share",
-        title=data["title"],
+        title=name,
         cmap=DIVERGING,
     )
-    return Explorer(data["title"], data, scene)
+    return Explorer(name, data, scene)
 
 
 class _Store:
@@ -352,7 +354,7 @@ def _letter(resname: str) -> str:
 
 def _quantities(extra: dict[str, Sequence[Any]], size: int) -> tuple[list[dict[str, Any]], list[list[np.ndarray]]]:
     """What can be chosen to colour by, and the arrays of the extra ones: of the model and, where given, the control."""
-    quantities = [
+    quantities: list[dict[str, Any]] = [
         {"key": "received", "label": "attention received", "map": "diverging",
          "unit": "log₂ of attention received / equal share", "uniform": 0},
         {"key": "effective", "label": "entropy of attention", "map": "sequential",
@@ -427,12 +429,16 @@ def attributed(molecule: Molecule, model: EQGAT, control: EQGAT, what: str) -> d
     return {f"{name}: {words}": (ours.numpy(), theirs.numpy()) for (name, ours), theirs in pairs}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """``eqgat explore FILE``: write the page of a structure; exit status 0, or 2 where the input is at fault."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """``eqgat explore FILE``: write the page of a structure.
+
+    Raises:
+        UserError: a structure, model or residue that cannot be used.
+    """
     from eqgat.pretrained import pretrained, pretrained_names, untrained
     from eqgat.structures import read_structure
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="eqgat explore", description="See what a model attends to, and which vectors it builds, on a structure."
     )
     parser.add_argument("file", metavar="FILE", help="PDB or mmCIF, gzipped or not")
@@ -449,21 +455,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     out = Path(arguments.out or Path(arguments.file).name.split(".")[0] + ".html")
+    if not out.parent.is_dir():
+        raise UserError(f"there is no folder {out.parent} to write {out.name} into")
     chains = arguments.chains.split(",") if arguments.chains else None
     try:
-        if not out.parent.is_dir():
-            raise ValueError(f"there is no folder {out.parent} to write {out.name} into")
         shipped = arguments.model in pretrained_names()
         model = pretrained(arguments.model) if shipped else EQGAT.from_pretrained(arguments.model)
-        molecules = [
-            read_structure(file, chains=chains) for file in (arguments.file, arguments.other) if file is not None
-        ]
+        files = [file for file in (arguments.file, arguments.other) if file is not None]
+        molecules = [read_structure(file, chains=chains) for file in files]
         control = untrained(arguments.model) if shipped else fresh(model)
         extra = attributed(molecules[0], model, control, arguments.explain) if arguments.explain else {}
         explorer = explore(molecules[0], model, untrained=control, other=(*molecules, None)[1], extra=extra)
-        path = explorer.save(out)
-    except (OSError, ValueError) as error:
-        print(f"eqgat explore: {error}", file=sys.stderr)
-        return 2
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    path = explorer.save(out)
     print(f"{path}: {len(molecules[0]):,} atoms, {path.stat().st_size / 1e6:.1f} MB; open it in a browser")
-    return 0

@@ -141,7 +141,7 @@ def term_vectors(
     for term in terms:
         if term != "sum" and term not in means:
             raise ValueError(f"unknown vector term {term!r}; there are {', '.join(TERM_NAMES)} and sum")
-        vectors = sum(means.values()) if term == "sum" else means[term]
+        vectors = torch.stack([*means.values()]).sum(dim=0) if term == "sum" else means[term]
         made.append(
             (
                 "sum of the three, Eq. 6" if term == "sum" else TERMS[term],

@@ -94,7 +94,8 @@ def question(residue: int = 22) -> tuple[Molecule, int, list[LayerTrace], list[L
     """
     structure, centre = without_side_chain(embedded_structure("5pti", hetero=False), "A", residue, RADIUS)
     graph = structure.graph(4.5, torch.float64)
-    return structure, centre, *(model.trace(graph) for model in models())
+    before, after = (model.trace(graph) for model in models())
+    return structure, centre, before, after
 
 
 @figure(name="training-residue-identity", notebook="08", data="learning curve of the shipped weights", profile=TRAINED)
@@ -135,7 +136,7 @@ def sharpness_by_layer() -> Figure:
     """Effective number of neighbours in each channel and layer, before and after training."""
     shown = seen("5pti")
     fig, ax = plt.subplots(figsize=(6.4, 3.8))
-    lowest = {}
+    lowest: dict[str, float] = {}
     for number, (name, trace) in enumerate({"before": shown.before, "after": shown.after}.items()):
         colour = COLOURS["grey" if number == 0 else "blue"]
         for layer, record in enumerate(trace, start=1):
@@ -599,7 +600,7 @@ def scores(model: EQGAT, trace: list[LayerTrace], data: Data, target: Target) ->
     The last two know nothing of attention: rollout with uniform weights, and how near an atom is (minus its distance).
     """
     last, centre = trace[-1], target.row
-    incoming = (last.edges.receiver == centre).nonzero().flatten()
+    incoming = torch.nonzero(last.edges.receiver == torch.tensor(centre)).flatten()
     attention = torch.zeros(len(data.z), dtype=last.attention.dtype)
     attention[last.edges.source[incoming]] = last.attention[incoming].mean(dim=1)
     found = {"attention": attention, **attributions(model, data, target, steps=16)}
@@ -624,7 +625,7 @@ def explained() -> tuple[pd.DataFrame, pd.DataFrame]:
         with torch.no_grad():
             target = Target(int(model(data)[centre].argmax()), centre, log_probability=True)
         ours, fresh = scores(model, after, data, target), scores(control, before, data, target)
-        others = (ours["rollout, uniform weights"] > 0).nonzero().flatten()
+        others = ours["rollout, uniform weights"].nonzero().flatten()
         others = others[others != centre]
         effect = removals(model, data, centre, others)
         for name in SCORES:

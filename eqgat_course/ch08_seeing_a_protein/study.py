@@ -86,7 +86,7 @@ def upright_shares(model: EQGAT, structure: Molecule, groups: dict[str, list[int
         here = (
             mean_terms(model.trace(cut_out(structure, atoms, cutoff))[1])
             if alone
-            else {term: values[atoms] for term, values in terms.items()}
+            else {term: values[atoms] for term, values in (terms or {}).items()}
         )
         shares = {term: float(out_of_plane(values.transpose(1, 2), normal).nanmean()) for term, values in here.items()}
         rows.append({"group": name, "flatness": flatness, **shares})

@@ -30,8 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from eqgat.cli import Parser
-from eqgat.datasets.atom3d.spec import ATOM3D
-from eqgat.datasets.task import SPLITS, TASKS
+from eqgat.datasets.task import ATOM3D, SPLITS, TASKS
 from eqgat.errors import UserError
 from eqgat.files import is_writable
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from eqgat.datasets.embedded import embedded_structure
 from eqgat.molecule import Molecule
+
+Entry = TypeVar("Entry")
 
 
 def official_atoms(structure: Molecule, file: str) -> pd.DataFrame:
@@ -38,7 +42,7 @@ def generator(*what: object) -> np.random.Generator:
     return np.random.default_rng(list(digest))
 
 
-def split_of(splits: dict[str, tuple[str, ...]], split: str) -> tuple[str, ...]:
+def split_of(splits: Mapping[str, tuple[Entry, ...]], split: str) -> tuple[Entry, ...]:
     """The entries of a split; ``ValueError`` for an unknown one."""
     if split not in splits:
         raise ValueError(f"there is no split {split!r}; the splits are {', '.join(splits)}")

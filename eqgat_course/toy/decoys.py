@@ -124,7 +124,8 @@ def walk(
         inner = np.unique([t.residue for t in torsions])
         hinges = random.choice(inner[len(inner) // 8 : len(inner) - len(inner) // 8], 3, replace=False)
         torsions = [t for t in torsions if t.residue in hinges]
-    usual, kept = clashes(start), []
+    usual = clashes(start)
+    kept: list[np.ndarray] = []
     limit = random.uniform(*SWELLING) * radius_of_gyration(start[rows])
     width = np.radians(15 if kind == "hinge" else 25)
     for attempt in range(attempts):

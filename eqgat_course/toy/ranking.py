@@ -67,7 +67,7 @@ def decoys(name: str, walks: int, frames: int, seed: int | str = 0) -> tuple[tup
     a little at random so that the levels of different walks are not the same. Making those of one protein takes a few
     seconds: they are kept in ``cache_folder()`` and found there until the code that makes them changes.
     """
-    code = "".join(map(inspect.getsource, (decoy_code, _make_decoys)))
+    code = inspect.getsource(decoy_code) + inspect.getsource(_make_decoys)
     key = hashlib.sha256(repr((name, walks, frames, seed, _KINDS, _LEVELS, code)).encode())
     path = cache_folder() / "decoys" / f"{name}-{key.hexdigest()[:16]}.npz"
     with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), np.load(path) as kept:

@@ -84,7 +84,8 @@ def structure_scores(mobile: np.ndarray, fixed: np.ndarray) -> dict[str, float]:
 
     first = distances(_starts(len(mobile)))
     for cutoff in (*GDT_CUTOFFS, d0):
-        now, seen = first, set()
+        seen: set[bytes] = set()
+        now = first
         for _ in range(_ROUNDS):
             parts = now < cutoff
             parts = parts[parts.sum(axis=1) >= 3]

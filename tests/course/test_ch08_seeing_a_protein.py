@@ -7,8 +7,19 @@ import pytest
 import torch
 
 from eqgat import EQGAT
+from eqgat.attribution import fresh
 from eqgat.datasets import embedded_structure
-from eqgat.inspection import best_plane, heads, neighbourhood_change
+from eqgat.inspection import (
+    attention_received,
+    best_plane,
+    effective_neighbours,
+    equal_share,
+    heads,
+    neighbourhood_change,
+    residue_preference,
+    uniform_attention,
+    with_controls,
+)
 from eqgat_course.ch08_seeing_a_protein.study import (
     adk_domain,
     aromatic_rings,
@@ -107,6 +118,24 @@ def test_change_of_a_neighbourhood_against_a_count_by_hand(protein, model):
     assert float(attention[atom]) == pytest.approx(float(change))
     same = neighbourhood_change(first, first)
     assert all(float(part.abs().max()) < 1e-14 for part in same)
+
+
+def test_controls_are_the_other_model_and_equal_shares(protein, model):
+    graph = protein.graph(4.5, torch.float64)
+    record, other = model.trace(graph)[1], fresh(model, seed=3).trace(graph)[1]
+    received = with_controls(attention_received, [record], [other])
+    assert list(received) == ["trained", "untrained", "uniform"]
+    torch.testing.assert_close(received["trained"], attention_received(record))
+    torch.testing.assert_close(received["untrained"], attention_received(other))
+    torch.testing.assert_close(received["uniform"], equal_share(record))
+    torch.testing.assert_close(
+        effective_neighbours(uniform_attention(record)), torch.ones(len(protein), 8, dtype=torch.float64)
+    )
+    residue = torch.from_numpy(protein.residue_index)
+    assert float(residue_preference(uniform_attention(record), residue).abs().max()) < 1e-12
+    here = protein.residue_index == 21
+    by_hand = np.log2(attention_received(record).numpy()[here].sum() / equal_share(record).numpy()[here].sum())
+    assert float(residue_preference(record, residue)[21]) == pytest.approx(by_hand)
 
 
 def test_heads_are_all_channels_in_groups():

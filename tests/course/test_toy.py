@@ -15,9 +15,8 @@ from scipy.spatial.transform import Rotation
 
 from eqgat.cli import main
 from eqgat.datasets import embedded_structure, load_atom3d
-from eqgat.datasets.atom3d.spec import ATOM3D
 from eqgat.datasets.atom3d.trivial import radius_of_gyration
-from eqgat.datasets.task import SPLITS
+from eqgat.datasets.task import ATOM3D, SPLITS
 from eqgat.molecule import ATOM_COLUMNS
 from eqgat_course.toy import lba, ppi, ranking, res, sample_items, superposition, write_samples
 from eqgat_course.toy._schema import polymer

@@ -13,11 +13,12 @@ import torch
 
 from eqgat import EQGAT
 from eqgat.attribution import fresh
+from eqgat.cli import main
 from eqgat.datasets import embedded_path, embedded_structure
 from eqgat.inspection import attention_received, effective_neighbours, equal_share, mean_terms, over_channels
 from eqgat.pretrained import pretrained, untrained
 from eqgat.viz import explorer as module
-from eqgat.viz.explorer import SHARE_STEP, SINGLE_STEP, STEPS, attributed, explore, main
+from eqgat.viz.explorer import SHARE_STEP, SINGLE_STEP, STEPS, attributed, explore
 
 
 class Page:
@@ -165,7 +166,7 @@ def test_command_writes_the_page_and_says_what_is_wrong(tmp_path, capsys, monkey
     model = EQGAT(num_elements=9, out_channels=1, scalar_channels=8, vector_channels=2, num_layers=2, num_radial=4)
     model.save_pretrained(tmp_path / "mine")
     monkeypatch.chdir(tmp_path)
-    assert main([str(embedded_path("5pti")), "--model", "mine"]) == 0
+    assert main(["explore", str(embedded_path("5pti")), "--model", "mine"]) == 0
     assert "5pti.html: 459 atoms" in capsys.readouterr().out
     page = Page((tmp_path / "5pti.html").read_text(encoding="utf-8"))
     fresh_layer = fresh(EQGAT.from_pretrained("mine")).trace(embedded_structure("5pti").graph(4.5))[0]
@@ -177,7 +178,7 @@ def test_command_writes_the_page_and_says_what_is_wrong(tmp_path, capsys, monkey
         ([str(embedded_path("5pti")), "-o", "no/folder.html"], "there is no folder no"),
         ([str(embedded_path("5pti")), "--explain", "A:99"], "does not exist"),
     ):
-        assert main(argv) == 2
+        assert main(["explore", *argv]) == 2
         captured = capsys.readouterr()
         assert message in captured.err
         assert captured.err.count("\n") == 1

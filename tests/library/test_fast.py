@@ -50,6 +50,21 @@ def assert_equal_to_readable(model: EQGAT, graph: Data, tolerance: float = 1e-12
         assert error <= tolerance * max(1.0, float(expected.abs().max()) if expected.numel() else 0), name
 
 
+@pytest.fixture(autouse=True)
+def fast_on_small_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of these tests would otherwise run as they stand in the layers."""
+    monkeypatch.setattr(fast, "WORTH_IT", 0)
+
+
+def test_small_graphs_run_as_they_stand_in_the_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, model = make_graph(), make_model()
+    readable = model(graph)
+    model.fast = True
+    assert not torch.equal(model(graph), readable)
+    monkeypatch.setattr(fast, "WORTH_IT", 12 * graph.num_edges + 1)
+    assert torch.equal(model(graph), readable)
+
+
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 7 edges, fewer than many an atom has neighbours; so each such atom is a chunk by itself."""

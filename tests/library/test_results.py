@@ -95,14 +95,14 @@ def test_a_full_disk_leaves_the_old_rows(tmp_path: Path, monkeypatch: pytest.Mon
             with pytest.raises(UserError, match=r"the disk is full: .* Make room for .* more"):
                 add(tmp_path, 7.5)
         assert {file: file.read_bytes() for file in (tmp_path / "triangle").iterdir()} == before
-    write_tables(tmp_path, tmp_path / "tables")
-    before = {file: file.read_bytes() for file in (tmp_path / "tables").iterdir()}
+    write_tables(tmp_path, tmp_path / "beside" / "tables")
+    before = {file: file.read_bytes() for file in (tmp_path / "beside" / "tables").iterdir()}
     add(tmp_path, 7.5)
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
         with pytest.raises(UserError, match="the disk is full"):
-            write_tables(tmp_path, tmp_path / "tables")
-    assert {file: file.read_bytes() for file in (tmp_path / "tables").iterdir()} == before
+            write_tables(tmp_path, tmp_path / "beside" / "tables")
+    assert {file: file.read_bytes() for file in (tmp_path / "beside" / "tables").iterdir()} == before
 
 
 @pytest.mark.parametrize("rows", [[], [("triangle", "mse")], [("lba", "rmse")], [("psr", "mean_spearman")]])

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from eqgat.datasets.atom3d.lmdb import BrokenItem
 from eqgat.datasets.atom3d.samples import Atoms, Parsed, View, make_graph
-from eqgat.datasets.atom3d.spec import ATOM3D
-from eqgat.datasets.task import TASKS
+from eqgat.datasets.task import ATOM3D, TASKS
 from eqgat.errors import UserError
 from eqgat.options import check_values
 
@@ -222,6 +221,10 @@ class ItemData(Atom3DData):
         cutoff, hops: see ``load_atom3d``.
         progress: a bar on stderr during the pass; never drawn where stderr is not a terminal.
         **options: see the task's options.
+
+    >>> from eqgat.datasets.atom3d.load import toy_items
+    >>> ItemData("lba", toy_items("lba", "train"), "train")[0]
+    Data(...)
     """
 
     def __init__(

@@ -14,8 +14,8 @@ from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from eqgat.datasets.atom3d.spec import ATOM3D, Archive
-from eqgat.datasets.task import TASKS
+from eqgat.datasets.atom3d.spec import Archive
+from eqgat.datasets.task import ATOM3D, TASKS
 from eqgat.errors import UserError
 from eqgat.files import is_writable, no_space
 

@@ -114,6 +114,11 @@ def read_lmdb(folder: str | os.PathLike[str]) -> LMDBItems:
     Raises:
         FileNotFoundError: there is none.
         UserError: not an LMDB of ATOM3D's, a damaged one, or a pickled one.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     read_lmdb(write_lmdb(folder, [{"id": "1abc", "scores": {"rms": 2.0}}]))[0]["scores"]
+    {'rms': 2.0}
     """
     return LMDBItems(folder)
 
@@ -127,6 +132,11 @@ def write_lmdb(folder: str | os.PathLike[str], items: Iterable[Mapping[str, Any]
     Raises:
         FileExistsError: the folder holds a data set already, or anything else.
         UserError: two items with one id; the disk is full.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     len(read_lmdb(write_lmdb(folder, [{"id": "1abc"}, {"id": "2xyz"}])))
+    2
     """
     import lmdb
 

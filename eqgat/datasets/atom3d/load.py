@@ -30,6 +30,9 @@ def load_splits(task: str, folder: str | None, unprepared: Sequence[str] = (), *
 
     Raises:
         FileNotFoundError, UserError: see ``load_atom3d`` and ``toy_items``.
+
+    >>> {split: len(data) for split, data in load_splits("lba", None).items()}
+    {'train': 1, 'val': 1, 'test': 1}
     """
     if folder is not None:
         return {
@@ -46,6 +49,9 @@ def toy_items(task: str, split: str, **options: Any) -> list[dict[str, Any]]:
 
     Raises:
         UserError: none does.
+
+    >>> [item["id"] for item in toy_items("lba", "train")]
+    ['1hvr']
     """
     offers = list(entry_points(group="eqgat.toy_data"))
     if not offers:
@@ -86,6 +92,10 @@ def load_atom3d(
         FileNotFoundError: no such data in ``root``; the message says what was expected.
         UserError: an unknown task, split or option; several data sets in ``root``; prepared data of another task or
             with other options.
+
+    >>> load_atom3d("lba", "no/such/folder")
+    Traceback (most recent call last):
+    FileNotFoundError: no folder no/such/folder; unpack the archive of LBA and give its folder
     """
     chosen = make_options(task, **options)
     if split not in SPLITS:

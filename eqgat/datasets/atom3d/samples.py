@@ -116,7 +116,12 @@ class Reader(NamedTuple):
 
 
 def table(item: Mapping[str, Any], key: str, *columns: str) -> pd.DataFrame:
-    """A table of an item, with the columns that are needed. Raises ``BrokenItem`` where one is missing or empty."""
+    """A table of an item, with the columns that are needed. Raises ``BrokenItem`` where one is missing or empty.
+
+    >>> table({"id": "1abc"}, "atoms", "x")
+    Traceback (most recent call last):
+    eqgat.datasets.atom3d.lmdb.BrokenItem: it has no table 'atoms'; it has 'id'
+    """
     found = item.get(key)
     if isinstance(found, Mapping):
         raise BrokenItem(
@@ -160,6 +165,11 @@ def read_molecule(atoms: pd.DataFrame, options: AtomOptions) -> tuple[Atoms, np.
 
     Raises:
         BrokenItem: no atom is left, an unknown element, or NaN and infinite coordinates.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> molecule, rows = read_molecule(embedded_structure("5pti").atoms, AtomOptions())
+    >>> molecule.pos.shape == (len(rows), 3)
+    True
     """
     try:
         molecule = Molecule.from_table(
@@ -180,6 +190,10 @@ def count_hops(edge_index: Tensor, centers: Tensor, num_nodes: int, limit: int) 
     """Edges on the shortest way from each atom to the nearest of ``centers``, [N]; ``limit + 1`` where there are more.
 
     A model of L layers that reads its answer off the centres depends on nothing that is more than L hops away.
+
+    >>> edges = torch.tensor([[1, 0, 2, 1], [0, 1, 1, 2]])
+    >>> count_hops(edges, torch.tensor([0]), num_nodes=4, limit=2)
+    tensor([0, 1, 2, 3])
     """
     source, receiver = edge_index
     hops = torch.full((num_nodes,), limit + 1, dtype=torch.int64, device=edge_index.device)
@@ -210,6 +224,10 @@ def make_graph(
         radius: of ``rows``, keep only atoms within this many Å of the centre; None: all.
         cutoff: of the edges, Å.
         hops: of these, keep only atoms at most this many edges away from the centre (and the marked); None: all.
+
+    >>> molecule = Atoms(np.array([6, 7], np.uint8), np.array([[0.0, 0, 0], [1.5, 0, 0]]), 2)
+    >>> make_graph(molecule, None, np.array([0]), radius=None, cutoff=4.5).edge_index.tolist()
+    [[1, 0], [0, 1]]
     """
     number, pos = molecule.atomic_number, molecule.pos
     if hops is not None:  # nothing is reached in so many steps that is farther away than their lengths together

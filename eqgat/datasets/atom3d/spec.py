@@ -8,9 +8,7 @@ from typing import Any
 
 from eqgat.datasets.task import SPLITS, TaskSpec
 
-__all__ = ["ATOM3D", "Archive", "GraphOptions", "atom3d_task", "profiles"]
-
-ATOM3D = ("lba", "psr", "rsr", "res", "ppi")
+__all__ = ["Archive", "GraphOptions", "atom3d_task", "profiles"]
 
 
 @dataclass(frozen=True)

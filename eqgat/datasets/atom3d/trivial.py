@@ -22,12 +22,20 @@ RANKING = (
 
 
 def num_atoms(pos: np.ndarray) -> float:
-    """Atoms of a structure, [n, 3] in Å."""
+    """Atoms of a structure, [n, 3] in Å.
+
+    >>> num_atoms(np.zeros((3, 3)))
+    3.0
+    """
     return float(len(pos))
 
 
 def close_pairs(pos: np.ndarray) -> float:
-    """Pairs of atoms closer than ``CLASH`` Å, an atom. Those of the bonds are the same in all decoys of a target."""
+    """Pairs of atoms closer than ``CLASH`` Å, an atom. Those of the bonds are the same in all decoys of a target.
+
+    >>> close_pairs(np.array([[0.0, 0, 0], [1.5, 0, 0], [9.0, 0, 0], [12.0, 0, 0]]))
+    0.25
+    """
     return len(cKDTree(pos).query_pairs(CLASH)) / len(pos)
 
 

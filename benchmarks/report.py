@@ -1,0 +1,111 @@
+"""The report: Markdown, one table of all numbers, two figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from eqgat.viz import use_style
+
+TITLES = {
+    "models": "Models side by side",
+    "scale": "Time and memory against atoms",
+    "roofline": "What must be done, and how long we take",
+    "precision": "Precision",
+    "neighbours": "Neighbour search",
+    "engine": "The training engine against a plain loop",
+    "loading": "Loading against training",
+}
+
+
+def write_report(folder: Path, facts: dict[str, str], rows: pd.DataFrame) -> None:
+    """Write report.md, numbers.csv and the figures of the parts that were measured."""
+    folder.mkdir(parents=True, exist_ok=True)
+    use_style()
+    rows = rows.copy()
+    for name, fact in facts.items():  # each line stands by itself
+        rows[name] = fact
+    rows.to_csv(folder / "numbers.csv", index=False, float_format="%.6g")
+    lines = ["# Speed and memory", "", "Written by `make bench`; do not edit.", ""]
+    lines += [f"- {name}: {fact}" for name, fact in facts.items()]
+    lines += ["", "Each number is the median of its repeats, with quartiles in brackets; a ratio is that of pairs."]
+    for part, title in TITLES.items():
+        found = rows[rows["part"] == part]
+        if len(found):
+            lines += ["", f"## {title}", "", *_figure(part, found, folder), *_tables(found)]
+    (folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _tables(rows: pd.DataFrame) -> list[str]:
+    """One table: a line for each case and side, a column for each quantity."""
+    quantities = list(dict.fromkeys(zip(rows["quantity"], rows["unit"], strict=True)))
+    head = ["", "", *(f"{name} ({unit})" if unit else name for name, unit in quantities)]
+    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    for (case, side), group in rows.groupby(["case", "side"], sort=False):
+        cells = {row["quantity"]: _cell(row) for _, row in group.iterrows()}
+        lines.append(f"| {case} | {side} | {' | '.join(cells.get(name, '') for name, _ in quantities)} |")
+    return lines
+
+
+def _cell(row: pd.Series) -> str:
+    number = f"{row['value']:,.0f}" if abs(row["value"]) >= 1000 else f"{row['value']:.3g}"
+    return number if row["repeats"] == 1 else f"{number} ({row['low']:.3g} - {row['high']:.3g})"
+
+
+def _figure(part: str, rows: pd.DataFrame, folder: Path) -> list[str]:
+    """Draw the figure of a part that has one; the line that shows it."""
+    draw = {"models": _draw_models, "scale": _draw_scale}.get(part)
+    if draw is None:
+        return []
+    figure, alt = draw(rows)
+    for kind in ("png", "svg"):
+        figure.savefig(folder / f"{part}.{kind}")
+    plt.close(figure)
+    return [f"![{alt}]({part}.png)", ""]
+
+
+def _draw_models(rows: pd.DataFrame) -> tuple[plt.Figure, str]:
+    cases = list(dict.fromkeys(rows["case"]))
+    quantities = [("training step", "time of a step (s)"), ("memory of a step", "memory of a step (MiB)")]
+    figure, axes = plt.subplots(len(quantities), len(cases), figsize=(3.6 * len(cases), 6.4), squeeze=False)
+    for column, case in enumerate(cases):
+        for line, (quantity, label) in enumerate(quantities):
+            found = rows[(rows["case"] == case) & (rows["quantity"] == quantity)]
+            ax = axes[line][column]
+            colours = ["C1" if side.startswith("EQGAT") else "C0" for side in found["side"]]
+            ax.barh(found["side"], found["value"], color=colours)
+            ax.invert_yaxis()
+            ax.set(xscale="log", xlabel=label, title=case if line == 0 else "")
+            ax.tick_params(axis="y", labelleft=column == 0)
+    figure.tight_layout()
+    return figure, "Bars: time and memory of a training step of the models, on each batch; logarithmic axes"
+
+
+def _draw_scale(rows: pd.DataFrame) -> tuple[plt.Figure, str]:
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3.6))
+    panels = {
+        "time (µs an atom)": ("forward", "training step"),
+        "memory (MiB)": ("memory, forward", "memory, training step"),
+    }
+    for ax, (label, quantities) in zip(axes, panels.items(), strict=True):
+        for side, line in (("EQGAT", "-"), ("EQGAT readable", "--")):
+            for colour, quantity in enumerate(quantities):
+                found = rows[(rows["side"] == side) & (rows["quantity"] == quantity)]
+                mode = quantity.removeprefix("memory, ")
+                ax.plot(
+                    found["case"].astype(int),
+                    found["value"],
+                    line,
+                    color=f"C{colour}",
+                    marker="o",
+                    label=f"{side}, {mode}",
+                )
+        ax.set(xscale="log", yscale="log", xlabel="atoms", ylabel=label)
+    axes[0].legend(fontsize=8)
+    figure.tight_layout()
+    return (
+        figure,
+        "Lines: time an atom and memory against the number of atoms; time is level, memory grows in proportion",
+    )
