@@ -132,14 +132,15 @@ class Task:
     def metrics(self, prediction: Tensor, target: Tensor, data: Any) -> dict[str, float]:
         """Metrics of a whole split, of raw values in the order of ``data``, on the CPU; has ``self.monitor``.
 
-        One number: see ``regression_metrics``. Several: "mse", the mean over all, and "mse_<target>" of each.
+        One number: see ``regression_metrics``. Several: "mse", the mean over all, and "mse_<target>", "r2_<target>"
+        and "prediction_std_<target>" of each.
         """
         if target.shape[1] == 1:
             return regression_metrics(prediction, target)
-        each = (prediction.double() - target.double()).square().mean(dim=0)
+        each = {name: regression_metrics(prediction[:, k], target[:, k]) for k, name in enumerate(data.target_names)}
         return {
-            "mse": float(each.mean()),
-            **{f"mse_{name}": float(value) for name, value in zip(data.target_names, each, strict=True)},
+            "mse": sum(found["mse"] for found in each.values()) / len(each),
+            **{f"{metric}_{name}": each[name][metric] for metric in ("mse", "r2", "prediction_std") for name in each},
         }
 
 
