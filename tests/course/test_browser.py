@@ -29,8 +29,9 @@ from nbclient import NotebookClient  # noqa: E402
 from nbconvert import HTMLExporter  # noqa: E402
 from PIL import Image  # noqa: E402
 from selenium.common.exceptions import TimeoutException  # noqa: E402
+from selenium.webdriver.common.actions.action_builder import ActionBuilder  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
 from eqgat.datasets import embedded_structure  # noqa: E402
 from eqgat.inspection import attention_received, equal_share, mean_terms  # noqa: E402
@@ -398,13 +399,13 @@ def on_screen(browser, rows: list[int], view: int = 0) -> list[list[float]]:
 
 
 def click_at(browser, x: float, y: float) -> None:
-    action = webdriver.common.action_chains.ActionBuilder(browser)
+    action = ActionBuilder(browser)
     action.pointer_action.move_to_location(round(x), round(y)).click()
     action.perform()
 
 
 def pick(browser, name: str, value: str) -> None:
-    webdriver.support.select.Select(browser.find_element(By.ID, name)).select_by_value(value)
+    Select(browser.find_element(By.ID, name)).select_by_value(value)
 
 
 @needs_script
