@@ -1,6 +1,6 @@
 """The registry of the suite's figures: each is one function, called by its notebook and by `make figures` alike.
 
-    @figure(name="bessel-basis", notebook="02", data="computed, cutoff 4.5 Å", caption="The first eight ...")
+    @figure(name="bessel-basis", notebook="02", data="computed, cutoff 4.5 Å", trained="nothing", caption="The ...")
     def bessel_basis() -> Figure:
         ...
 
@@ -32,20 +32,19 @@ from eqgat.viz.style import describe, details_of, save, style
 from eqgat_course.chapters import chapters
 
 SMALL = 11.5  # points: still 8 when a figure is printed 4.5 inches wide
-NO_PROFILE = "any: nothing was trained"
 README = "README.md"
 
 
 @dataclass(frozen=True)
 class FigureEntry:
-    """One figure of the suite: what draws it, and where its data come from."""
+    """One figure of the suite: what draws it, where its data come from, and what was trained for it."""
 
     name: str
     notebook: str
     data: str
+    trained: str
     caption: str
     alt: str
-    profile: str
     draw: Callable[..., Figure]
 
 
@@ -53,7 +52,7 @@ REGISTRY: dict[str, FigureEntry] = {}
 
 
 def figure(
-    name: str, notebook: str, data: str, caption: str = "", alt: str = "", profile: str = NO_PROFILE
+    name: str, notebook: str, data: str, trained: str, caption: str = "", alt: str = ""
 ) -> Callable[[Callable[..., Figure]], Callable[..., Figure]]:
     """Register a function that returns a matplotlib Figure.
 
@@ -61,9 +60,10 @@ def figure(
         name: file name without suffix: small letters, digits and hyphens.
         notebook: number of the notebook that shows it, as in its file name ("02").
         data: where the numbers come from, for readers ("embedded structure 1l2y", "figures/results/triangle.csv").
+        trained: "nothing", or which model on which data; what only the results store knows, such as the profile, is
+            attached with `eqgat.viz.describe`.
         caption: one or two sentences. A caption made from the data is attached with `eqgat.viz.describe` instead.
         alt: what a reader who cannot see the figure has to know; the caption if left out.
-        profile: "quick" or "full" where a trained model is shown.
 
     The function is called without arguments by `build`, so every argument needs a default. It runs in the suite's
     style, whatever the notebook has set.
@@ -81,12 +81,12 @@ def figure(
                 fig = function(*args, **kwargs)
             plt.close(fig)  # else a notebook shows the figure twice: once as the value, once at the end of the cell
             made = details_of(fig)
-            return describe(fig, made.get("caption", caption), made.get("alt", alt), made.get("profile", profile))
+            return describe(fig, made.get("caption", caption), made.get("alt", alt), made.get("trained", trained))
 
         known = REGISTRY.get(name)  # the same function again is a module that was reloaded
         if known and (known.draw.__module__, known.draw.__name__) != (draw.__module__, draw.__name__):
             raise ValueError(f"two figures are named {name!r}: in {known.draw.__module__} and {draw.__module__}")
-        REGISTRY[name] = FigureEntry(name, notebook, data, caption, alt, profile, draw)
+        REGISTRY[name] = FigureEntry(name, notebook, data, trained, caption, alt, draw)
         return draw
 
     return register
@@ -208,20 +208,20 @@ def _draw_group(
 
 
 def readme(rows: list[tuple[FigureEntry, dict[str, str]]]) -> str:
-    """The text of figures/README.md: every figure with its notebook, data, profile and caption."""
+    """The text of figures/README.md: every figure with its notebook, its data, what was trained for it, and its caption."""
     lines = [
         "# Figures",
         "",
         "Written by `python -m eqgat figures` (`make figures`); do not edit. Every figure is drawn by a function in",
         "`eqgat_course/`, in the folder of its chapter, which its notebook calls as well. Each exists as PNG and as SVG.",
         "",
-        "| figure | notebook | data | profile | drawn by |",
+        "| figure | notebook | data | trained for it | drawn by |",
         "|---|---|---|---|---|",
     ]
     for entry, details in rows:
         source = f"`{entry.draw.__module__}.{entry.draw.__name__}`"
-        profile = details.get("profile", entry.profile)
-        lines.append(f"| [{entry.name}](#{entry.name}) | {entry.notebook} | {entry.data} | {profile} | {source} |")
+        trained = details.get("trained", entry.trained)
+        lines.append(f"| [{entry.name}](#{entry.name}) | {entry.notebook} | {entry.data} | {trained} | {source} |")
     for entry, details in rows:
         alt = details.get("alt", "").replace("[", "(").replace("]", ")").replace("\n", " ")
         lines += ["", f"## {entry.name}", "", f"![{alt}]({entry.name}.png)", "", details.get("caption", "")]

@@ -8,7 +8,7 @@ from eqgat.training.results import read_results
 from eqgat.training.settings import MODELS
 from eqgat.training.tables import paper_numbers
 
-__all__ = ["TARGETS", "TRIANGLE_MODELS", "beside_the_paper", "triangle_runs"]
+__all__ = ["TARGETS", "TRIANGLE_MODELS", "beside_the_paper", "trained_for", "triangle_runs"]
 
 TARGETS = ("distance", "perimeter", "area")
 TRIANGLE_MODELS = {name: entry.labels["3"] for name, entry in MODELS.items() if "3" in entry.labels}
@@ -28,6 +28,20 @@ def triangle_runs(results: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     counts = {profile: rows.loc[rows["profile"] == profile, "model"].nunique() for profile in ("full", "cpu", "quick")}
     chosen = max(counts, key=counts.__getitem__)
     return rows[rows["profile"] == chosen], chosen if counts[chosen] else ""
+
+
+def trained_for(rows: pd.DataFrame) -> str:
+    """What was trained for a figure that shows these rows (columns model, data, profile); trivial answers are left out.
+
+    >>> trained_for(pd.DataFrame({"model": ["EQGAT", "trivial: mean"], "data": "triangles", "profile": ["quick", "none"]}))
+    'EQGAT on triangles, quick profile'
+    """
+    runs = rows[~rows["model"].str.startswith("trivial: ")]
+    told = [
+        f"{', '.join(dict.fromkeys(models))} on {data}, {profile} profile"
+        for (data, profile), models in runs.groupby(["data", "profile"])["model"]
+    ]
+    return "; ".join(told) or "nothing yet: the results store has no such runs"
 
 
 def beside_the_paper(task: str, metrics: tuple[str, ...], results: pd.DataFrame | None = None) -> pd.DataFrame:

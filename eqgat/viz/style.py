@@ -75,20 +75,20 @@ def style() -> Iterator[None]:
         yield
 
 
-def describe(fig: Figure, caption: str, alt: str = "", profile: str = "") -> Figure:
-    """Attach a caption, an alternative text and a profile that were made from the data.
+def describe(fig: Figure, caption: str, alt: str = "", trained: str = "") -> Figure:
+    """Attach a caption, an alternative text and what was trained for the figure, all made from the data.
 
     `eqgat_course.figures.build` prefers them to what the decorator says; a notebook hands the alternative text to
     screen readers. Returns the same figure.
     """
-    details = {"caption": caption, "alt": alt or caption, "profile": profile}
+    details = {"caption": caption, "alt": alt or caption, "trained": trained}
     fig.eqgat_details = {**details_of(fig), **{key: value for key, value in details.items() if value}}
     fig._ipython_display_ = lambda: _display(fig)  # IPython would show the picture without its alternative text
     return fig
 
 
 def details_of(fig: Figure) -> dict[str, str]:
-    """What `describe` attached: caption, alt and profile, as far as they are known."""
+    """What `describe` attached: caption, alt and trained, as far as they are known."""
     return dict(getattr(fig, "eqgat_details", {}))
 
 

@@ -25,6 +25,7 @@ FILL = {**KIND_FILLS, "map": "#FFFFFF", "sum": "#FFFFFF"}
     name="fig-1a-neighbourhood",
     notebook="00",
     data=f"embedded structure {RUNNING_EXAMPLE.structure}",
+    trained="nothing",
 )
 def neighbourhood(cutoff: float = 4.5) -> Figure:
     """Fig. 1a: the atoms within `cutoff` Å of the running example's carbon, and the edges along which it hears them.
@@ -122,6 +123,7 @@ class _Diagram:
     name="fig-1b-message-update",
     notebook="00",
     data="drawn from the equations of Section 3",
+    trained="nothing",
     caption=(
         "Our drawing after the paper's Fig. 1b. Message: from the scalars of both atoms and their distance an MLP "
         "makes attention logits a and coefficients b (Eq. 1). Softmax over the neighbours turns a into feature "
@@ -193,7 +195,12 @@ def message_and_update() -> Figure:
     return d.fig
 
 
-@figure(name="first-look", notebook="00", data="embedded structure 5pti; EQGAT with untrained, seeded weights")
+@figure(
+    name="first-look",
+    notebook="00",
+    data="embedded structure 5pti; EQGAT with untrained, seeded weights",
+    trained="nothing",
+)
 def first_look() -> Figure:
     """What the second layer of an untrained EQGAT does at one carbon atom of a real protein."""
     example = running_example()

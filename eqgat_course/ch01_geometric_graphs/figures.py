@@ -29,7 +29,7 @@ def _example() -> RunningExample:
     return running_example()
 
 
-@figure(name="radius-graph", notebook="01", data="embedded structure 5pti")
+@figure(name="radius-graph", notebook="01", data="embedded structure 5pti", trained="nothing")
 def neighbourhoods(cutoffs: Sequence[float] = (3.0, 4.5, 6.0)) -> Figure:
     """The central atom of the running example and its neighbours within each cutoff (Å)."""
     example = _example()
@@ -91,7 +91,9 @@ def neighbourhoods(cutoffs: Sequence[float] = (3.0, 4.5, 6.0)) -> Figure:
     )
 
 
-@figure(name="neighbours-and-cutoff", notebook="01", data="embedded structure 5pti, without hydrogens")
+@figure(
+    name="neighbours-and-cutoff", notebook="01", data="embedded structure 5pti, without hydrogens", trained="nothing"
+)
 def neighbours_and_cutoff() -> Figure:
     """Neighbours per atom, and the share of atoms that a cap of 32 would cut, against the cutoff."""
     pos = _example().graph.pos
@@ -117,7 +119,7 @@ def neighbours_and_cutoff() -> Figure:
     )
 
 
-@figure(name="batch-edges", notebook="01", data="embedded structures 5pti and 1k5i_md")
+@figure(name="batch-edges", notebook="01", data="embedded structures 5pti and 1k5i_md", trained="nothing")
 def batch_edges() -> Figure:
     """The edges of a batch of two molecules, as a matrix: two blocks, nothing between them."""
     graphs = [embedded_structure(name).graph(cutoff=4.5) for name in ("5pti", "1k5i_md")]
@@ -155,7 +157,7 @@ def batch_edges() -> Figure:
     )
 
 
-@figure(name="random-rotations", notebook="01", data="computed, 4,000 rotations each")
+@figure(name="random-rotations", notebook="01", data="computed, 4,000 rotations each", trained="nothing")
 def random_rotations(number: int = 4000) -> Figure:
     """Where three recipes for a random rotation send the z axis; uniform rotations give a flat line."""
     draws = torch.rand(2, number, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -179,7 +181,7 @@ def random_rotations(number: int = 4000) -> Figure:
     )
 
 
-@figure(name="symmetry-tests", notebook="01", data="embedded structure 5pti")
+@figure(name="symmetry-tests", notebook="01", data="embedded structure 5pti", trained="nothing")
 def symmetry_tests() -> Figure:
     """Which of six small models pass which symmetry test, with the relative errors measured."""
     pos = _example().graph.pos

@@ -25,7 +25,7 @@ def _distances(start: float, stop: float, number: int = 500) -> Tensor:
     return torch.linspace(start, stop, number, dtype=torch.float64)
 
 
-@figure(name="standing-waves", notebook="02", data="computed, cutoff 4.5 Å")
+@figure(name="standing-waves", notebook="02", data="computed, cutoff 4.5 Å", trained="nothing")
 def standing_waves() -> Figure:
     """The first four modes: u_k = d G_k, a string clamped at both ends, and G_k itself."""
     d = _distances(0, CUTOFF)
@@ -47,7 +47,7 @@ def standing_waves() -> Figure:
     )
 
 
-@figure(name="envelope", notebook="02", data="computed, cutoff 4.5 Å")
+@figure(name="envelope", notebook="02", data="computed, cutoff 4.5 Å", trained="nothing")
 def envelope_and_derivatives() -> Figure:
     """The envelope and its first two derivatives, by automatic differentiation, beside the cosine cutoff."""
     d = _distances(0, 5.2, 1041).requires_grad_()
@@ -73,7 +73,7 @@ def envelope_and_derivatives() -> Figure:
     )
 
 
-@figure(name="basis-at-the-cutoff", notebook="02", data="computed, cutoff 4.5 Å")
+@figure(name="basis-at-the-cutoff", notebook="02", data="computed, cutoff 4.5 Å", trained="nothing")
 def basis_at_the_cutoff() -> Figure:
     """The first three functions near the cutoff, without and with the envelope."""
     d = _distances(3.6, 4.9)
@@ -98,7 +98,7 @@ def basis_at_the_cutoff() -> Figure:
     )
 
 
-@figure(name="radial-resolution", notebook="02", data="computed, cutoff 4.5 Å")
+@figure(name="radial-resolution", notebook="02", data="computed, cutoff 4.5 Å", trained="nothing")
 def radial_resolution(num_radial: int = 8) -> Figure:
     """K radial functions, and the best that a sum of them can do for a peak at one bond length."""
     d = _distances(0.01, CUTOFF)
@@ -153,7 +153,7 @@ def _crossing() -> tuple[CutoffCrossing, np.ndarray, np.ndarray]:
     return crossing, distances, 100 * np.array(change).transpose(0, 2, 1)
 
 
-@figure(name="message-at-the-cutoff", notebook="02", data="embedded structure 5pti, untrained model")
+@figure(name="message-at-the-cutoff", notebook="02", data="embedded structure 5pti, untrained model", trained="nothing")
 def message_at_the_cutoff(distance: float | None = None) -> Figure:
     """How much of m_i is due to one neighbour, while it moves through the cutoff; a dot at ``distance`` (Å)."""
     crossing, distances, change = _crossing()

@@ -39,6 +39,7 @@ def neighbours_by_distance(example: RunningExample) -> tuple[Tensor, Tensor, lis
     name="softmax-which-entries",
     notebook="03",
     data="a drawing, no data",
+    trained="nothing",
     caption="Attention weights of six edges (rows) into three atoms, in four channels (columns). The weights of "
     "each outlined group sum to 1. EQGAT: one group for each atom and channel. The other two ways "
     "give numbers between 0 and 1 as well, and mean something else.",
@@ -98,6 +99,7 @@ def two_wishes(example: RunningExample) -> tuple[Tensor, Tensor, Tensor]:
     name="attention-one-or-many",
     notebook="03",
     data=f"{DATA.split(';')[0]}; hand-made logits",
+    trained="nothing",
     caption="Two wishes at one atom: channel 0 wants the oxygens, channel 1 the three bonded atoms. With a weight "
     "for each channel both come true; one weight per edge has to share.",
     alt="Bars for the 20 neighbours of Phe22 CA. Left: channel 0 puts its weight on the five oxygens, channel 1 "
@@ -140,6 +142,7 @@ def attention_one_or_many() -> Figure:
     name="three-attentions",
     notebook="03",
     data=f"{DATA.split(';')[0]}; untrained weights, seed 0",
+    trained="nothing",
     caption="The weights of Phe22 CA for its 20 neighbours under three kinds of attention, all untrained. Dot product and "
     "GAT give one weight per neighbour; feature attention gives one per neighbour and channel (three of eight).",
     alt="Three panels of bars for 20 neighbours, from near to far: dot-product attention and GAT with one bar for each "
@@ -190,6 +193,7 @@ def three_kinds(example: RunningExample, edges: Tensor) -> dict[str, Tensor]:
     name="attention-of-one-atom",
     notebook="03",
     data=DATA,
+    trained="nothing",
     caption="Attention of Phe22 CA in layer 2, as a multiple of the equal share 1/20. Above: the effective number "
     "of neighbours in each channel. Without training all weights stay close to equal; what differs, "
     "differs by element.",
@@ -233,6 +237,7 @@ def attention_of_one_atom(sharpness: float = 1.0) -> Figure:
     name="attention-sharpness",
     notebook="03",
     data=DATA,
+    trained="nothing",
     caption="How many neighbours a channel of Phe22 CA effectively listens to when its logits are multiplied by a "
     "factor, one line per channel. Factor 1 is the untrained model; training can make logits larger.",
     alt="Eight falling curves, from 20 effective neighbours at small factors to about one at a factor of 1000.",

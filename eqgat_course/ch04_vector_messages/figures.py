@@ -28,6 +28,7 @@ Z_AXIS = (0.0, 0.0, 1.0)
     name="direction-term-of-one-atom",
     notebook="04",
     data=f"{STRUCTURE}, neighbourhood of Phe22 CA; untrained model, layer 1, F_v 4, seed 0",
+    trained="nothing",
     caption="The direction term of Phe22 CA in layer 1, its four vector channels. Every neighbour adds an arrow "
     "along the line to the centre: red towards it (b > 0), blue away from it (b < 0), longer for larger "
     "|b|. The directions are the same in all four pictures; the coefficients are not. Black: the mean, ten "
@@ -86,6 +87,7 @@ def direction_term_of_one_atom() -> Figure:
     name="mean-direction-and-burial",
     notebook="04",
     data=f"{STRUCTURE}, all 459 atoms, cutoff 4.5 Å; no model",
+    trained="nothing",
     caption="Length of the sum (left) and of the mean (right) of the unit vectors p_ji,n of each atom of BPTI, "
     "against its number of neighbours. Buried atoms have neighbours all around, and their directions "
     "cancel. The mean lies between 0 and 1 for all. Orange: Phe22 CA.",
@@ -124,6 +126,7 @@ def relu_both_ways(vector: Tensor, angle: float) -> tuple[Tensor, Tensor]:
     name="relu-on-a-vector",
     notebook="04",
     data="computed; one vector in the xy-plane",
+    trained="nothing",
     caption="A component-wise ReLU on a vector. Left: first ReLU, then turn (blue), and first turn, then ReLU "
     "(red), give different arrows. Right: the difference, as a share of the length of the vector, for "
     "all angles.",
@@ -186,6 +189,7 @@ def vector_operations(v: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
     name="broken-vector-operations",
     notebook="04",
     data=f"{STRUCTURE}, vectors after layer 1 of the untrained model, scaled so that x, y and z differ in size",
+    trained="nothing",
     caption="Relative error of f(R v) = R f(v) for five operations on vector features, against the angle of a "
     "turn about z. Mixing channels is exact at every angle. The others fail; one of them passes at "
     "every quarter turn.",

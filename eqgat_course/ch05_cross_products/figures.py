@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
 
 from eqgat.symmetry import transform
-from eqgat.viz.style import COLOURS, DIVERGING, TERM_COLOURS
+from eqgat.viz.style import COLOURS, DIVERGING, TERM_COLOURS, describe
 from eqgat_course.figures import figure
 from eqgat_course.handedness import (
     RING,
@@ -37,6 +37,7 @@ def _vectors(model, graph) -> np.ndarray:
     name="planar-cross-product",
     notebook="05",
     data="embedded structure 5pti, ring of Phe 22, flattened",
+    trained="nothing",
     caption="Vectors after two layers (channel 0, untrained model) on a flattened phenylalanine ring. Arrows: "
     "in-plane part. Colour: component out of the page. Without cross products it is zero; with them it is "
     "not, and in the mirror image it has the opposite sign, as an axial vector must.",
@@ -94,6 +95,7 @@ def _draw_ring(ax: Axes, pos: np.ndarray, v: np.ndarray, limit: float):
     name="out-of-plane",
     notebook="05",
     data="embedded structure 5pti, ring of Phe 22, flattened, CD1 lifted",
+    trained="nothing",
     caption="Largest z component of the vectors (after two layers, untrained model) when one atom of the flat "
     "ring is lifted by h. Without cross products it vanishes in proportion to h; with them an axial part "
     "remains.",
@@ -125,6 +127,7 @@ def out_of_plane() -> Figure:
     name="polar-and-axial",
     notebook="05",
     data="two vectors, computed",
+    trained="nothing",
     caption="A cross product turns with a rotation (left: both arrows coincide). In a mirror (right) the cross "
     "product of the images a', b' points opposite to the image of a × b: it is an axial vector, "
     "drawn hollow and with a ring.",
@@ -188,12 +191,7 @@ def _rotation(angle: float, axis: str) -> np.ndarray:
     name="learning-handedness",
     notebook="05",
     data="embedded structure 5pti, 52 chiral centres and mirror images",
-    caption="Two-layer models trained to tell the chiral centres of 5PTI (32 residues) from their mirror images. "
-    "Left: training loss; without cross products it stays at ln 2, the loss of a guess. Right: outputs "
-    "for 20 residues not trained on; without cross products residue and mirror image get the same number.",
-    alt="Left: loss against training step; with cross product it falls to zero, without it stays at 0.69. Right: "
-    "output for the mirror image against output for the residue; without cross product on the diagonal, with "
-    "it in the corner of right answers.",
+    trained="two EQGATs of two layers, with and without cross products, on 32 residues of 5pti and their mirror images",
 )
 def learning_handedness(results: dict[str, HandTest] | None = None) -> Figure:
     """``results``: what ``learn_handedness`` returned, by label; trained here if not given (about 10 s)."""
@@ -226,4 +224,12 @@ def learning_handedness(results: dict[str, HandTest] | None = None) -> Figure:
         ylim=(-reach, reach),
         aspect="equal",
     )
-    return fig
+    ends = "; ".join(f"{name} {result.history[-1]:.2f}" for name, result in results.items())
+    return describe(
+        fig,
+        "Two-layer models trained to tell the chiral centres of 5PTI (32 residues) from their mirror images. "
+        f"Left: training loss; without cross products it stays at ln 2, the loss of a guess. At the end: {ends}. Right: "
+        "outputs for the other residues; without cross products residue and mirror image get the same number.",
+        f"Left: loss against training step; it ends at: {ends}. Right: output for the mirror image against output for "
+        "the residue; without cross product on the diagonal, with it in the corner of right answers.",
+    )

@@ -26,6 +26,7 @@ AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 1.0, 0.0), "z": (0.0, 0.0, 1.0)}
     name="whole-layer",
     notebook="06",
     data="drawn",
+    trained="nothing",
     caption="One EQGAT layer, after Fig. 1b of the paper. Scalars on the left, vectors on the right; the only "
     "ways from one side to the other are products with an invariant coefficient, and lengths.",
     alt="Flow diagram: states s and v enter; the edge filter makes attention and coefficients; messages are added "
@@ -90,6 +91,7 @@ def _arrow(ax, start, end, colour: str = "0.3") -> None:
     name="gate-and-components",
     notebook="06",
     data="computed: a vector of length 1.5 turned about the z axis",
+    trained="nothing",
     caption="Three functions of a vector that is turned through a full circle (dotted). Equivariant is only the "
     "one whose results lie on a circle about the origin, each at the same angle from its vector: the gate.",
     alt="Three panels: SiLU on each component bends the circle into an egg; a bias shifts the circle; the gate "
@@ -143,6 +145,7 @@ def _norm_errors(v: torch.Tensor, axis: str, angles: np.ndarray) -> dict[str, np
     name="norm-against-angle",
     notebook="06",
     data="embedded structure 5pti, ring of Phe 22 and its neighbours",
+    trained="nothing",
     caption="Relative error of norm(Qv) against Q norm(v) for the vectors around the running example's atom, "
     "turned about z, y and x. The released norm is right about x; about other axes only at single angles.",
     alt="Error in per cent against rotation angle: the released norm reaches large errors about z and y and is "
@@ -186,6 +189,7 @@ def surrounding_vectors() -> torch.Tensor:
     name="prediction-against-angle",
     notebook="06",
     data="embedded structure 5pti, untrained models",
+    trained="nothing",
     caption="The prediction of one molecule, turned about z: constant with the equivariant norm, dependent on the "
     "orientation with the released one. Shown is the change against the unturned molecule.",
     alt="Change of the prediction against angle: flat at zero for the equivariant norm, a wave for the released.",
@@ -223,6 +227,7 @@ def prediction_against_angle() -> Figure:
     name="parameter-counts",
     notebook="06",
     data="counted; printed values: Tables 2 and 3",
+    trained="nothing",
     caption="Trainable parameters by part, for the models of Tables 2 and 3 as released at start-up. Black marks: "
     "the printed numbers. Two of Table 3 do not fit their models.",
     alt="Stacked horizontal bars for seven models; the edge filter is the largest part; printed values agree but "

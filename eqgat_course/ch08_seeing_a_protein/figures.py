@@ -54,7 +54,7 @@ RADIUS = 9.0  # Å, of the environments that the model was trained on
 SMALL = 11.5
 NOISE = 0.2  # Å along each axis, of the order of the errors of coordinates at 2 Å resolution
 DATA = "embedded structure 5pti; EQGAT trained on the embedded RES data"
-TRAINED = "shipped weights"
+TRAINED = "EQGAT on the embedded RES data; the weights in `eqgat/pretrained/res`"
 
 
 def answers(logits: Tensor, count: int = 4) -> str:
@@ -98,7 +98,7 @@ def question(residue: int = 22) -> tuple[Molecule, int, list[LayerTrace], list[L
     return structure, centre, before, after
 
 
-@figure(name="training-residue-identity", notebook="08", data="learning curve of the shipped weights", profile=TRAINED)
+@figure(name="training-residue-identity", notebook="08", data="learning curve of the shipped weights", trained=TRAINED)
 def training_curve() -> Figure:
     """Loss on training and accuracy on validation proteins, epoch by epoch; the test accuracy beside the baselines."""
     history, rows = pretrained_history(MODEL), pretrained_rows(MODEL)
@@ -131,7 +131,7 @@ def training_curve() -> Figure:
     return describe(fig, caption, caption)
 
 
-@figure(name="attention-sharpness-by-layer", notebook="08", data=DATA, profile=TRAINED)
+@figure(name="attention-sharpness-by-layer", notebook="08", data=DATA, trained=TRAINED)
 def sharpness_by_layer() -> Figure:
     """Effective number of neighbours in each channel and layer, before and after training."""
     shown = seen("5pti")
@@ -174,7 +174,7 @@ def two_channels(record: LayerTrace, centre: int, elements: np.ndarray) -> tuple
     return first, next((channel for channel in rest if element[channel] != element[first]), rest[0])
 
 
-@figure(name="attention-channel-head-mean", notebook="08", data=DATA, profile=TRAINED)
+@figure(name="attention-channel-head-mean", notebook="08", data=DATA, trained=TRAINED)
 def channel_head_mean(channel: int | None = None) -> Figure:
     """The neighbourhood of residue 22 in two channels (the first can be chosen), in a head, and in all channels."""
     residue = 22
@@ -208,7 +208,7 @@ def channel_head_mean(channel: int | None = None) -> Figure:
     return still.panels(scenes, columns=2, width=7.2, height=3.1, bar_title="α (equal shares)")
 
 
-@figure(name="attention-whole-protein", notebook="08", data=DATA, profile=TRAINED)
+@figure(name="attention-whole-protein", notebook="08", data=DATA, trained=TRAINED)
 def before_and_after(layer: int = 3, limit: float = 0.4) -> Figure:
     """Attention received by each residue of BPTI before and after training, with the same colour bar."""
     shown = seen("5pti")
@@ -252,14 +252,14 @@ def term_panels(structure: Molecule, trace: list[LayerTrace], rows: list[int], c
     return still.panels(scenes, columns=2, width=7.2, height=3.0)
 
 
-@figure(name="vector-terms-at-a-ring", notebook="08", data=DATA, profile=TRAINED)
+@figure(name="vector-terms-at-a-ring", notebook="08", data=DATA, trained=TRAINED)
 def ring_terms(channel: int | None = None, alone: bool = True) -> Figure:
     """The three vector terms at the ring of phenylalanine 22, cut out or within BPTI."""
     structure = embedded_structure("5pti")
     return _group_terms(structure, aromatic_rings(structure)["PHE 22"], channel, alone)
 
 
-@figure(name="vector-terms-at-a-peptide", notebook="08", data=DATA, profile=TRAINED)
+@figure(name="vector-terms-at-a-peptide", notebook="08", data=DATA, trained=TRAINED)
 def peptide_terms(channel: int | None = None, alone: bool = True) -> Figure:
     """The three vector terms at the peptide plane between residues 22 and 23, cut out or within BPTI."""
     structure = embedded_structure("5pti")
@@ -315,7 +315,7 @@ def upright_table() -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-@figure(name="out-of-plane-shares", notebook="08", data=DATA, profile=TRAINED)
+@figure(name="out-of-plane-shares", notebook="08", data=DATA, trained=TRAINED)
 def out_of_plane_shares() -> Figure:
     """How upright each term stands on the rings and peptide planes of BPTI, cut out and within the protein."""
     table = upright_table()
@@ -371,7 +371,7 @@ def axial_shares() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-@figure(name="axial-share-by-layer", notebook="08", data=DATA, profile=TRAINED)
+@figure(name="axial-share-by-layer", notebook="08", data=DATA, trained=TRAINED)
 def axial_share_by_layer() -> Figure:
     """How much of the vector features is axial, layer by layer."""
     table = axial_shares()
@@ -444,7 +444,7 @@ def noise_floor() -> float:
     name="enzyme-moved-and-changed",
     notebook="08",
     data="embedded structures adk_open and adk_closed; the trained model",
-    profile=TRAINED,
+    trained=TRAINED,
 )
 def enzyme_panels() -> Figure:
     """Adenylate kinase open, with how far each residue moves, and closed, with how much of its attention moves on."""
@@ -471,7 +471,7 @@ def enzyme_panels() -> Figure:
     name="enzyme-by-residue",
     notebook="08",
     data="embedded structures adk_open and adk_closed; the trained model",
-    profile=TRAINED,
+    trained=TRAINED,
 )
 def enzyme_residues() -> Figure:
     """Displacement and change of attention along the chain of adenylate kinase."""
@@ -529,7 +529,7 @@ def turned_scene(angle: float = 0.0, term: str = "v_direction") -> Scene:
     )
 
 
-@figure(name="turning-along", notebook="08", data=DATA, profile=TRAINED)
+@figure(name="turning-along", notebook="08", data=DATA, trained=TRAINED)
 def turning_along(angle: float = 70) -> Figure:
     """Two terms at a ring, as the protein lies in its file and turned by ``angle`` degrees."""
     scenes = [turned_scene(turn, term) for term in ("v_direction", "v_cross") for turn in (0, angle)]
@@ -563,7 +563,7 @@ def _share(record: LayerTrace, incoming: Tensor) -> Tensor:
     return record.attention[incoming].mean(dim=1) * len(incoming)
 
 
-@figure(name="attention-against-removal", notebook="08", data=DATA, profile=TRAINED)
+@figure(name="attention-against-removal", notebook="08", data=DATA, trained=TRAINED)
 def attention_against_removal() -> Figure:
     """Attention of neighbours against the effect of taking them away."""
     table = removal_table()
@@ -649,7 +649,7 @@ def explained() -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame(ranks), pd.DataFrame(curves)
 
 
-@figure(name="attributions-compared", notebook="08", data=DATA, profile=TRAINED)
+@figure(name="attributions-compared", notebook="08", data=DATA, trained=TRAINED)
 def attributions_compared() -> Figure:
     """Which score finds the atoms that matter: one by one, and taken away together."""
     ranks, curves = explained()

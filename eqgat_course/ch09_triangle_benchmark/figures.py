@@ -22,7 +22,7 @@ from eqgat.viz.scene import Scene
 from eqgat.viz.style import COLOURS, describe
 from eqgat_course.ch09_triangle_benchmark.study import target_variances
 from eqgat_course.figures import figure
-from eqgat_course.results import TARGETS, TRIANGLE_MODELS, triangle_runs
+from eqgat_course.results import TARGETS, TRIANGLE_MODELS, trained_for, triangle_runs
 
 TARGET_COLOURS = {"distance": COLOURS["blue"], "perimeter": COLOURS["orange"], "area": COLOURS["vermilion"]}
 LINES = {
@@ -40,6 +40,8 @@ SHORT = {
     "EQGAT-No-Feature-Attention": "no feature\nattention",
 }
 STORE = "the results store, figures/results/triangle"
+CLOUDS = "generated Triangle clouds"
+TRAINED = f"the models of Table 3 on {CLOUDS}"
 EMPTY = "no runs of the Triangle data\nin the results store yet"
 SMALL = 11.5
 
@@ -60,6 +62,10 @@ def _seeds(rows: pd.DataFrame) -> str:
     return str(seeds.min()) if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
 
 
+def _trained(rows: pd.DataFrame) -> str:
+    return trained_for(rows.assign(data=CLOUDS, model=[_name(model).replace("\n", " ") for model in rows["model"]]))
+
+
 def _title(rows: pd.DataFrame, profile: str) -> str:
     """What a number needs beside it: profile, n, device."""
     return f"{profile} profile, n = {_seeds(rows)}, {', '.join(sorted(set(rows['device'])))}" if len(rows) else ""
@@ -77,6 +83,7 @@ def _origin(rows: pd.DataFrame, profile: str) -> str:
     name="triangle-error-shares",
     notebook="09",
     data="generated: first 4,000 clouds of the Triangle data, seed 0",
+    trained="nothing",
     caption="What the error of predict-the-mean is made of. In Å nearly all of it is the area. In nm, with the "
     "same clouds, it is the perimeter. Divided by each target's variance, all three weigh the same.",
     alt="Three stacked bars. In Å nine tenths are area; in nm almost nine tenths are perimeter; in units of each "
@@ -124,6 +131,7 @@ def side_lengths(n: int = 2000) -> torch.Tensor:
     name="triangle-sides-and-cutoff",
     notebook="09",
     data="generated: first 2,000 clouds of the Triangle data, seed 0",
+    trained="nothing",
     caption="Left: lengths of the triangles' sides. Sides longer than the cutoff of 10 Å (orange) are no "
     "edges of the graph; no network is told their length. Right: few triangles have all sides as edges.",
     alt="Left: a histogram from 2 to 20 Å with a peak near 10 Å, just over half of it beyond the cutoff. Right: "
@@ -154,12 +162,13 @@ def sides_and_cutoff(cutoff: float = 10.0) -> Figure:
     return fig
 
 
-@figure(name="triangle-learning-curves", notebook="09", data=STORE)
+@figure(name="triangle-learning-curves", notebook="09", data=STORE, trained=TRAINED)
 def learning_curves(histories: Mapping[str, Sequence[pd.DataFrame]] | None = None, title: str = "") -> Figure:
     """``histories``: model -> the learning curves of its runs; default: those of the store."""
-    profile, caption = "quick, shortened", f"{title}."
+    trained, caption = f"{TRAINED}, in the notebook", f"{title}."
     if histories is None:
         rows, profile = triangle_runs(read_results(task="triangle"))
+        trained = _trained(rows)
         found: dict[str, list[pd.DataFrame]] = {}
         for model, seed in rows[["model", "seed"]].drop_duplicates().itertuples(index=False):
             run = make_settings("triangle", model, profile, int(seed)).run_id
@@ -204,15 +213,16 @@ def learning_curves(histories: Mapping[str, Sequence[pd.DataFrame]] | None = Non
         ax.minorticks_off()
         fig.legend(loc="outside upper center", ncol=2 if len(histories) < 5 else 3, fontsize=SMALL)
     caption = f"Validation error against the epoch. {caption}".strip()
-    return describe(fig, caption, caption, profile or "none: no runs yet")
+    return describe(fig, caption, caption, trained)
 
 
-@figure(name="triangle-error-by-target", notebook="09", data=STORE)
+@figure(name="triangle-error-by-target", notebook="09", data=STORE, trained=TRAINED)
 def error_by_target(shares: Mapping[str, Mapping[str, float]] | None = None, title: str = "") -> Figure:
     """``shares``: model -> target -> unexplained share of the variance (1 = predict-the-mean); default: the store's."""
-    profile, caption = "quick, shortened", f"{title}."
+    trained, caption = f"{TRAINED}, in the notebook", f"{title}."
     if shares is None:
         rows, profile = triangle_runs(read_results(task="triangle"))
+        trained = _trained(rows)
         shares = {}
         if len(rows):
             variance = dict(zip(TARGETS, target_variances(profile).tolist(), strict=True))
@@ -244,10 +254,10 @@ def error_by_target(shares: Mapping[str, Mapping[str, float]] | None = None, tit
         ax.set(xlabel="unexplained share of the variance (%)", xlim=(0, 1.12 * ax.get_xlim()[1]))
         fig.legend(loc="outside upper center", ncol=3)
     caption = f"Test error of each target, divided by its variance (100 % = predict-the-mean). {caption}".strip()
-    return describe(fig, caption, caption, profile or "none: no runs yet")
+    return describe(fig, caption, caption, trained)
 
 
-@figure(name="triangle-table-3", notebook="09", data=f"the paper's Table 3; {STORE}")
+@figure(name="triangle-table-3", notebook="09", data=f"the paper's Table 3; {STORE}", trained=TRAINED)
 def table_3_as_figure() -> Figure:
     """Table 3: the paper's numbers on the left, ours on the right."""
     rows, profile = triangle_runs(read_results(task="triangle"))
@@ -292,10 +302,12 @@ def table_3_as_figure() -> Figure:
         else ""
     )
     caption = f"Table 3. Left: the paper's means and standard deviations. Right: our runs. {ours}{quick}"
-    return describe(fig, caption, caption, profile or "none: no runs yet")
+    return describe(fig, caption, caption, _trained(rows))
 
 
-@figure(name="fig-2-triangle", notebook="09", data="generated: first cloud of the Triangle data, seed 0")
+@figure(
+    name="fig-2-triangle", notebook="09", data="generated: first cloud of the Triangle data, seed 0", trained="nothing"
+)
 def triangle_structure() -> Figure:
     """Fig. 2: one structure of the Triangle data, a hundred points in a ball, and the triangle of the special three."""
     cloud = make_triangles(1, seed=0, progress=False)

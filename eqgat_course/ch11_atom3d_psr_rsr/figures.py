@@ -20,7 +20,7 @@ from eqgat.viz.scene import Scene
 from eqgat.viz.style import COLOURS, describe
 from eqgat_course.ch11_atom3d_psr_rsr.study import TEST, alpha_carbons, overlay, ranking_toy
 from eqgat_course.figures import figure
-from eqgat_course.results import beside_the_paper
+from eqgat_course.results import beside_the_paper, trained_for
 from eqgat_course.toy import ranking
 from eqgat_course.toy._schema import polymer
 from eqgat_course.toy.decoys import clashes
@@ -73,7 +73,12 @@ def overlay_scene(name: str, decoy: str, title: str = "") -> Scene:
     return Scene.from_structure(both, representation="cartoon", camera=Camera.facing(real), title=title)
 
 
-@figure(name="psr-decoys", notebook="11", data=f"embedded chain {SHOWN[0]}, with decoys made by turned torsions")
+@figure(
+    name="psr-decoys",
+    notebook="11",
+    data=f"embedded chain {SHOWN[0]}, with decoys made by turned torsions",
+    trained="nothing",
+)
 def decoys() -> Figure:
     """Two decoys of about the same RMSD, each on the real structure."""
     name, chosen = SHOWN
@@ -91,7 +96,7 @@ def decoys() -> Figure:
     return describe(still.panels(scenes, columns=2, width=7.2, height=3.6), caption, caption)
 
 
-@figure(name="psr-rmsd-and-gdt", notebook="11", data=DECOYS)
+@figure(name="psr-rmsd-and-gdt", notebook="11", data=DECOYS, trained="nothing")
 def rmsd_and_gdt() -> Figure:
     frame = decoy_scores()
     fig, ax = subplots(figsize=(6.4, 3.8))
@@ -112,7 +117,9 @@ def rmsd_and_gdt() -> Figure:
     return describe(fig, caption, caption)
 
 
-@figure(name="psr-mean-and-global", notebook="11", data="made up: three targets with four decoys each")
+@figure(
+    name="psr-mean-and-global", notebook="11", data="made up: three targets with four decoys each", trained="nothing"
+)
 def mean_and_global(frame: pd.DataFrame | None = None) -> Figure:
     """``frame``: columns target, true, predicted; default: the toy."""
     frame = ranking_toy() if frame is None else frame
@@ -145,6 +152,7 @@ def mean_and_global(frame: pd.DataFrame | None = None) -> Figure:
     name="psr-trivial",
     notebook="11",
     data=DECOYS,
+    trained="nothing",
     caption="Spearman correlation with GDT_TS, target by target, of two plain numbers that know nothing of "
     "proteins: minus the pairs of atoms closer than 2.5 Å, and minus the radius of gyration. What such a "
     "number reaches is the score a model has to beat on these decoys.",
@@ -168,7 +176,9 @@ def trivial() -> Figure:
     return fig
 
 
-@figure(name="rsr-decoy", notebook="11", data="embedded RNA 1k5i_md, with decoys made by turned torsions")
+@figure(
+    name="rsr-decoy", notebook="11", data="embedded RNA 1k5i_md, with decoys made by turned torsions", trained="nothing"
+)
 def rna() -> Figure:
     """The only RNA that comes with the package, and one of its decoys."""
     both = rna_overlay()
@@ -199,11 +209,12 @@ def rna_overlay(frame: int = 3) -> Molecule:
     name="psr-rsr-table-1",
     notebook="11",
     data="the paper's Table 1; the results store, figures/results/psr and figures/results/rsr",
+    trained="EQGAT on the data that the caption names",
 )
 def table_1() -> Figure:
     """Mean against global Spearman: the paper's models above, our runs below."""
     fig, axes = subplots(2, 2, figsize=(7.2, 7.0))
-    told = []
+    told, trained = [], []
     for column, (task, name) in enumerate(TASKS.items()):
         frame = beside_the_paper(task, ("mean_spearman", "global_spearman"))
         for row, source in enumerate(("paper", "this code")):
@@ -216,6 +227,7 @@ def table_1() -> Figure:
                 ax.set(xlim=(-0.15, 1.05), ylim=(-0.15, 1.35), yticks=[0, 0.5, 1])  # room for the names
                 ax.legend(fontsize=10.5, loc="upper left", ncol=1, handletextpad=0.1, borderpad=0.2, labelspacing=0.3)
             if source == "this code":
+                trained.append(f"{name}: {trained_for(own)}")
                 told += [f"{name}, {r.model}: {r.profile} profile, n = {r.n}, {r.data}." for r in own.itertuples()]
     caption = (
         "Spearman correlation within each target, averaged (across), and over all decoys (upwards); higher is "
@@ -223,7 +235,7 @@ def table_1() -> Figure:
         "came from the validation set. Below: our runs, on other data, so that they may be compared with each "
         f"other only. {' '.join(told) or 'There are none yet.'}"
     )
-    return describe(fig, caption, caption, "quick" if told else "none: no runs yet")
+    return describe(fig, caption, caption, "; ".join(trained))
 
 
 def _points(ax: Axes, frame: pd.DataFrame, marker: str) -> None:

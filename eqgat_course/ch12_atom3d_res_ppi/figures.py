@@ -22,6 +22,7 @@ from eqgat.viz.style import COLOURS, describe
 from eqgat_course.ch12_atom3d_res_ppi.study import all_pairs, curves, drawn_scores, hop_table, paper_column, stored_runs
 from eqgat_course.figures import figure
 from eqgat_course.residues import without_side_chain
+from eqgat_course.results import trained_for
 from eqgat_course.toy.ppi import ppi_item
 
 LAYERS = 5
@@ -82,6 +83,7 @@ def interface_scene() -> Scene:
     name="res-work-by-layer",
     notebook="12",
     data="embedded structure 5pti, residue 22 without its side chain",
+    trained="nothing",
     caption="What five layers have to compute for one answer at one alpha carbon: edges into the atoms whose "
     "states the next layer asks for (dark), against all edges (light). The answer is the same.",
     alt="Five pairs of bars, layer 1 to 5. All edges: the same height in each. Needed edges fall from over half of "
@@ -108,6 +110,7 @@ def work_by_layer() -> Figure:
     name="roc-and-precision-by-hand",
     notebook="12",
     data="seven scores, chosen for the notebook",
+    trained="nothing",
     caption="Seven pairs, three of which touch. Left: ROC curve; each filled cell is one ordered pair (touching "
     "above not touching), 10 of 12. Right: precision at each pair that touches; their mean is the average "
     "precision.",
@@ -145,6 +148,7 @@ def pairs_of_test() -> pd.DataFrame:
     name="ppi-drawn-pairs",
     notebook="12",
     data="embedded complexes 1hvr AB, 1a28 AB, 7ddo AC; 200 draws of pairs",
+    trained="nothing",
     caption="One fixed scorer (both residues lie open), nothing trained. Left: its ROC AUC on 200 draws of 10 "
     "touching pairs and 10 others a complex; the line is its AUC on all pairs. Right: more negatives.",
     alt="Left: a histogram about as wide as 0.3. Right: with growing numbers of negatives the ROC AUC stays level "
@@ -201,6 +205,10 @@ def _origin(rows: pd.DataFrame) -> str:
     return "; ".join(parts)
 
 
+def _trained(rows: pd.DataFrame) -> str:
+    return trained_for(rows.assign(model=rows["model"].map(_label)))
+
+
 def _short_origin(rows: pd.DataFrame) -> str:
     return "no runs" if rows.empty else f"{rows['profile'].iloc[0]} profile, n = {rows['seed'].nunique()}"
 
@@ -210,14 +218,15 @@ def _nothing(ax: Axes) -> None:
     ax.set(xticks=[], yticks=[])
 
 
-@figure(name="atom3d-res-ppi-curves", notebook="12", data=STORE)
+@figure(name="atom3d-res-ppi-curves", notebook="12", data=STORE, trained="EQGAT on the data that the caption names")
 def learning_curves() -> Figure:
     """Validation metric against the epoch, RES and PPI, from the store."""
     fig, axes = subplots(1, 2, figsize=(6.4, 3.6))
-    told = []
+    told, trained = [], []
     for ax, (task, (metric, label)) in zip(axes, HEADLINE.items(), strict=True):
         rows, _ = _runs(task)
         told.append(f"{task.upper()}: {_origin(rows)}")
+        trained.append(f"{task.upper()}: {_trained(rows)}")
         ax.set_title(f"{task.upper()}, {_short_origin(rows)}", fontsize=SMALL)
         if rows.empty:
             _nothing(ax)
@@ -232,17 +241,23 @@ def learning_curves() -> Figure:
         "Validation metrics of full-size EQGAT, epoch by epoch; the weights of the best one (RES: by its cross "
         f"entropy) are tested. {'. '.join(told)}."
     )
-    return describe(fig, caption, caption, "quick")
+    return describe(fig, caption, caption, "; ".join(trained))
 
 
-@figure(name="atom3d-res-ppi-results", notebook="12", data=f"the paper's Table 1; {STORE}")
+@figure(
+    name="atom3d-res-ppi-results",
+    notebook="12",
+    data=f"the paper's Table 1; {STORE}",
+    trained="EQGAT on the data that the caption names",
+)
 def results() -> Figure:
     """The paper's numbers on ATOM3D above, ours on other data below."""
     fig, axes = subplots(1, 2, figsize=(6.4, 4.8))
-    told = []
+    told, trained = [], []
     for ax, (task, (_, label)) in zip(axes, HEADLINE.items(), strict=True):
         paper, (rows, trivial) = paper_column(task.upper()), _runs(task)
         told.append(f"{task.upper()}: {_origin(rows)}")
+        trained.append(f"{task.upper()}: {_trained(rows)}")
         names = [
             *paper.index,
             "",
@@ -287,7 +302,7 @@ def results() -> Figure:
         "Above the line: the paper's Table 1, on ATOM3D. Below, with a star: ours (circles) and answers "
         f"without learning (diamonds), on {OTHER_DATA}. {'. '.join(told)}."
     )
-    return describe(fig, caption, caption, "quick")
+    return describe(fig, caption, caption, "; ".join(trained))
 
 
 def _label(model: str) -> str:

@@ -27,12 +27,14 @@ from eqgat_course.ch13_ablations.study import (
     store_label,
 )
 from eqgat_course.figures import figure
+from eqgat_course.results import trained_for
 
 SHORT = {FULL: "full", ABLATED[0]: "no cross\nproduct", ABLATED[1]: "no feature\nattention"}
 LOOKS = {FULL: (COLOURS["blue"], "o"), ABLATED[0]: (COLOURS["orange"], "s"), ABLATED[1]: (COLOURS["black"], "D")}
 UNITS = {"mean of the three": "mixed units", "distance": "Å²", "perimeter": "Å²", "area": "Å⁴"}
 STORE = "the results store, figures/results/triangle"
 PAPER = "the paper's Tables 3 and 4"
+TRAINED = "EQGAT on the embedded RES data; the weights in `eqgat/pretrained/res`"
 SMALL = 11.5
 
 
@@ -52,6 +54,7 @@ def _grid(rows: list[str], height: float) -> tuple[Figure, list[Axes]]:
     name="ablation-paper-tables",
     notebook="13",
     data=PAPER,
+    trained="nothing; the runs are the paper's",
     caption="The full model and the two ablations in the paper's Tables 3 and 4: means and standard deviations of "
     "runs, as printed. An arrow down means that small is good.",
     alt="Four panels, Triangle MSE, LBA RMSE, PSR mean and global R_S, with three means and bars each. Most bars "
@@ -89,6 +92,7 @@ WITHOUT = ["without cross\nproduct", "without feature\nattention"]
     name="ablation-paper-intervals",
     notebook="13",
     data=f"computed from {PAPER}, n = 3",
+    trained="nothing; the runs are the paper's",
     caption="How much better the full model is than each ablated one: differences of the paper's means with "
     "Welch's 95 % intervals, three runs each. To the right of the dashed line the part helps. Hollow: the "
     "interval contains zero.",
@@ -105,7 +109,12 @@ def paper_intervals() -> Figure:
     return fig
 
 
-@figure(name="ablation-equal-models", notebook="13", data="simulated: 40 pairs of equal models, 3 runs each, seed 0")
+@figure(
+    name="ablation-equal-models",
+    notebook="13",
+    data="simulated: 40 pairs of equal models, 3 runs each, seed 0",
+    trained="nothing",
+)
 def equal_models(pairs: int = 40, n: int = 3) -> Figure:
     """Intervals of the difference of two equal models, by two rules, from the same runs."""
     random = np.random.default_rng(0)
@@ -147,10 +156,15 @@ def equal_models(pairs: int = 40, n: int = 3) -> Figure:
 
 def _nothing(fig: Figure, panels: list[Axes], runs: pd.DataFrame) -> Figure:
     panels[0].text(0.5, 0.5, store_label(runs), ha="center", va="center", transform=panels[0].transAxes, fontsize=9)
-    return describe(fig, "The results store has no runs yet.", profile="none: no runs yet")
+    return describe(fig, "The results store has no runs yet.", trained=trained_for(runs))
 
 
-@figure(name="ablation-our-runs", notebook="13", data=STORE)
+@figure(
+    name="ablation-our-runs",
+    notebook="13",
+    data=STORE,
+    trained="the three variants of EQGAT on generated Triangle clouds",
+)
 def our_runs_as_figure() -> Figure:
     """The test errors of our runs, in total and for each target."""
     runs = our_runs(read_results(task="triangle"))
@@ -171,10 +185,15 @@ def our_runs_as_figure() -> Figure:
         f"Our runs on the Triangle data, test set: {store_label(runs)}. Marks are runs, upright lines their "
         "means. Small is good. The clouds are smaller than the paper's; do not compare with its numbers."
     )
-    return describe(fig, caption, caption, runs["profile"].iloc[0])
+    return describe(fig, caption, caption, trained_for(runs))
 
 
-@figure(name="ablation-our-intervals", notebook="13", data=STORE)
+@figure(
+    name="ablation-our-intervals",
+    notebook="13",
+    data=STORE,
+    trained="the three variants of EQGAT on generated Triangle clouds",
+)
 def our_intervals() -> Figure:
     """Differences of our runs with their intervals, in total and for each target."""
     runs = our_runs(read_results(task="triangle"))
@@ -191,13 +210,14 @@ def our_intervals() -> Figure:
         f"How much smaller the full model's error is: our runs, Welch's 95 % intervals, {store_label(runs)}. "
         f"{without} of {len(rows)} intervals leave out zero."
     )
-    return describe(fig, caption, caption, runs["profile"].iloc[0])
+    return describe(fig, caption, caption, trained_for(runs))
 
 
 @figure(
     name="ablation-power",
     notebook="13",
     data="computed: noncentral t; circles: 20,000 simulated comparisons each",
+    trained="nothing",
     caption="How often a true difference is found, against the number of runs of each model. The numbers at the "
     "lines are the difference in spreads of single runs. Lines: Student's t test at 5 %; circles: Welch's "
     "interval, simulated.",
@@ -232,7 +252,7 @@ def power_curves() -> Figure:
 @figure(
     name="knocked-out",
     notebook="13",
-    profile="quick",
+    trained=TRAINED,
     data="the shipped RES weights on embedded structures, test split",
 )
 def knocked_out() -> Figure:

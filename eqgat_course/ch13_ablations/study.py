@@ -140,16 +140,17 @@ def paper_differences() -> pd.DataFrame:
 def our_runs(results: pd.DataFrame) -> pd.DataFrame:
     """Test errors of the three variants on the Triangle data, from the store, a row a run and metric.
 
-    Columns: column (total or target), model (the paper's name), seed, value; and profile, device, commit, parameters.
+    Columns: column (total or target), model (the paper's name), seed, value; and profile, device, data, commit, parameters.
     """
     rows, _ = triangle_runs(results)
     rows = rows.assign(
         model=rows["model"].map(TRIANGLE_MODELS),
         column=rows["metric"].map(OUR_METRICS),
         value=rows["value"].astype(float),
+        data="generated Triangle clouds",
     )
     rows = rows[rows["model"].isin((FULL, *ABLATED)) & rows["column"].notna()]
-    columns = ["column", "model", "seed", "value", "profile", "device", "commit", "parameters"]
+    columns = ["column", "model", "seed", "value", "profile", "device", "data", "commit", "parameters"]
     return rows[columns].reset_index(drop=True)
 
 

@@ -21,17 +21,17 @@ def two_figures(monkeypatch):
     monkeypatch.setattr(figures, "REGISTRY", {})
     monkeypatch.setattr(figures, "load_all", lambda: figures.REGISTRY)
 
-    @figures.figure("line", notebook="02", data="computed", caption="A line.", profile="quick")
+    @figures.figure("line", notebook="02", data="computed", trained="a model on toy data", caption="A line.")
     def line():
         fig, ax = plt.subplots()
         ax.plot([1, 2])
         return fig
 
-    @figures.figure("dot", notebook="03", data="embedded structure 5pti")
+    @figures.figure("dot", notebook="03", data="embedded structure 5pti", trained="nothing")
     def dot():
         fig, ax = plt.subplots()
         ax.plot([1], "o")
-        return describe(fig, "One dot.", "A dot in the middle.")
+        return describe(fig, "One dot.", "A dot in the middle.", "a model, quick profile")
 
     return line, dot
 
@@ -40,11 +40,18 @@ def test_build_writes_each_figure_and_a_list_of_them(two_figures, tmp_path, caps
     paths = figures.build(tmp_path)
     assert [path.name for path in paths] == ["line.png", "line.svg", "dot.png", "dot.svg", "README.md"]
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert "| [line](#line) | 02 | computed | quick |" in text
+    assert "| [line](#line) | 02 | computed | a model on toy data |" in text
+    assert "| [dot](#dot) | 03 | embedded structure 5pti | a model, quick profile |" in text
     assert "A line." in text
     assert "![A dot in the middle.](dot.png)" in text
     assert "One dot." in text
     assert "[2/2] dot:" in capsys.readouterr().out
+
+
+def test_every_figure_says_what_was_trained_for_it(two_figures):
+    assert [entry.trained for entry in figures.load_all().values()] == ["a model on toy data", "nothing"]
+    with pytest.raises(TypeError, match="trained"):
+        figures.figure("silent", notebook="02", data="computed")
 
 
 def test_build_of_an_unknown_figure_lists_the_known_ones(two_figures, tmp_path):
@@ -61,7 +68,7 @@ def test_figure_leaves_the_reader_s_own_style_alone(two_figures):
 
 def test_two_figures_cannot_share_a_name(two_figures):
     with pytest.raises(ValueError, match="two figures are named"):
-        figures.figure("line", notebook="04", data="x")(lambda: None)
+        figures.figure("line", notebook="04", data="x", trained="nothing")(lambda: None)
 
 
 def test_registered_figures_have_source_caption_and_alternative_text():
@@ -93,7 +100,7 @@ def noise(monkeypatch):
         return fig
 
     for name in ("one", "two"):
-        figures.figure(name, notebook="02", data="random")(draw)
+        figures.figure(name, notebook="02", data="random", trained="nothing")(draw)
 
 
 def test_a_figure_does_not_depend_on_what_was_drawn_before(noise, tmp_path):
