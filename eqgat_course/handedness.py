@@ -13,6 +13,7 @@ from torch_geometric.data import Batch, Data
 
 from eqgat import EQGAT, radius_graph
 from eqgat.datasets import embedded_names, embedded_structure
+from eqgat.layers import EQGATLayer
 from eqgat.molecule import Molecule
 from eqgat.symmetry import random_reflection, random_rotation, transform
 from eqgat.training import fit, seeded
@@ -81,7 +82,9 @@ def without_cross_product(model: EQGAT) -> EQGAT:
     """A copy of the model with all coefficients b_ji,2 set to zero and every other weight as it was."""
     model = deepcopy(model)
     for layer in model.layers:
-        if len(layer.filter.sizes) == 4:  # attention, direction, mixing, cross product
+        if (
+            isinstance(layer, EQGATLayer) and len(layer.filter.sizes) == 4
+        ):  # attention, direction, mixing, cross product
             with torch.no_grad():
                 layer.filter.out.weight[-layer.filter.sizes[-1] :] = 0
                 layer.filter.out.bias[-layer.filter.sizes[-1] :] = 0
