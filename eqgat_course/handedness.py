@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +14,6 @@ from torch_geometric.data import Batch, Data
 
 from eqgat import EQGAT, radius_graph
 from eqgat.datasets import embedded_names, embedded_structure
-from eqgat.layers import EQGATLayer
 from eqgat.molecule import Molecule
 from eqgat.symmetry import random_reflection, random_rotation, transform
 from eqgat.training import fit, seeded
@@ -82,7 +81,7 @@ def flat_ring(
 def without_cross_product(model: EQGAT) -> EQGAT:
     """A copy of the model with all coefficients b_ji,2 set to zero and every other weight as it was."""
     model = deepcopy(model)
-    for layer in cast(Iterable[EQGATLayer], model.layers):
+    for layer in model.layers:
         if len(layer.filter.sizes) == 4:  # attention, direction, mixing, cross product
             with torch.no_grad():
                 layer.filter.out.weight[-layer.filter.sizes[-1] :] = 0

@@ -66,8 +66,8 @@ def whole_layer() -> Figure:
         ("mlp", "so"),
         ("uw", "vo"),
     ]
-    for start, end in ways:
-        (x, y, *_), (_, bottom, *_) = boxes[start], boxes[end]
+    for upper, lower in ways:
+        (x, y, *_), (_, bottom, *_) = boxes[upper], boxes[lower]
         _arrow(ax, (x, y - 0.55), (x, bottom + 0.55))
     _arrow(ax, (4.4, 8.75), (3.8, 8.1))
     _arrow(ax, (4.8, 8.75), (6.2, 6.55))
