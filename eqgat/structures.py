@@ -13,7 +13,7 @@ import gzip
 import re
 import stat
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ _ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _ATOM_LIKE = re.compile(r" *(?:ATOM|HETATM)\b|.{27,33}(?: *-?\d+\.\d{3}){3}(?!\d)", re.IGNORECASE)
 _NOT_ATOMS = ("REMARK", "SIGATM", "USER")
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\(\d+\))?\s*")
+_PLAIN = re.compile(r"[-+.0-9]+")
 _SEQUENCE_NUMBER = re.compile(r"([-+]?\d{1,9})([A-Za-z]?)")
 
 
@@ -336,10 +337,10 @@ def _read_mmcif(file: str, text: str, model: int | str | None) -> tuple[dict[str
             for block in gemmi.cif.read_string(text)
             if len(table := block.find_mmcif_category("_atom_site."))
         ]
-    except (ValueError, RuntimeError) as error:  # "string:17:0(612): ..." or "string:17 in data_x: ..."
-        told = re.match(r"string:(\d+)\S*\s*(.*)", str(error), re.DOTALL)
-        line, problem = (int(told[1]), told[2]) if told else (1 + text.count("\n"), str(error))
-        raise StructureError(f"cannot be read as mmCIF: {problem}", file, line) from error
+    except (ValueError, RuntimeError) as damage:  # "string:17:0(612): ..." or "string:17 in data_x: ..."
+        told = re.match(r"string:(\d+)\S*\s*(.*)", str(damage), re.DOTALL)
+        line, problem = (int(told[1]), told[2]) if told else (1 + text.count("\n"), str(damage))
+        raise StructureError(f"cannot be read as mmCIF: {problem}", file, line) from damage
     if not tables:
         raise StructureError("the file has no atoms (category _atom_site of mmCIF)", file, 1 + text.count("\n"))
     if len(tables) > 1:
@@ -355,13 +356,15 @@ def _read_mmcif(file: str, text: str, model: int | str | None) -> tuple[dict[str
         token = next(islice(tokens, 1 + width + row * width, None), None)
         return start + (token.string.count("\n", 0, token.start()) if token else 0)
 
-    cells = table.loop.values if table.loop else [table[0][place] for place in range(width)]
-    raw = {tag: cells[place::width] for place, tag in enumerate(tags)}
-    rows = list(range(len(table)))
-    models = raw.get("pdbx_pdb_model_num", [])
+    rows: Sequence[int] = range(len(table))
+
+    def raw(tag: str) -> list[str]:
+        values = list(table.column(tags.index(tag))) if tag in tags else []
+        return values if len(values) <= len(rows) else [values[row] for row in rows]
+
+    models = raw("pdbx_pdb_model_num")
     if model is None and len(set(models)) > 1:
         rows = [row for row in rows if models[row] == models[0]]
-        raw = {tag: [values[row] for row in rows] for tag, values in raw.items()}
     if len(rows) > MAX_ATOMS:
         raise StructureError(f"the model has more than {MAX_ATOMS} atoms", file, line_of(rows[MAX_ATOMS]))
 
@@ -372,19 +375,19 @@ def _read_mmcif(file: str, text: str, model: int | str | None) -> tuple[dict[str
         """The values of an item, or where it says ? or . those of the next one."""
         if not tags:
             return Coded([stand_in], np.zeros(len(rows), np.int64))
-        other = texts(*tags[1:], stand_in=stand_in)
-        if tags[0] not in raw:
-            return other
-        said = Coded(raw[tags[0]]).map(lambda value: None if value in ("?", ".") else gemmi.cif.as_string(value))
-        if None not in said.values:
+        said = Coded(raw(tags[0])).map(lambda value: None if value in ("?", ".") else gemmi.cif.as_string(value))
+        if said.values and None not in said.values:
             return said
+        other = texts(*tags[1:], stand_in=stand_in)
+        if set(said.values) <= {None}:
+            return other
         pairs = zip(said.array(object).tolist(), other.array(object).tolist(), strict=True)
         return Coded([second if first is None else first for first, second in pairs])
 
     def numbers(tag: str, stand_in: str = "") -> np.ndarray:
-        values = raw.get(tag, [])
+        values = raw(tag)
         try:
-            if values and not "".join(values).strip("+-.0123456789"):  # float() would also take nan and 1_0
+            if _PLAIN.fullmatch("".join(values)):  # float() would also take nan and 1_0
                 return np.array(list(map(float, values)))
         except ValueError:
             pass
@@ -409,8 +412,10 @@ def _read_mmcif(file: str, text: str, model: int | str | None) -> tuple[dict[str
         "neither ATOM nor HETATM",
         error,
     )
-    in_sequence = texts("label_seq_id").where(bool) if "label_seq_id" in raw else resnames.where(residue_letter)
-    polymer = groups.where(lambda group: group == "ATOM") | (groups.where(lambda group: group == "-") & in_sequence)
+    polymer = groups.where(lambda group: group == "ATOM")
+    if "-" in groups.values:
+        in_sequence = texts("label_seq_id").where(bool) if "label_seq_id" in tags else resnames.where(residue_letter)
+        polymer |= groups.where(lambda group: group == "-") & in_sequence
     sequence_numbers, letters = whole("auth_seq_id", "label_seq_id", stand_in="0")
     inserted = texts("pdbx_pdb_ins_code")
     if letters.values != [""]:
@@ -419,7 +424,7 @@ def _read_mmcif(file: str, text: str, model: int | str | None) -> tuple[dict[str
     columns: dict[str, Any] = {
         "model": whole("pdbx_pdb_model_num", stand_in="1")[0],
         "hetero": _hetero(polymer, resnames),
-        "serial": _serials(raw.get("id", ["0"] * len(rows))),
+        "serial": _serials(raw("id") or ["0"] * len(rows)),
         "atom_name": atom_names,
         "padded_name": atom_names,
         "altloc": texts("label_alt_id"),
