@@ -26,9 +26,12 @@ from eqgat.errors import UserError
 from eqgat.training.checkpoint import write_checkpoint
 from eqgat.training.results import prediction_table
 from eqgat.training.settings import Settings
-from eqgat.training.tasks import Task, readout_statistics, standardisation
+from eqgat.training.tasks import ReadoutNorm, Task, standardisation
 
 __all__ = ["EvaluationSampler", "TimeIsUp", "TrainingModule", "TrainingSampler"]
+
+
+_READOUT = "readout_norm"  # name of that part of the model while it is trained
 
 
 class TimeIsUp(Exception):
@@ -123,13 +126,8 @@ class TrainingModule(lightning.LightningModule):
         mean, std = standardisation(task, splits["train"])
         self.register_buffer("shift", mean, persistent=False)
         self.register_buffer("scale", std, persistent=False)
-        if settings.standardise_readout:  # of the untrained network, hence before the weights of a checkpoint
-            first, mean, std = readout_statistics(task, self.model, splits["train"])
-            self.readout_mean: Tensor
-            self.readout_std: Tensor
-            self.register_buffer("readout_mean", mean, persistent=False)
-            self.register_buffer("readout_std", std, persistent=False)
-            first.register_forward_pre_hook(lambda _, inputs: ((inputs[0] - self.readout_mean) / self.readout_std,))
+        if settings.standardise_readout:  # a part of the model, so that its state goes into every checkpoint
+            self.model.add_module(_READOUT, ReadoutNorm(self.model.get_submodule("head")))
         state = resume or {}
         if resume:
             _load_weights(self.model, state["model"])
@@ -388,13 +386,12 @@ class TrainingModule(lightning.LightningModule):
             UserError: targets were standardised, and the model does not end in a linear layer.
         """
         model = self.task.build().eval()
-        _load_weights(model, _copy_weights(self.model))
+        weights = _copy_weights(self.model)
+        _load_weights(model, {name: value for name, value in weights.items() if not name.startswith(f"{_READOUT}.")})
         if self.settings.standardise_readout:
-            first = model.get_submodule("head.0")
-            assert isinstance(first, nn.Linear)
-            with torch.no_grad():
-                first.weight.div_(self.readout_std.cpu())
-                first.bias.sub_(first.weight @ self.readout_mean.cpu())
+            readout = self.model.get_submodule(_READOUT)
+            assert isinstance(readout, ReadoutNorm)
+            readout.put_into(model.get_submodule("head"))
         if self.settings.standardise:
             head = model.get_submodule("head")
             last = head[-1] if isinstance(head, nn.Sequential) else head

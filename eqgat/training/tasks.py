@@ -20,12 +20,12 @@ from eqgat.training.variants import seeded
 
 __all__ = [
     "PairModel",
+    "ReadoutNorm",
     "Task",
     "correlation_loss",
     "left_out",
     "make_task",
     "predict_the_mean",
-    "readout_statistics",
     "standardisation",
 ]
 
@@ -274,32 +274,38 @@ def standardisation(task: Task, train: Any) -> tuple[Tensor, Tensor]:
     return target.mean(dim=0).float(), deviation.float()
 
 
-def readout_statistics(task: Task, model: nn.Module, train: Any, graphs: int = 64) -> tuple[nn.Linear, Tensor, Tensor]:
-    """The first layer of a model's head, and mean and deviation of what it sees of some training graphs, [channels] each.
+class ReadoutNorm(nn.Module):
+    """Standardises what the head sees, [graphs, channels]: in training by the batch, else by running statistics.
 
-    The graphs are spread evenly over the training set. The deviation of a channel that does not vary is taken to be 1.
+    Args:
+        head: a linear layer, or layers that start with one; the norm acts before it from now on.
 
     Raises:
         UserError: the head does not start with a linear layer.
     """
-    head = model.get_submodule("head")
-    first = head[0] if isinstance(head, nn.Sequential) else head
-    if not isinstance(first, nn.Linear):
-        raise UserError(
-            f"standardise_readout needs a head that starts with a linear layer; {task.settings.model} has none"
-        )
-    seen: list[Tensor] = []
-    handle = first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    training = model.training
-    model.eval()
-    with torch.no_grad():
-        for index in sorted({round(k) for k in torch.linspace(0, len(train) - 1, graphs).tolist()}):
-            task.predict(model, task.prepare(task.collate([train[index]])))
-    model.train(training)
-    handle.remove()
-    values = torch.cat(seen).double()
-    deviation = values.std(dim=0) if len(values) > 1 else torch.ones(values.shape[1:])
-    return first, values.mean(dim=0).float(), torch.where(deviation > 1e-6, deviation, 1.0).float()
+
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        first = head[0] if isinstance(head, nn.Sequential) else head
+        if not isinstance(first, nn.Linear):
+            raise UserError("standardise_readout needs a model whose head starts with a linear layer")
+        self.norm = nn.BatchNorm1d(first.in_features, affine=False)
+        first.register_forward_pre_hook(lambda _, inputs: (self(inputs[0]),))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape. A batch of one graph has no statistics of its own and takes the running ones."""
+        self.norm.train(self.training and len(x) > 1)
+        return self.norm(x)
+
+    @torch.no_grad()
+    def put_into(self, head: nn.Module) -> None:
+        """Change the first layer of a copy of the head, so that it gives the same without the norm."""
+        first = head[0] if isinstance(head, nn.Sequential) else head
+        assert isinstance(first, nn.Linear)
+        assert self.norm.running_mean is not None
+        assert self.norm.running_var is not None
+        first.weight.div_((self.norm.running_var + self.norm.eps).sqrt().cpu())
+        first.bias.sub_(first.weight @ self.norm.running_mean.cpu())
 
 
 def predict_the_mean(task: Task, splits: Mapping[str, Any], split: str = "test") -> dict[str, float]:

@@ -655,3 +655,18 @@ def test_flipped_bits_in_checkpoints_and_records_are_never_believed(finished: Ru
     sums_beside(folder / "last.ckpt").unlink()
     with pytest.raises(UserError, match="no checksum"):
         train(finished.settings, runs=tmp_path)
+
+
+def test_a_standardised_readout_is_part_of_the_exported_model_and_of_the_checkpoint(tmp_path: Path) -> None:
+    chosen = settings(standardise_readout=True)
+    whole = train(chosen, runs=tmp_path / "whole", progress=False)
+    task = make_task(chosen)
+    test = task.load(None)["test"]
+    assert set(whole.model.state_dict()) == set(task.build().state_dict())
+    with torch.no_grad():
+        prediction = whole.model(task.prepare(task.collate([test[k] for k in range(len(test))])))
+    kept = whole.predictions[[f"prediction_{k}" for k in range(3)]].to_numpy()
+    np.testing.assert_allclose(prediction.numpy(), kept, rtol=1e-3, atol=1e-4)
+    assert train(chosen, runs=tmp_path / "parts", progress=False, time_limit=0).finished is False
+    parts = train(chosen, runs=tmp_path / "parts", progress=False)
+    assert_same_run(whole, parts)

@@ -85,7 +85,7 @@ def profiles(
 
     F_s = 100, F_v = 16, 32 radial functions, 4.5 Å; no norm, because the paper has none. The quick profile has the
     same models, for some minutes on one core of a CPU and small data: a larger learning rate that falls to zero along
-    a cosine, smaller batches, targets standardised inside the loss (regression), and in PPI whole complexes with pairs
+    a cosine, smaller batches, targets and what the head sees standardised (regression), and in PPI whole complexes with pairs
     drawn anew in every epoch. It was chosen by validation metrics alone.
     """
     common = {"num_elements": 9, "num_layers": layers, "cutoff": 4.5, **model_options}
