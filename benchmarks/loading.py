@@ -66,7 +66,7 @@ def engine_rows(options: argparse.Namespace) -> Iterator[Row]:
 
     Training and validation, without what happens once a run: the difference of a long and a short run.
     """
-    tasks = ("triangle", *(TASKS if options.data else ()))
+    tasks = ("triangle", *(ATOM3D if options.data else ()))
     for name in tasks:
         data = {"n": 300} if options.quick else {}
         settings = make_settings(name, "eqgat", "quick", data_options=data if name == "triangle" else None)

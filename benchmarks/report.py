@@ -79,7 +79,6 @@ def _draw_models(rows: pd.DataFrame) -> tuple[plt.Figure, str]:
             ax.invert_yaxis()
             ax.set(xscale="log", xlabel=label, title=case if line == 0 else "")
             ax.tick_params(axis="y", labelleft=column == 0)
-    figure.tight_layout()
     return figure, "Bars: time and memory of a training step of the models, on each batch; logarithmic axes"
 
 
@@ -93,6 +92,8 @@ def _draw_scale(rows: pd.DataFrame) -> tuple[plt.Figure, str]:
         for side, line in (("EQGAT", "-"), ("EQGAT readable", "--")):
             for colour, quantity in enumerate(quantities):
                 found = rows[(rows["side"] == side) & (rows["quantity"] == quantity)]
+                if not len(found):
+                    continue
                 mode = quantity.removeprefix("memory, ")
                 ax.plot(
                     found["case"].astype(int),
@@ -102,9 +103,8 @@ def _draw_scale(rows: pd.DataFrame) -> tuple[plt.Figure, str]:
                     marker="o",
                     label=f"{side}, {mode}",
                 )
-        ax.set(xscale="log", yscale="log", xlabel="atoms", ylabel=label)
+        ax.set(xscale="log", xlabel="atoms", ylabel=label, **({"yscale": "log"} if ax.lines else {}))
     axes[0].legend(fontsize=8)
-    figure.tight_layout()
     return (
         figure,
         "Lines: time an atom and memory against the number of atoms; time is level, memory grows in proportion",

@@ -18,7 +18,7 @@ make them: exp2 is three times as fast as exp.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
 import torch
@@ -51,7 +51,7 @@ def _chunk_size(device: torch.device, channels: int) -> int:
     return max(1, (CHUNK_ON_CPU if device.type == "cpu" else CHUNK_ELSEWHERE) // channels)
 
 
-def in_chunks(layers: nn.ModuleList, edges: Edges) -> Chunks | None:
+def in_chunks(layers: Sequence[EQGATLayer], edges: Edges) -> Chunks | None:
     """The edges of a batch, ready for ``Chunks.run``; None if one of the layers is not what this file computes.
 
     (A subclass, a part exchanged, a hook, half precision.) None, too, where a graph is so small that the readable layer,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +64,8 @@ class EQGAT(SavedModel):
         self.config = c = one_config(config, *sizes, attention, cross_product, vector_aggregation, norm, readout)
         self.embedding = nn.Embedding(c.num_elements, c.scalar_channels)
         self.basis = BesselBasis(c.num_radial, c.cutoff)
-        self.layers = nn.ModuleList(EQGATLayer(c, first=number == 0) for number in range(c.num_layers))
+        layers = nn.ModuleList(EQGATLayer(c, first=number == 0) for number in range(c.num_layers))
+        self.layers = cast("Sequence[EQGATLayer]", layers)
         self.norms = nn.ModuleList(EquivariantNorm(c.scalar_channels) for _ in range(c.num_layers + 1 if c.norm else 0))
         self.readout = InvariantReadout(c.scalar_channels, c.vector_channels)
         self.head = nn.Sequential(

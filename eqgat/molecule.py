@@ -248,20 +248,26 @@ class Molecule:
                 name,
             )
 
+        if not len(atoms):
+            raise StructureError("the table of atoms has no rows", name)
+
         def column(key: str) -> list[Any]:
             return atoms[key].tolist() if key in atoms else [ATOM_COLUMNS[key]] * len(atoms)
 
-        columns: dict[str, Any] = {ours: column(theirs) for ours, theirs in _TABLE_NAMES.items()}
-        models = list(dict.fromkeys(columns["model"]))
+        columns: dict[str, Any] = {
+            ours: np.array(column(theirs)) if ours in _NUMERIC else Coded(column(theirs))
+            for ours, theirs in _TABLE_NAMES.items()
+        }
+        models = columns["model"].values
         if model is None and len(models) > 1:
             raise StructureError(
                 f"the table holds {len(models)} models ({', '.join(map(str, models[:10]))}); "
                 'choose one with model=NUMBER, or model="all" to put them into one graph',
                 name,
             )
-        columns["padded_name"] = column("fullname" if "fullname" in atoms else "name")
-        columns["source"] = list(zip(*map(column, ("ensemble", "subunit", "structure")), strict=True))
-        columns["positions"] = list(zip(*map(column, "xyz"), strict=True))
+        columns["padded_name"] = Coded(column("fullname" if "fullname" in atoms else "name"))
+        columns["source"] = Coded(zip(*map(column, ("ensemble", "subunit", "structure")), strict=True))
+        columns["positions"] = np.column_stack([np.array(column(axis), np.float64) for axis in "xyz"])
         choices = Choices("all" if model is None else model, chains, hydrogens, waters, hetero, altloc)
         place = name or "the table of atoms"
         return AtomRows(columns, choices, name, lambda row: (place, row, "row")).molecule(name)
@@ -485,6 +491,42 @@ _WHOLE = ("name", "dropped")  # what a molecule has once, not for each atom
 _TABLE_NAMES = {this.name: this.metadata["column"] for this in fields(Molecule) if this.metadata.get("column")}
 
 
+_NUMERIC = ("occupancy", "bfactor", "serial")
+
+
+class Coded:
+    """A column that repeats few values: the different ones, and for each row the number [n] of its value in them.
+
+    What is to be done with the texts of a file is done once for each different text, and not for each row.
+    """
+
+    def __init__(self, values: Iterable[Any], codes: np.ndarray | None = None) -> None:
+        if codes is None:
+            numbers: defaultdict[Any, int] = defaultdict()
+            numbers.default_factory = numbers.__len__  # a new value has the next number
+            codes = np.fromiter(map(numbers.__getitem__, values), np.int64)
+            values = numbers
+        self.values, self.codes = list(values), codes
+
+    def __getitem__(self, row: int) -> Any:
+        return self.values[self.codes[row]]
+
+    def map(self, change: Callable[[Any], Any]) -> Coded:
+        """The column with each value changed; values that become equal become one."""
+        return Coded(map(change, self.values)).take(self.codes)
+
+    def take(self, rows: np.ndarray) -> Coded:
+        return Coded(self.values, self.codes[rows])
+
+    def where(self, test: Callable[[Any], object]) -> np.ndarray:
+        """The rows [n], as a mask, whose value passes the test."""
+        return np.array([bool(test(value)) for value in self.values])[self.codes]
+
+    def array(self, dtype: Any = None) -> np.ndarray:
+        """The value of each row, [n]."""
+        return np.array(self.values, dtype)[self.codes]
+
+
 @dataclass(frozen=True)
 class Choices:
     """Which rows become atoms: the arguments of ``read_structure``."""
@@ -501,8 +543,9 @@ class AtomRows:
     """Rows of atoms on their way to a molecule, as the head of this module says.
 
     Args:
-        columns: sequences of one length, named as the arrays of ``Molecule``; also ``padded_name`` (the atom name in
-            its four columns), and ``source`` (rows of two sources are never one residue).
+        columns: one of each array of ``Molecule``: ``positions`` [n, 3], ``serial``, ``occupancy`` and ``bfactor`` [n]
+            as numbers, the others coded; also ``padded_name`` (the atom name in its four columns), and ``source``
+            (rows of two sources are never one residue).
         choices: which rows to take.
         name: of the molecule.
         where: row -> file, line and what to call that, for errors.
@@ -513,29 +556,28 @@ class AtomRows:
     ) -> None:
         self.choices, self.name, self.where = choices, name or "the table of atoms", where
         models = columns["model"]
-        self.rows = np.arange(len(models))
+        self.rows = np.arange(len(models.codes))
         if choices.model != "all":
-            self.rows = np.flatnonzero([model == choices.model for model in models])
+            self.rows = np.flatnonzero(models.where(lambda model: model == choices.model))
             if not len(self.rows):
-                there = ", ".join(map(str, list(dict.fromkeys(models))[:20]))
-                self.rows = np.array([len(models) - 1])
+                self.rows = np.array([len(models.codes) - 1])
+                there = ", ".join(map(str, models.values[:20]))
                 raise self.error(f"{self.name} has no model {choices.model!r}; there are the models {there}", 0)
-            if len(self.rows) < len(models):
-                columns = {key: [values[row] for row in self.rows] for key, values in columns.items()}
-        self.columns: dict[str, np.ndarray] = {}
-        self.codes: dict[str, np.ndarray] = {}  # the same as numbers: equal where the column is
-        self.texts: dict[str, np.ndarray] = {}  # the text that each number stands for
+            if len(self.rows) < len(models.codes):
+                columns = {
+                    key: column.take(self.rows) if isinstance(column, Coded) else column[self.rows]
+                    for key, column in columns.items()
+                }
+        self.coded = {key: columns[key] for key in ("source", "model", "residue_number", "padded_name")}
         for key, stand_in in _TEXTS.items():
-            self.texts[key], self.codes[key] = _encoded(columns[key], stand_in)
-        self.texts["symbol"] = np.array([symbol.capitalize() for symbol in self.texts["symbol"]], dtype=object)
-        for key, texts in self.texts.items():
-            self.columns[key] = texts[self.codes[key]]
-        for key in ("occupancy", "bfactor", "serial", "model", "residue_number"):
-            self.columns[key] = np.array(columns[key])
-        for key in ("source", "model", "residue_number"):
-            self.codes[key] = _numbered(columns[key])
-        self.padded = columns["padded_name"]
-        self.positions = np.array(columns["positions"], dtype=np.float64).reshape(-1, 3)
+            self.coded[key] = columns[key].map(_clean).map(lambda text, blank=stand_in: text or blank)
+        self.coded["symbol"] = self.coded["symbol"].map(str.capitalize)
+        self.positions = columns["positions"]
+        self.columns: dict[str, np.ndarray] = {key: columns[key] for key in _NUMERIC}
+        for key in ("model", "residue_number"):
+            self.columns[key] = self.coded[key].array()
+        for key in _TEXTS:
+            self.columns[key] = self.coded[key].array(object)
         self.left = np.ones(len(self.rows), dtype=bool)
         self.dropped: dict[str, int] = {}
 
@@ -558,11 +600,6 @@ class AtomRows:
                 )
             self.dropped[reason], self.left = count, self.left & ~mask
 
-    def where_text(self, key: str, test: Callable[[str], object]) -> np.ndarray:
-        """The rows [n] whose text passes the test."""
-        passed = np.array([bool(test(text)) for text in self.texts[key]])
-        return np.asarray(passed[self.codes[key]])
-
     def molecule(self, name: str) -> Molecule:
         """Take the choices one after the other; the first that leaves nothing is the one to be told."""
         choices, columns = self.choices, self.columns
@@ -570,10 +607,11 @@ class AtomRows:
         if choices.chains is not None:
             wanted = [choices.chains] if isinstance(choices.chains, str) else list(choices.chains)
             try:
-                _check_chains(columns["chain_name"].tolist(), wanted)
+                _check_chains(self.coded["chain_name"].values, wanted)
             except ValueError as error:
                 raise self.error(str(error), -1) from None
-            self.drop(self.where_text("chain_name", lambda chain: chain not in wanted), "chain", f"chains={wanted!r}")
+            other = self.coded["chain_name"].where(lambda chain: chain not in wanted)
+            self.drop(other, "chain", f"chains={wanted!r}")
         water, polymer = columns["hetero"] == "W", columns["hetero"] == " "
         if not choices.waters:
             self.drop(water, "water", "waters=False")
@@ -608,21 +646,22 @@ class AtomRows:
 
     def _find_residues(self) -> None:
         """Number the residues in the order in which they begin, and tell which of them are water."""
-        c, codes = self.columns, self.codes
+        c, coded = self.columns, self.coded
         parts = ("source", "model", "chain_name", "residue_number", "insertion_code")
-        self.site = _combined(*(codes[part] for part in parts))
-        self.residue = _combined(self.site, codes["residue_name"])
-        if codes["segment"].any():
+        self.site = _combined(*(coded[part].codes for part in parts))
+        self.residue = _combined(self.site, coded["residue_name"].codes)
+        if len(coded["segment"].values) > 1:
             self._tell_by_segment()
         organic = np.zeros(self.residue.max() + 1, dtype=bool)
-        organic[self.residue[self.where_text("atom_name", lambda name: name[:1] == "C")]] = True
-        water = (c["hetero"] == "W") | (self.where_text("residue_name", _is_water) & ~organic[self.residue])
+        organic[self.residue[coded["atom_name"].where(lambda name: name[:1] == "C")]] = True
+        water = coded["residue_name"].where(_is_water) & ~organic[self.residue]
+        water |= coded["hetero"].where(lambda kind: kind == "W")
         if self.choices.waters and self.choices.altloc != "all":
             # Simulations have more waters than numbers: the second oxygen of one number begins another molecule.
-            copies: dict[tuple[int, ...], list[tuple[float, ...]]] = defaultdict(list)
+            copies: dict[tuple[Any, ...], list[tuple[float, ...]]] = defaultdict(list)
             copy = np.zeros(len(self.rows), dtype=np.int64)
             for index in np.flatnonzero(water).tolist():
-                seen = copies[self.residue[index], codes["atom_name"][index], codes["altloc"][index]]
+                seen = copies[self.residue[index], c["atom_name"][index], c["altloc"][index]]
                 if (place := tuple(self.positions[index])) not in seen:
                     seen.append(place)
                 copy[index] = seen.index(place)
@@ -630,15 +669,19 @@ class AtomRows:
         _, first = np.unique(self.residue, return_index=True)
         c["hetero"] = np.where(water, "W", c["hetero"][first][self.residue])  # ATOM or HETATM, as it begins
 
+    def _atoms(self) -> np.ndarray:
+        """One number for all rows that name the same atom."""
+        return _combined(self.residue, self.coded["atom_name"].codes, self.coded["altloc"].codes)
+
     def _split(self, part: np.ndarray) -> None:
         """Tell residues, and the sites that they are at, apart by one thing more."""
         self.site, self.residue = _combined(self.site, part), _combined(self.residue, part)
 
     def _tell_by_segment(self) -> None:
         """Residues that would hold one atom twice are told apart by segment; no name: that of the row before."""
-        segment, twice = self.codes["segment"], set()
+        segment, twice = self.coded["segment"].codes, set()
         first: dict[int, int] = {}
-        for index, atom in enumerate(_combined(self.residue, self.codes["atom_name"], self.codes["altloc"]).tolist()):
+        for index, atom in enumerate(self._atoms().tolist()):
             other = first.setdefault(atom, index)
             if segment[index] != segment[other] and (self.positions[index] != self.positions[other]).any():
                 twice.add(int(self.residue[index]))
@@ -652,11 +695,12 @@ class AtomRows:
 
     def _find_elements(self) -> None:
         """Chemical symbols of the rows that are left, ``Cl`` for ``CL``; inferred where there is none."""
-        c, symbols = self.columns, self.columns["symbol"]
-        aligned = any(name.startswith(" ") for name in set(self.padded))
-        for index in np.flatnonzero(self.left & self.where_text("symbol", lambda s: s not in _NUMBERS)).tolist():
+        c, symbols, padded = self.columns, self.columns["symbol"], self.coded["padded_name"]
+        aligned = any(str(name).startswith(" ") for name in padded.values)
+        unknown = self.coded["symbol"].where(lambda symbol: symbol not in _NUMBERS)
+        for index in np.flatnonzero(self.left & unknown).tolist():
             symbol = symbols[index] or _infer_element(
-                c["atom_name"][index], self.padded[index], c["residue_name"][index], aligned
+                c["atom_name"][index], padded[index], c["residue_name"][index], aligned
             )
             if symbol not in _NUMBERS:
                 problem = (
@@ -674,7 +718,7 @@ class AtomRows:
     def _merge_repeats(self) -> None:
         """Rows that repeat another are one atom; one atom at two places is an error, but for a ligand's like names."""
         c = self.columns
-        atom = _combined(self.residue, self.codes["atom_name"], self.codes["altloc"])
+        atom = self._atoms()
         # Who has no name is nobody twice.
         alone = ~self.left | (c["atom_name"] == "") | (np.bincount(atom[self.left], minlength=len(atom))[atom] < 2)
         repeated = np.zeros(len(self.rows), dtype=bool)
@@ -701,7 +745,7 @@ class AtomRows:
     def _choose_locations(self) -> None:
         """One alternate location per residue; at a place that two residues share, one of them."""
         c, wanted = self.columns, self.choices.altloc
-        labelled = self.left & (c["altloc"] != " ")
+        labelled = self.left & self.coded["altloc"].where(lambda label: label != " ")
         if not labelled.any():
             return
         labels = set(c["altloc"][labelled])
@@ -711,7 +755,7 @@ class AtomRows:
                 'and "highest" and "all" can be asked for',
                 -1,
             )
-        atom = _combined(self.residue, self.codes["atom_name"])
+        atom = _combined(self.residue, self.coded["atom_name"].codes)
         sites: dict[int, list[int]] = defaultdict(list)
         for index in np.flatnonzero(self.left & np.isin(atom, atom[labelled])).tolist():
             sites[int(self.site[index])].append(index)
@@ -744,23 +788,12 @@ _TEXTS = {
 }
 
 
-def _encoded(texts: Sequence[Any], stand_in: str) -> tuple[np.ndarray, np.ndarray]:
-    """The different texts, without blanks around them, and for each row the number of its text."""
-    clean = {text: (str(text).strip() if text is not None and text == text else "") or stand_in for text in set(texts)}
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(clean.values()))}
-    place = {text: numbers[short] for text, short in clean.items()}
-    codes = np.array(list(map(place.__getitem__, texts))) if len(numbers) > 1 else np.zeros(len(texts), np.int64)
-    return np.array(list(numbers), dtype=object), codes
-
-
-def _numbered(keys: Sequence[Any]) -> np.ndarray:
-    """0 for the first key and all that equal it, 1 for the next other one, ..."""
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return np.array(list(map(numbers.__getitem__, keys))) if len(numbers) > 1 else np.zeros(len(keys), np.int64)
+def _clean(text: Any) -> str:
+    return str(text).strip() if text is not None and text == text else ""
 
 
 def _ordered(codes: np.ndarray) -> np.ndarray:
-    """``_numbered`` for whole numbers."""
+    """Whole numbers, numbered anew: 0 for the first and all that equal it, 1 for the next other one, ..."""
     _, first, place = np.unique(codes, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
@@ -769,9 +802,9 @@ def _ordered(codes: np.ndarray) -> np.ndarray:
 
 def _combined(*codes: np.ndarray) -> np.ndarray:
     """One number for each combination of codes, in the order in which they first come."""
-    combined = codes[0]
-    for code in codes[1:]:
-        if code.any():
+    combined = np.zeros(len(codes[0]), np.int64)
+    for code in codes:
+        if (code != code[0]).any():
             combined = _ordered(combined * (int(code.max()) + 1) + code)
     return combined
 

@@ -33,7 +33,7 @@ class SavedModel(nn.Module):
     """
 
     config: EQGATConfig
-    head: nn.Module
+    head: nn.Sequential
     fresh_parameters: tuple[str, ...] = ()
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:

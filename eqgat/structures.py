@@ -10,11 +10,10 @@ accounted for with its line: gemmi, as other readers do, stops at END, and takes
 from __future__ import annotations
 
 import gzip
-import json
 import re
 import stat
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from eqgat.molecule import (
     OTHER_ELEMENT,
     AtomRows,
     Choices,
+    Coded,
     Molecule,
     StructureError,
     element_index,
@@ -54,6 +54,7 @@ _ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _ATOM_LIKE = re.compile(r" *(?:ATOM|HETATM)\b|.{27,33}(?: *-?\d+\.\d{3}){3}(?!\d)", re.IGNORECASE)
 _NOT_ATOMS = ("REMARK", "SIGATM", "USER")
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\(\d+\))?\s*")
+_PLAIN = re.compile(r"[-+.0-9]+")
 _SEQUENCE_NUMBER = re.compile(r"([-+]?\d{1,9})([A-Za-z]?)")
 
 
@@ -110,16 +111,15 @@ def read_structure(
         raise StructureError(
             f"{path.name} is of an unknown file type; known are .pdb, .ent, .cif and .mmcif, each also with .gz"
         )
-    lines = _read_lines(path, zipped)
-    columns, line_of = (_read_pdb if kind == "pdb" else _read_mmcif)(path.name, lines, model)
+    columns, line_of = (_read_pdb if kind == "pdb" else _read_mmcif)(path.name, _read_text(path, zipped), model)
     stem = path.name.removesuffix(path.suffix) if zipped else path.name
     choices = Choices(columns["model"][0] if model is None else model, chains, hydrogens, waters, hetero, altloc)
     rows = AtomRows(columns, choices, path.name, lambda row: (path.name, line_of(row), "line"))
     return rows.molecule(Path(stem).stem if name is None else name)
 
 
-def _read_lines(path: Path, zipped: bool) -> list[str]:
-    """The lines of a file, whatever ends them; the last one is empty where the file ends as it should."""
+def _read_text(path: Path, zipped: bool) -> str:
+    """The text of a file, its lines ended by newlines alone."""
     data = bytearray()
     try:
         with (gzip.open if zipped else open)(path, "rb") as handle:
@@ -136,113 +136,175 @@ def _read_lines(path: Path, zipped: bool) -> list[str]:
         text = bytes(data).decode(encoding)
     except UnicodeDecodeError:
         text = data.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _read_pdb(file: str, lines: list[str], model: int | str | None) -> tuple[dict[str, Any], Callable[[int], int]]:
-    """The atom records as columns, and the line of each; of the first model alone where none is asked for."""
-    numbers: list[int | None] = []  # one a model: what its MODEL record says
-    found: list[tuple[int, int]] = []  # model and line of each atom
-    inside = False
-    for line_number, line in enumerate(lines, start=1):
-        record = line[:6].upper()
-        if record == "HETATM" or (record[:4] == "ATOM" and not record[4:].strip(" 0123456789")):
-            if not inside:
-                numbers.append(None)
-                inside = True
-            found.append((len(numbers) - 1, line_number))
-        elif record.startswith("MODEL") and not record[5:].strip(" 0123456789"):
-            number = line[5:].split()[:1]
-            numbers.append(int(number[0]) if number and number[0].isdecimal() else None)
-            inside = True
-        elif record == "ENDMDL":
-            inside = False
-        elif not record.startswith(_NOT_ATOMS) and _ATOM_LIKE.match(line):
-            problem = f"looks like an atom, but does not begin with ATOM or HETATM: {line[:30]!r}"
-            raise StructureError(problem, file, line_number)
-    if not found:
-        raise StructureError("the file has no atoms (records ATOM and HETATM)", file, len(lines))
-    order = list(dict.fromkeys(which for which, _ in found))
-    labels = [numbers[which] for which in order]
-    counted = None in labels or len(set(labels)) < len(labels)
-    label_of = {which: place if counted else numbers[which] for place, which in enumerate(order, start=1)}
-    if model is None:
-        found = [atom for atom in found if atom[0] == order[0]]
-    if len(found) > MAX_ATOMS:
-        raise StructureError(f"the model has more than {MAX_ATOMS} atoms", file, found[MAX_ATOMS][1])
-    if lines[-1] and found[-1][1] == len(lines) and len(lines[-1]) < 66 and len(lines[-1]) not in (54, 60):
-        raise StructureError("the file ends within an atom; fetch or copy it again", file, len(lines))
-
-    rows = [(label_of[which], *_pdb_row(file, number, lines[number - 1])) for which, number in found]
-    names = """model hetero serial padded_name altloc resname extra chain residue_number insertion_code positions
-        occupancy bfactor segment symbol""".split()  # noqa: SIM905
-    columns: dict[str, Any] = {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
-    resnames, extra, chains = (columns.pop(name) for name in ("resname", "extra", "chain"))
-    # Column 21 holds the first letter of a chain, or the fourth of a residue's name, as force fields write them.
-    if any(
-        more != " " and chain != " " and is_known(resname) and not is_known(resname + more)
-        for resname, more, chain in set(zip(resnames, extra, chains, strict=True))
-    ):
-        columns["chain_name"], columns["residue_name"] = [a + b for a, b in zip(extra, chains, strict=True)], resnames
-    else:
-        columns["chain_name"], columns["residue_name"] = chains, [a + b for a, b in zip(resnames, extra, strict=True)]
-    columns["hetero"] = [
-        f"H_{resname.strip()}" if hetero else " "
-        for hetero, resname in zip(columns["hetero"], columns["residue_name"], strict=True)
-    ]
-    columns["atom_name"] = columns["padded_name"]
-    columns["source"] = [""] * len(rows)
-    return columns, lambda row: found[row][1]
+def _parsed(
+    column: Coded, parse: Callable[[str], Any], what: str, kind: str, error: Callable[[int, str], StructureError]
+) -> Coded:
+    """A column with each value parsed; ``error`` makes what is raised for the first row whose value becomes None."""
+    parsed = column.map(parse)
+    for row in np.flatnonzero(parsed.where(lambda value: value is None))[:1].tolist():
+        raise error(row, f"{what} is {kind}: {column[row]!r}" if column[row] else f"{what} is missing")
+    return parsed
 
 
-def _pdb_row(file: str, number: int, line: str) -> tuple[Any, ...]:
-    """The fields of one ATOM or HETATM record."""
-
-    def error(problem: str) -> StructureError:
-        return StructureError(problem + "; correct the record, or fetch the file again", file, number)
-
-    text = line.ljust(80)
-    if not text[:6].isupper():  # a file in lower case; the chain stays as it is
-        text = text[:21].upper() + text[21] + text[22:].upper()
-    where = text[30:54]
-    cut = [end for end, point in _ENDS if text[end].isdecimal() and text[end - 1] != " " and text[point] != "."]
+def _serials(texts: list[Any]) -> np.ndarray:
+    """Numbers of atoms, 0 where there is none."""
     try:
-        if len(line.rstrip()) < 54 or where.count(".") != 3 or where.strip(" +-.0123456789") or cut:
-            raise ValueError
-        position = float(text[30:38]), float(text[38:46]), float(text[46:54])
+        return np.array(list(map(int, texts)))
     except ValueError:
-        raise error(f"columns 31-54 are not three coordinates of eight columns each: {line[30:54]!r}") from None
-    residue_number = _hybrid36(text[22:26])
-    if residue_number is None:
-        raise error(f"the residue number (columns 23-26) is no number: {text[22:26]!r}")
-    shares = []
-    for what, field, stand_in in (("occupancy", text[54:60], 1.0), ("B factor", text[60:66], 0.0)):
-        if field.strip(" +-.0123456789*"):
-            raise error(f"the {what} is no number: {field!r}")
-        try:
-            shares.append(float(field) if field.strip(" *") else stand_in)
-        except ValueError:
-            raise error(f"the {what} is no number: {field!r}") from None
-    symbol = text[76:78].strip()
-    return (
-        text[0] == "H",
-        _hybrid36(text[6:11]) or 0,
-        text[12:16],
-        text[16],
-        text[17:20],
-        text[20],
-        text[21],
-        residue_number,
-        text[26],
-        position,
-        *shares,
-        text[72:76],
-        symbol if symbol.isalpha() and len(line) != 77 else "",  # old files have numbers there; 77: perhaps cut
-    )
+        return np.array([_hybrid36(text if isinstance(text, str) else text.decode()) or 0 for text in texts])
 
 
+# The columns of an ATOM or HETATM record, counted from 0.
+_RECORD = {
+    "kind": (0, 1),
+    "serial": (6, 11),
+    "padded_name": (12, 16),
+    "altloc": (16, 17),
+    "residue_name": (17, 20),
+    "extra": (20, 21),
+    "chain_name": (21, 22),
+    "residue_number": (22, 26),
+    "insertion_code": (26, 27),
+    "position": (30, 54),
+    "x": (30, 38),
+    "y": (38, 46),
+    "z": (46, 54),
+    "occupancy": (54, 60),
+    "bfactor": (60, 66),
+    "segment": (72, 76),
+    "symbol": (76, 78),
+}
+_RECORD_TYPE = np.dtype(
+    {
+        "names": list(_RECORD),
+        "formats": [f"S{end - start}" for start, end in _RECORD.values()],
+        "offsets": [start for start, _ in _RECORD.values()],
+        "itemsize": 80,
+    }
+)
 # End of each number in a PDB record, and where its point is if it fills its columns: then the next may follow at once.
 _ENDS = ((38, 34), (46, 42), (54, 50), (60, 57))
+
+
+def _read_pdb(file: str, text: str, model: int | str | None) -> tuple[dict[str, Any], Callable[[int], int]]:
+    """The atom records as columns, and the line of each; of the first model alone where none is asked for."""
+    lines = text.split("\n")
+    heads = Coded([line[:6] for line in lines])
+    kinds = heads.map(_record_kind)
+    for place in np.flatnonzero(kinds.where(lambda kind: kind == "other")).tolist():
+        if _ATOM_LIKE.match(lines[place]):
+            problem = f"looks like an atom, but does not begin with ATOM or HETATM: {lines[place][:30]!r}"
+            raise StructureError(problem, file, place + 1)
+    found = np.flatnonzero(kinds.where(lambda kind: kind == "atom"))
+    if not len(found):
+        raise StructureError("the file has no atoms (records ATOM and HETATM)", file, len(lines))
+
+    # MODEL and ENDMDL each begin another part of the file; a part that has atoms is a model.
+    breaks = np.flatnonzero(kinds.where(lambda kind: kind == "model"))
+    parts, which = np.unique(np.searchsorted(breaks, found), return_inverse=True)
+    said = [lines[breaks[part - 1]][5:].split()[:1] if part else [] for part in parts.tolist()]
+    numbers = [int(number[0]) if number and number[0].isdecimal() else None for number in said]
+    if None in numbers or len(set(numbers)) < len(numbers):
+        numbers = list(range(1, len(numbers) + 1))
+    if model is None:
+        found, which = found[which == 0], which[which == 0]
+    if len(found) > MAX_ATOMS:
+        raise StructureError(f"the model has more than {MAX_ATOMS} atoms", file, int(found[MAX_ATOMS]) + 1)
+    if lines[-1] and found[-1] == len(lines) - 1 and len(lines[-1]) < 66 and len(lines[-1]) not in (54, 60):
+        raise StructureError("the file ends within an atom; fetch or copy it again", file, len(lines))
+
+    def error(row: int, problem: str) -> StructureError:
+        return StructureError(f"{problem}; correct the record, or fetch the file again", file, int(found[row]) + 1)
+
+    rows = [lines[place] for place in found.tolist()]
+    rows = [row if len(row) == 80 and row[:4] in ("ATOM", "HETA") else _filled(row) for row in rows]
+    if not (joined := "".join(rows)).isascii() or not joined.isprintable():
+        odd = next(row for row, line in enumerate(rows) if not (line.isascii() and line.isprintable()))
+        raise error(odd, f"has a character that no PDB record may have: {lines[found[odd]]!r}")
+    record = np.frombuffer(joined.encode(), _RECORD_TYPE)
+
+    def column(name: str) -> Coded:
+        return Coded(record[name].tolist()).map(bytes.decode)
+
+    def shares(name: str, what: str, stand_in: float) -> np.ndarray:
+        def parse(field: str) -> float | None:
+            if not field.strip(" *"):
+                return stand_in
+            return None if field.strip(" +-.0123456789") else _number(field)
+
+        return _parsed(column(name), parse, what, "no number", error).array(np.float64)
+
+    resnames, extra, chains = map(column, ("residue_name", "extra", "chain_name"))
+    # Column 21 holds the first letter of a chain, or the fourth of a residue's name, as force fields write them.
+    if extra.values != [" "]:
+        names = list(zip(*(part.array().tolist() for part in (resnames, extra, chains)), strict=True))
+        if any(
+            more != " " and chain != " " and is_known(resname) and not is_known(resname + more)
+            for resname, more, chain in set(names)
+        ):
+            chains = Coded([more + chain for _, more, chain in names])
+        else:
+            resnames = Coded([resname + more for resname, more, _ in names])
+    padded_names = column("padded_name")
+    columns: dict[str, Any] = {
+        "model": Coded(numbers, which),
+        "hetero": _hetero(record["kind"] == b"A", resnames),
+        "serial": _serials(record["serial"].tolist()),
+        "atom_name": padded_names,
+        "padded_name": padded_names,
+        "altloc": column("altloc"),
+        "residue_name": resnames,
+        "chain_name": chains,
+        "residue_number": _parsed(
+            column("residue_number"), _hybrid36, "the residue number (columns 23-26)", "no number", error
+        ),
+        "insertion_code": column("insertion_code"),
+        "positions": _pdb_positions(record, error),
+        "occupancy": shares("occupancy", "the occupancy", 1.0),
+        "bfactor": shares("bfactor", "the B factor", 0.0),
+        "segment": column("segment"),
+        "symbol": column("symbol").map(lambda text: text if text.strip().isalpha() else ""),  # old: numbers there
+        "source": Coded([""] * len(rows)),
+    }
+    return columns, lambda row: int(found[row]) + 1
+
+
+def _record_kind(head: str) -> str:
+    """What the first six letters of a line make it."""
+    record = head.upper()
+    if record == "HETATM" or (record[:4] == "ATOM" and not record[4:].strip(" 0123456789")):
+        return "atom"
+    if record == "ENDMDL" or (record.startswith("MODEL") and not record[5:].strip(" 0123456789")):
+        return "model"
+    return "note" if record.startswith(_NOT_ATOMS) else "other"
+
+
+def _filled(row: str) -> str:
+    """A record in 80 columns and in capitals; the chain stays as it is."""
+    if not row[:6].isupper():
+        row = row[:21].upper() + row[21:22] + row[22:].upper()
+    return row[: 76 if len(row) == 77 else 80].ljust(80)  # 77: the element may be cut
+
+
+def _pdb_positions(record: np.ndarray, error: Callable[[int, str], StructureError]) -> np.ndarray:
+    letters = record.view(np.uint8).reshape(-1, 80)
+    digit, point, blank = (letters >= ord("0")) & (letters <= ord("9")), letters == ord("."), letters == ord(" ")
+    odd = (point[:, 30:54].sum(axis=1) != 3) | blank[:, 53:].all(axis=1)
+    for end, place in _ENDS:  # a number that goes on in the columns of the next one
+        odd |= digit[:, end] & ~blank[:, end - 1] & ~point[:, place]
+    odd |= ~(digit | point | blank | (letters == ord("+")) | (letters == ord("-")))[:, 30:54].all(axis=1)
+    axes = [record[axis] for axis in "xyz"]
+    try:
+        if not odd.any():
+            return np.column_stack([axis.astype(np.float64) for axis in axes])
+    except ValueError:
+        odd |= [any(_number(axis[row].decode()) is None for axis in axes) for row in range(len(record))]
+    row = int(np.flatnonzero(odd)[0])
+    written = record["position"][row].decode()
+    raise error(row, f"columns 31-54 are not three coordinates of eight columns each: {written!r}")
 
 
 def _hybrid36(text: str) -> int | None:
@@ -256,20 +318,31 @@ def _hybrid36(text: str) -> int | None:
     return None
 
 
-def _read_mmcif(file: str, lines: list[str], model: int | str | None) -> tuple[dict[str, Any], Callable[[int], int]]:
+def _number(text: str) -> float | None:
+    """A number, also 1.0(3), which has its uncertainty behind it."""
+    match = _NUMBER.fullmatch(text)
+    return float(match[1]) if match else None
+
+
+def _hetero(polymer: np.ndarray, resnames: Coded) -> Coded:
+    kinds = [" ", *(f"H_{name.strip()}" for name in resnames.values)]
+    return Coded(kinds, np.where(polymer, 0, 1 + resnames.codes))
+
+
+def _read_mmcif(file: str, text: str, model: int | str | None) -> tuple[dict[str, Any], Callable[[int], int]]:
     """The rows of ``_atom_site`` as columns, and the line of each; of the first model alone where none is asked for."""
     try:
         tables = [
             (block, table)
-            for block in gemmi.cif.read_string("\n".join(lines))
+            for block in gemmi.cif.read_string(text)
             if len(table := block.find_mmcif_category("_atom_site."))
         ]
-    except (ValueError, RuntimeError) as error:  # "string:17:0(612): ..." or "string:17 in data_x: ..."
-        told = re.match(r"string:(\d+)\S*\s*(.*)", str(error), re.DOTALL)
-        line, problem = (int(told[1]), told[2]) if told else (len(lines), str(error))
-        raise StructureError(f"cannot be read as mmCIF: {problem}", file, line) from error
+    except (ValueError, RuntimeError) as damage:  # "string:17:0(612): ..." or "string:17 in data_x: ..."
+        told = re.match(r"string:(\d+)\S*\s*(.*)", str(damage), re.DOTALL)
+        line, problem = (int(told[1]), told[2]) if told else (1 + text.count("\n"), str(damage))
+        raise StructureError(f"cannot be read as mmCIF: {problem}", file, line) from damage
     if not tables:
-        raise StructureError("the file has no atoms (category _atom_site of mmCIF)", file, len(lines))
+        raise StructureError("the file has no atoms (category _atom_site of mmCIF)", file, 1 + text.count("\n"))
     if len(tables) > 1:
         names = ", ".join(block.name for block, _ in tables[:5])
         problem = f"{len(tables)} data blocks have atoms ({names}); keep one in the file"
@@ -279,89 +352,92 @@ def _read_mmcif(file: str, lines: list[str], model: int | str | None) -> tuple[d
     width, start = len(tags), _line_of_atoms(block)
 
     def line_of(row: int) -> int:
-        tokens = (token for token in _TOKEN.finditer("\n".join(lines[start - 1 :])) if token[0][0] != "#")
+        tokens = (token for token in _TOKEN.finditer(text.split("\n", start - 1)[-1]) if token[0][0] != "#")
         token = next(islice(tokens, 1 + width + row * width, None), None)
         return start + (token.string.count("\n", 0, token.start()) if token else 0)
 
-    cells = table.loop.values if table.loop else [table[0][place] for place in range(width)]
-    raw = {tag: cells[place::width] for place, tag in enumerate(tags)}
-    rows = list(range(len(table)))
-    models = raw.get("pdbx_pdb_model_num", [])
+    rows: Sequence[int] = range(len(table))
+
+    def raw(tag: str) -> list[str]:
+        values = list(table.column(tags.index(tag))) if tag in tags else []
+        return values if len(values) <= len(rows) else [values[row] for row in rows]
+
+    models = raw("pdbx_pdb_model_num")
     if model is None and len(set(models)) > 1:
         rows = [row for row in rows if models[row] == models[0]]
-        raw = {tag: [values[row] for row in rows] for tag, values in raw.items()}
     if len(rows) > MAX_ATOMS:
         raise StructureError(f"the model has more than {MAX_ATOMS} atoms", file, line_of(rows[MAX_ATOMS]))
 
-    def texts(*tags: str, stand_in: str = "") -> list[str]:
+    def error(row: int, problem: str) -> StructureError:
+        return StructureError(problem, file, line_of(rows[row]))
+
+    def texts(*tags: str, stand_in: str = "") -> Coded:
         """The values of an item, or where it says ? or . those of the next one."""
-        values = [stand_in] * len(rows)
-        for tag in reversed(tags):
-            if tag in raw:
-                said = {value: None if value in ("?", ".") else gemmi.cif.as_string(value) for value in set(raw[tag])}
-                known = {value: text for value, text in said.items() if text is not None}
-                if len(known) == len(said):
-                    values = list(map(known.__getitem__, raw[tag]))
-                else:
-                    values = [known.get(value, other) for value, other in zip(raw[tag], values, strict=True)]
-        return values
+        if not tags:
+            return Coded([stand_in], np.zeros(len(rows), np.int64))
+        said = Coded(raw(tags[0])).map(lambda value: None if value in ("?", ".") else gemmi.cif.as_string(value))
+        if said.values and None not in said.values:
+            return said
+        other = texts(*tags[1:], stand_in=stand_in)
+        if set(said.values) <= {None}:
+            return other
+        pairs = zip(said.array(object).tolist(), other.array(object).tolist(), strict=True)
+        return Coded([second if first is None else first for first, second in pairs])
 
     def numbers(tag: str, stand_in: str = "") -> np.ndarray:
-        values = raw.get(tag, [])
+        values = raw(tag)
         try:
-            if values and set("".join(values)) <= set("-.0123456789"):
-                return np.array(
-                    json.loads(f"[{','.join(values)}]"), np.float64
-                )  # the fastest way to many numbers, and a strict one
+            if _PLAIN.fullmatch("".join(values)):  # float() would also take nan and 1_0
+                return np.array(list(map(float, values)))
         except ValueError:
             pass
-        values = texts(tag, stand_in=stand_in)
-        for place, value in enumerate(values):  # also 1.0(3), a number with its uncertainty
-            if not (number := _NUMBER.fullmatch(value)):
-                problem = f"{tag} is no number: {value!r}" if value else f"{tag} is missing"
-                raise StructureError(problem, file, line_of(rows[place]))
-            values[place] = number[1]
-        return np.array(values, np.float64)
+        return _parsed(texts(tag, stand_in=stand_in), _number, tag, "no number", error).array(np.float64)
 
-    def whole(*tags: str, stand_in: str) -> tuple[list[int], list[str]]:
+    def whole(*tags: str, stand_in: str) -> tuple[Coded, Coded]:
         """Whole numbers, and for each the letter that may follow it."""
-        values = texts(*tags, stand_in=stand_in)
-        found = {value: _SEQUENCE_NUMBER.fullmatch(value) for value in set(values)}
-        if None in found.values():
-            place = next(place for place, value in enumerate(values) if not found[value])
-            raise StructureError(f"{tags[0]} is no whole number: {values[place]!r}", file, line_of(rows[place]))
-        parts = {value: (int(match[1]), match[2]) for value, match in found.items() if match}
-        return tuple(map(list, zip(*map(parts.__getitem__, values), strict=True)))  # type: ignore[return-value]
+
+        def parse(text: str) -> tuple[int, str] | None:
+            match = _SEQUENCE_NUMBER.fullmatch(text)
+            return (int(match[1]), match[2]) if match else None
+
+        parts = _parsed(texts(*tags, stand_in=stand_in), parse, tags[0], "no whole number", error)
+        return parts.map(lambda part: part[0]), parts.map(lambda part: part[1])
 
     resnames = texts("label_comp_id", "auth_comp_id", stand_in="UNK")
     atom_names = texts("label_atom_id", "auth_atom_id")
-    in_sequence = texts("label_seq_id") if "label_seq_id" in raw else [residue_letter(name) for name in resnames]
-    groups = texts("group_pdb")
-    if odd := set(map(str.upper, set(groups))) - {"ATOM", "HETATM", ""}:
-        place = next(place for place, group in enumerate(groups) if group.upper() in odd)
-        raise StructureError(f"group_PDB is neither ATOM nor HETATM: {groups[place]!r}", file, line_of(rows[place]))
+    groups = _parsed(
+        texts("group_pdb", stand_in="-").map(str.upper),
+        lambda group: group if group in ("ATOM", "HETATM", "-") else None,
+        "group_PDB",
+        "neither ATOM nor HETATM",
+        error,
+    )
+    polymer = groups.where(lambda group: group == "ATOM")
+    if "-" in groups.values:
+        in_sequence = texts("label_seq_id").where(bool) if "label_seq_id" in tags else resnames.where(residue_letter)
+        polymer |= groups.where(lambda group: group == "-") & in_sequence
     sequence_numbers, letters = whole("auth_seq_id", "label_seq_id", stand_in="0")
     inserted = texts("pdbx_pdb_ins_code")
+    if letters.values != [""]:
+        pairs = zip(inserted.array().tolist(), letters.array().tolist(), strict=True)
+        inserted = Coded([code or letter for code, letter in pairs])
     columns: dict[str, Any] = {
         "model": whole("pdbx_pdb_model_num", stand_in="1")[0],
-        "hetero": [
-            " " if (group.upper() == "ATOM" if group else polymer) else f"H_{resname}"
-            for group, polymer, resname in zip(groups, in_sequence, resnames, strict=True)
-        ],
-        "serial": [int(value) if value.isdecimal() else 0 for value in raw.get("id", ["0"] * len(rows))],
+        "hetero": _hetero(polymer, resnames),
+        "serial": _serials(raw("id") or ["0"] * len(rows)),
         "atom_name": atom_names,
         "padded_name": atom_names,
         "altloc": texts("label_alt_id"),
         "residue_name": resnames,
         "chain_name": texts("auth_asym_id", "label_asym_id"),
         "residue_number": sequence_numbers,
-        "insertion_code": [code or letter for code, letter in zip(inserted, letters, strict=True)],
+        "insertion_code": inserted,
         "positions": np.column_stack([numbers(f"cartn_{axis}") for axis in "xyz"]),
         "occupancy": numbers("occupancy", stand_in="1"),
         "bfactor": numbers("b_iso_or_equiv", stand_in="0"),
-        "segment": [" "] * len(rows),
+        "segment": texts(stand_in=" "),
         "symbol": texts("type_symbol"),
-        "source": [""] * len(rows),
+        "source": texts(),
     }
     return columns, lambda row: line_of(rows[row])
 

@@ -7,6 +7,8 @@ from the package is only what its two identities save: here the edge MLP multipl
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from torch.nn.functional import silu
@@ -34,7 +36,7 @@ def literal_layer(
     # Eqs. 3, 4, 5 for every edge
     v_0 = direction[:, :, None] * b[0][:, None, :]
     message = v_0
-    if len(b) > 1:
+    if layer.vector_weight is not None:
         v_n = layer.vector_weight(v[source])
         message = message + b[1][:, None, :] * v_n
     if len(b) > 2:
@@ -78,10 +80,14 @@ def literal_encode(model: EQGAT, data: Data) -> tuple[Tensor, Tensor]:
     # The basis is evaluated again in every layer, as one who follows the text would.
     for number in range(model.config.num_layers):
         if model.config.norm == "equivariant":
-            s, v = literal_norm(model.norms[number], s, v, batch)
+            s, v = literal_norm(cast("EquivariantNorm", model.norms[number]), s, v, batch)
         radial, direction = model.basis(distance).to(s.dtype), (relative / distance[:, None]).to(s.dtype)
         s, v = literal_layer(model.layers[number], s, v, source, receiver, radial, direction)
-    return literal_norm(model.norms[model.config.num_layers], s, v, batch) if model.config.norm else (s, v)
+    return (
+        literal_norm(cast("EquivariantNorm", model.norms[model.config.num_layers]), s, v, batch)
+        if model.config.norm
+        else (s, v)
+    )
 
 
 def literal_forward(model: EQGAT, data: Data) -> Tensor:

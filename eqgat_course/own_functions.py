@@ -148,7 +148,7 @@ def _from_notebook(folder: Path, name: str, exercise: str) -> Any:
             lines = ast.parse(code_of(source)).body
         except SyntaxError:  # a cell that the student is in the middle of
             continue
-        imports = [line for line in lines if isinstance(line, ast.Import | ast.ImportFrom)]
+        imports: list[ast.stmt] = [line for line in lines if isinstance(line, ast.Import | ast.ImportFrom)]
         exec(compile(ast.Module(imports, []), path.name, "exec"), names)
     raise LookupError(f"no answer cell of exercise {exercise} in {path.name}")
 

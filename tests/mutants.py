@@ -156,8 +156,8 @@ MUTANTS = [
     Mutant("model", "nn.init.zeros_(module.bias)", "pass", "biases start at zero"),
     Mutant(
         "model",
-        "edge_geometry(data.pos, data.edge_index)",
-        "edge_geometry(data.pos.to(s.dtype), data.edge_index)",
+        "edge_geometry(data.pos, edge_index)",
+        "edge_geometry(data.pos.to(s.dtype), edge_index)",
         "geometry in the precision of the positions",
     ),
     Mutant(
@@ -176,7 +176,7 @@ MUTANTS = [
         "x = mean_over_graph(x, *graph_numbers(data)) * len(x)",
         "the mean over the atoms",
     ),
-    Mutant("model", "self.basis(distance), torch", "self.basis(2 * distance), torch", "distances in Å"),
+    Mutant("model", "self.basis(distance).to", "self.basis(2 * distance).to", "distances in Å"),
     Mutant("model", "s, v = record.s, record.v", "s, v = record.s, record.v_in", "states go from layer to layer"),
     Mutant("model", "len(ptr) - 1 if ptr is not None", "len(ptr) - 2 if ptr is not None", "empty graphs count"),
     Mutant("model", "        check_graph(data, self.config.num_elements)\n", "", "bad graphs are refused"),

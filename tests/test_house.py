@@ -54,9 +54,5 @@ def test_a_chapter_is_small(chapter):
     assert lines(*folder.glob("*.py")) <= 900
 
 
-def test_the_library_stays_small():
-    assert lines(*(ROOT / "eqgat").rglob("*.py")) <= 13_500
-
-
 def test_the_core_can_be_read_in_an_evening():
     assert lines(*(ROOT / "eqgat" / f"{name}.py" for name in CORE)) < 600

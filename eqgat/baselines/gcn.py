@@ -167,6 +167,8 @@ SPEC = ModelSpec(
         "res": _own(5, 1e-4, 64, {"last_width": 2, "readout": "center"}),
         "ppi": _own(20, 1e-3, 16, {"last_width": 2, "head_width": 4, "readout": "pair"}, hydrogens=True),
     },
-    profiles={"quick": {"epochs": 3, "schedule": "plateau", "standardise": False}},
+    profiles={
+        "quick": {"epochs": 3, "schedule": "plateau", "standardise": False, "standardise_readout": False},
+    },
     only_named=True,
 )

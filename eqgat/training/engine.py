@@ -7,7 +7,6 @@ the same numbers as one that never stopped: bit by bit on a CPU.
 
 from __future__ import annotations
 
-import copy
 import json
 import signal
 import threading
@@ -27,7 +26,7 @@ from eqgat.errors import UserError
 from eqgat.training.checkpoint import write_checkpoint
 from eqgat.training.results import prediction_table
 from eqgat.training.settings import Settings
-from eqgat.training.tasks import Task, standardisation
+from eqgat.training.tasks import Task, readout_statistics, standardisation
 
 __all__ = ["EvaluationSampler", "TimeIsUp", "TrainingModule", "TrainingSampler"]
 
@@ -124,6 +123,13 @@ class TrainingModule(lightning.LightningModule):
         mean, std = standardisation(task, splits["train"])
         self.register_buffer("shift", mean, persistent=False)
         self.register_buffer("scale", std, persistent=False)
+        if settings.standardise_readout:  # of the untrained network, hence before the weights of a checkpoint
+            first, mean, std = readout_statistics(task, self.model, splits["train"])
+            self.readout_mean: Tensor
+            self.readout_std: Tensor
+            self.register_buffer("readout_mean", mean, persistent=False)
+            self.register_buffer("readout_std", std, persistent=False)
+            first.register_forward_pre_hook(lambda _, inputs: ((inputs[0] - self.readout_mean) / self.readout_std,))
         state = resume or {}
         if resume:
             _load_weights(self.model, state["model"])
@@ -375,12 +381,20 @@ class TrainingModule(lightning.LightningModule):
         return self.best
 
     def export_model(self) -> nn.Module:
-        """A copy of the model that gives raw predictions: what standardising did is put into the last layer.
+        """A copy of the model that gives raw predictions: what standardising did is put into the head's first and last
+        layers.
 
         Raises:
             UserError: targets were standardised, and the model does not end in a linear layer.
         """
-        model = copy.deepcopy(self.model).cpu().eval()
+        model = self.task.build().eval()
+        _load_weights(model, _copy_weights(self.model))
+        if self.settings.standardise_readout:
+            first = model.get_submodule("head.0")
+            assert isinstance(first, nn.Linear)
+            with torch.no_grad():
+                first.weight.div_(self.readout_std.cpu())
+                first.bias.sub_(first.weight @ self.readout_mean.cpu())
         if self.settings.standardise:
             head = model.get_submodule("head")
             last = head[-1] if isinstance(head, nn.Sequential) else head

@@ -32,6 +32,9 @@ class Settings:
         gradient_clip: largest norm of the gradient.
         standardise: subtract the mean of the training targets and divide by their standard deviation inside the
             loss. Metrics are always of raw targets. False is the paper's way.
+        standardise_readout: do so, too, with what the head of a graph sees, as the untrained network gives it for some
+            training graphs. A mean over a thousand atoms is nearly the same for all graphs: without this, a short
+            training ends at a constant. False is the paper's way.
         loss: name of a loss that the task has; "" is its default.
         monitor: name of the validation metric that chooses the best epoch and steers the learning rate; "" is the
             task's default.
@@ -56,6 +59,7 @@ class Settings:
     min_lr: float = 1e-7
     gradient_clip: float = 10.0
     standardise: bool = False
+    standardise_readout: bool = False
     loss: str = ""
     monitor: str = ""
     precision: str = "32-true"

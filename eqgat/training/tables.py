@@ -10,8 +10,9 @@ import pandas as pd
 from eqgat.datasets.task import TASKS
 from eqgat.errors import UserError
 from eqgat.files import write_files
+from eqgat.training.intervals import cluster_interval
 from eqgat.training.plans import plan_names, read_plan, recorded
-from eqgat.training.results import read_results
+from eqgat.training.results import read_predictions, read_results
 from eqgat.training.settings import MODELS, build_model, make_settings, num_parameters
 
 __all__ = ["build_table", "markdown", "paper_numbers", "plans_page", "write_tables"]
@@ -54,11 +55,13 @@ def paper_numbers(table: int | str) -> pd.DataFrame:
     return found.drop(columns="table").fillna({"note": "", "direction": ""}).reset_index(drop=True)
 
 
-def build_table(table: int, results: pd.DataFrame) -> pd.DataFrame:
+def build_table(table: int, results: pd.DataFrame, store: Path | None = None) -> pd.DataFrame:
     """One row per number: model, task, metric, source, profile, device, n, mean, std (n - 1), seeds, and more.
 
     Ours are means over seeds of the test rows in ``results`` whose profile was not changed; runs on other data or
-    another kind of device make rows of their own. Where we have no run there is no row.
+    another kind of device make rows of their own. Where we have no run there is no row. "low" and "high" are the ends
+    of the interval over targets, proteins or complexes of the test set, see ``cluster_interval``, where ``store`` has
+    the predictions of all these runs.
     """
     rows = []
     for number in paper_numbers(table).to_dict("records"):
@@ -94,6 +97,7 @@ def build_table(table: int, results: pd.DataFrame) -> pd.DataFrame:
                 "n": len(values),
                 "mean": values.mean(),
                 "std": values.std(ddof=1),
+                **_interval(group, metric, store),
                 "seeds": " ".join(map(str, sorted(group["seed"]))),
                 "learning_rate": float(group["learning_rate"].iloc[0]),
                 "parameters": float(group["parameters"].iloc[0]),
@@ -102,9 +106,11 @@ def build_table(table: int, results: pd.DataFrame) -> pd.DataFrame:
         )
     columns = [
         *("model", "task", "metric", "source", "profile", "device", "data", "n"),
-        *("mean", "std", "seeds", "learning_rate", "parameters", "note"),
+        *("mean", "std", "low", "high", "seeds", "learning_rate", "parameters", "note"),
     ]
-    frame = pd.DataFrame(rows, columns=columns).astype({name: float for name in ("n", "learning_rate", "parameters")})
+    frame = pd.DataFrame(rows, columns=columns).astype(
+        dict.fromkeys(("n", "low", "high", "learning_rate", "parameters"), float)
+    )
     order = {name: place for place, name in enumerate(dict.fromkeys(row["model"] for row in rows))}
     return frame.sort_values("model", key=lambda column: column.map(order), kind="stable").reset_index(drop=True)
 
@@ -137,7 +143,8 @@ def markdown(table: int, frame: pd.DataFrame) -> str:
     ours = frame[frame["source"] == OURS]
     lines += [
         "",
-        'Mean ± standard deviation (n - 1) over seeds. Rows of "this code" are computed from the results '
+        "Mean ± standard deviation (n - 1) over seeds; in brackets the 95 % interval that comes of the test set's size, by "
+        'bootstrap over its targets, proteins or complexes, where the predictions were kept. Rows of "this code" are computed from the results '
         "store; an empty cell is a number that nobody has run here."
         if len(ours)
         else "Mean ± standard deviation. There are no runs of this code yet.",
@@ -220,7 +227,7 @@ def write_tables(store: Path, out: Path) -> None:
         raise UserError(f"{out} is a folder of the results store; give another one for the tables (--out)")
     results, contents = read_results(store), {}
     for table in (1, 3, 4):
-        frame = build_table(table, results)
+        frame = build_table(table, results, store)
         contents[out / f"table{table}.csv"] = frame.to_csv(index=False, float_format="%.6g")
         contents[out / f"table{table}.md"] = markdown(table, frame)
     settings = settings_table()
@@ -247,7 +254,26 @@ def _cell(row: dict) -> str:
     text = f"{row['mean']:.3f}"
     if not pd.isna(row["std"]):
         text += f" ± {row['std']:.3f}"
+    if not pd.isna(row["low"]):
+        text += f" [{row['low']:.3f}, {row['high']:.3f}]"
     return text if pd.isna(row["n"]) else f"{text} (n = {row['n']:.0f})"
+
+
+def _interval(rows: pd.DataFrame, metric: str, store: Path | None) -> dict[str, float]:
+    """ "low" and "high" of runs that differ in nothing but their seed; nothing where predictions are missing."""
+    if store is None:
+        return {}
+    try:
+        runs = [
+            read_predictions(
+                make_settings(row["task"], row["model"], row["profile"], int(row["seed"])).run_name(row["data"]), store
+            )
+            for row in rows.to_dict("records")
+        ]
+    except FileNotFoundError:
+        return {}
+    found = cluster_interval(runs, metric)
+    return {} if found is None else dict(zip(("low", "high"), found, strict=True))
 
 
 def _paper_task(task: str) -> str:

@@ -18,7 +18,16 @@ from eqgat.training.receptive_field import at_centers
 from eqgat.training.settings import Settings, build_model
 from eqgat.training.variants import seeded
 
-__all__ = ["PairModel", "Task", "correlation_loss", "left_out", "make_task", "predict_the_mean", "standardisation"]
+__all__ = [
+    "PairModel",
+    "Task",
+    "correlation_loss",
+    "left_out",
+    "make_task",
+    "predict_the_mean",
+    "readout_statistics",
+    "standardisation",
+]
 
 
 def correlation_loss(prediction: Tensor, target: Tensor) -> Tensor:
@@ -132,14 +141,15 @@ class Task:
     def metrics(self, prediction: Tensor, target: Tensor, data: Any) -> dict[str, float]:
         """Metrics of a whole split, of raw values in the order of ``data``, on the CPU; has ``self.monitor``.
 
-        One number: see ``regression_metrics``. Several: "mse", the mean over all, and "mse_<target>" of each.
+        One number: see ``regression_metrics``. Several: "mse", the mean over all, and "mse_<target>", "r2_<target>"
+        and "prediction_std_<target>" of each.
         """
         if target.shape[1] == 1:
             return regression_metrics(prediction, target)
-        each = (prediction.double() - target.double()).square().mean(dim=0)
+        each = {name: regression_metrics(prediction[:, k], target[:, k]) for k, name in enumerate(data.target_names)}
         return {
-            "mse": float(each.mean()),
-            **{f"mse_{name}": float(value) for name, value in zip(data.target_names, each, strict=True)},
+            "mse": sum(found["mse"] for found in each.values()) / len(each),
+            **{f"{metric}_{name}": each[name][metric] for metric in ("mse", "r2", "prediction_std") for name in each},
         }
 
 
@@ -262,6 +272,34 @@ def standardisation(task: Task, train: Any) -> tuple[Tensor, Tensor]:
         raise UserError(f"the targets of {task.settings.task} are classes, which cannot be standardised")
     deviation = target.std(dim=0).clamp(min=1e-12) if len(target) > 1 else torch.ones(target.shape[1:])
     return target.mean(dim=0).float(), deviation.float()
+
+
+def readout_statistics(task: Task, model: nn.Module, train: Any, graphs: int = 64) -> tuple[nn.Linear, Tensor, Tensor]:
+    """The first layer of a model's head, and mean and deviation of what it sees of some training graphs, [channels] each.
+
+    The graphs are spread evenly over the training set. The deviation of a channel that does not vary is taken to be 1.
+
+    Raises:
+        UserError: the head does not start with a linear layer.
+    """
+    head = model.get_submodule("head")
+    first = head[0] if isinstance(head, nn.Sequential) else head
+    if not isinstance(first, nn.Linear):
+        raise UserError(
+            f"standardise_readout needs a head that starts with a linear layer; {task.settings.model} has none"
+        )
+    seen: list[Tensor] = []
+    handle = first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        for index in sorted({round(k) for k in torch.linspace(0, len(train) - 1, graphs).tolist()}):
+            task.predict(model, task.prepare(task.collate([train[index]])))
+    model.train(training)
+    handle.remove()
+    values = torch.cat(seen).double()
+    deviation = values.std(dim=0) if len(values) > 1 else torch.ones(values.shape[1:])
+    return first, values.mean(dim=0).float(), torch.where(deviation > 1e-6, deviation, 1.0).float()
 
 
 def predict_the_mean(task: Task, splits: Mapping[str, Any], split: str = "test") -> dict[str, float]:

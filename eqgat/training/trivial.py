@@ -1,13 +1,14 @@
 """What answers without learning score on a task: the numbers that a model has to beat.
 
 They look at the training labels (the mean, the commonest class) or at one plain number of a structure, which the task
-names, and are scored with the metrics of the models. Their rows go into the results store with ``model``
-"trivial: ...".
+names, and are scored with the metrics of the models. Networks that were never trained stand among them: what they
+reach is no merit of training. The rows go into the results store with ``model`` "trivial: ...".
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +17,38 @@ import torch
 from eqgat.datasets.task import SPLITS
 from eqgat.errors import UserError
 from eqgat.training.results import COLUMNS, git_commit, now, package_versions, write_results
-from eqgat.training.settings import make_settings
-from eqgat.training.tasks import Task, make_task, predict_the_mean
+from eqgat.training.settings import Settings, make_settings
+from eqgat.training.tasks import Task, make_task, predict_the_mean, standardisation
 
 __all__ = ["trivial_answers", "write_trivial_answers"]
 
-_OTHER_UNIT = ("mse", "rmse", "mae", "cross_entropy")  # errors of answers in another unit than the labels'
+# What means nothing of answers in another unit than the labels'.
+_OTHER_UNIT = ("mse", "rmse", "mae", "cross_entropy", "r2", "prediction_std")
+_UNTRAINED = "untrained network"
 
 
-def trivial_answers(task: str, folder: str | None = None, split: str = "test") -> dict[str, dict[str, float]]:
+def trivial_answers(
+    task: str, folder: str | None = None, split: str = "test", untrained: int = 5
+) -> dict[str, dict[str, float]]:
     """Name -> metrics of each trivial answer of a task, on a split.
 
     Regression and ranking: the mean of the training labels (its correlations are undefined, nan). Classes: the
     commonest of the training labels, and that of the very labels that are scored, which no constant can beat. Then the
-    task's own. Errors of answers in another unit than the labels' mean nothing and are left out.
+    task's own. Errors of answers in another unit than the labels' mean nothing and are left out. Last, EQGAT with its
+    initial weights, "untrained network, seed 0" and so on; in regression its answers are shifted and scaled as in
+    training.
 
     Args:
         task: its name.
         folder: of the data; None: what comes with the package.
         split: to be scored.
+        untrained: seeds of the untrained network.
 
     Raises:
         UserError: an unknown task or split, or data that cannot be used.
     """
     chosen, splits = _load(task, folder, split)
-    return _answers(chosen, splits, split)
+    return _answers(chosen, splits, split, untrained)
 
 
 def _load(task: str, folder: str | None, split: str) -> tuple[Task, dict[str, Any]]:
@@ -53,7 +61,7 @@ def _load(task: str, folder: str | None, split: str) -> tuple[Task, dict[str, An
     return chosen, chosen.load(folder)
 
 
-def _answers(chosen: Task, splits: dict[str, Any], split: str) -> dict[str, dict[str, float]]:
+def _answers(chosen: Task, splits: dict[str, Any], split: str, untrained: int) -> dict[str, dict[str, float]]:
     data, kind, found = splits[split], chosen.spec.kind, {}
     if kind == "classes":
         classes = chosen.num_outputs()
@@ -66,11 +74,25 @@ def _answers(chosen: Task, splits: dict[str, Any], split: str) -> dict[str, dict
     for name, answer in chosen.spec.trivial.items():
         metrics = chosen.metrics(answer(data), data.y, data)
         found[name] = {key: value for key, value in metrics.items() if key not in _OTHER_UNIT}
+    for seed in range(untrained):
+        found[f"{_UNTRAINED}, seed {seed}"] = _untrained(replace(chosen.settings, seed=seed), splits, data)
     return found
 
 
+def _untrained(settings: Settings, splits: dict[str, Any], data: Any) -> dict[str, float]:
+    """Metrics of the network of these settings with its initial weights."""
+    task = make_task(settings)
+    model, (mean, std) = task.build().eval(), standardisation(task, splits["train"])
+    with torch.no_grad():
+        rows = [
+            task.predict(model, task.prepare(task.collate([data[k] for k in range(start, min(start + 8, len(data)))])))
+            for start in range(0, len(data), 8)
+        ]
+    return task.metrics(torch.cat(rows) * std + mean, data.y, data)
+
+
 def write_trivial_answers(
-    task: str, store: str | Path, folder: str | None = None, split: str = "test"
+    task: str, store: str | Path, folder: str | None = None, split: str = "test", untrained: int = 5
 ) -> dict[str, dict[str, float]]:
     """``trivial_answers``, with their rows written into a results store.
 
@@ -78,14 +100,15 @@ def write_trivial_answers(
         UserError: as ``trivial_answers`` does; the disk is full.
     """
     chosen, splits = _load(task, folder, split)
-    digest, found = chosen.digest(splits), _answers(chosen, splits, split)
+    digest, found = chosen.digest(splits), _answers(chosen, splits, split, untrained)
     for name, metrics in found.items():
-        run = f"{task}-trivial-{re.sub('[^a-z]+', '-', name)}"
+        run, (name, _, seed) = f"{task}-trivial-{re.sub('[^a-z0-9]+', '-', name)}", name.partition(", seed ")
         common = dict.fromkeys(COLUMNS, "") | {
             "task": task,
             "model": f"trivial: {name}",
             "profile": "none",
-            **dict.fromkeys(("seed", "epochs", "best_epoch", "batch_size", "parameters"), 0),
+            **dict.fromkeys(("epochs", "best_epoch", "batch_size", "parameters"), 0),
+            "seed": int(seed or 0),
             **dict.fromkeys(("learning_rate", "seconds"), 0.0),
             "num_train": len(splits["train"]),
             "device": "CPU",

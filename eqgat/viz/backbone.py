@@ -43,7 +43,8 @@ def secondary_structure(structure: Molecule) -> np.ndarray:
 def _hydrogen_bonds(structure: Molecule) -> tuple[np.ndarray, np.ndarray]:
     """[R, R] whether the C=O of a residue accepts the N-H of another, and [R] the unbroken piece of chain of each."""
     n, ca, c, o = rows = backbone_rows(structure, ("N", "CA", "C", "O"))
-    whole, place = (rows >= 0).all(axis=0), structure.positions
+    whole = np.asarray((rows >= 0).all(axis=0))
+    place = structure.positions
     bond = np.full(len(whole), np.inf)  # from the carbon before to the nitrogen
     linked = np.flatnonzero(whole[1:] & whole[:-1]) + 1
     bond[linked] = np.linalg.norm(place[c[linked - 1]] - place[n[linked]], axis=1)
@@ -66,7 +67,7 @@ def _hydrogen_bonds(structure: Molecule) -> tuple[np.ndarray, np.ndarray]:
         - inverse(place[o[i]], hydrogen[j])
         - inverse(place[c[i]], place[n[j]])
     )
-    bonded = np.zeros((len(whole), len(whole)), bool)
+    bonded = np.zeros((len(whole), len(whole)), dtype=np.bool_)
     bonded[i, j] = energy < _HYDROGEN_BOND
     return bonded, np.cumsum(~(bond < 2.0))
 

@@ -98,7 +98,8 @@
   // -- colours and scales: the same for both structures, and for trained and untrained weights if so chosen ----------
   let scale = { low: 0, high: 1, map: [], unit: 1 };
   const dark = () => document.documentElement.dataset.theme === "dark";
-  const mapOf = (name) => name === "sequential" && dark() ? [...data.maps.sequential].reverse() : data.maps[name];
+  // What is little fades into the page, but stays to be seen.
+  const mapOf = (name) => name === "sequential" && dark() ? [...data.maps.sequential].reverse().slice(18) : data.maps[name];
   const tint = (value) => {
     if (!Number.isFinite(value)) return "#8a8a8a";
     const share = Math.min(1, Math.max(0, (value - scale.low) / (scale.high - scale.low || 1)));
@@ -341,7 +342,7 @@
       } else {
         const values = residueValues(one, state.model), ends = range(values), control = residueValues(one, 1 - state.model), far = range(control);
         if (!ends) { parts.push(`${name}: no value of ${quantity().label} for these weights.`); continue; }
-        parts.push(`${name}, ${WEIGHTS[state.model]} weights: ${quantity().label} (${quantity().unit})${where()}, by residue from ` +
+        parts.push(`${name}, ${WEIGHTS[state.model]} weights: ${quantity().label}${isExtra() ? "" : ` (${quantity().unit})`}${where()}, by residue from ` +
           `${number(values[ends[0]])} (${residueName(one, ends[0])}) to ${number(values[ends[1]])} (${residueName(one, ends[1])})` +
           (far ? `; ${WEIGHTS[1 - state.model]}: ${number(control[far[0]])} to ${number(control[far[1]])}` : "") +
           (quantity().uniform !== undefined ? `; uniform weights: ${quantity().uniform}` : "") + ".");

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import matplotlib.patheffects
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from eqgat.viz.scene import Scene
+if TYPE_CHECKING:
+    from eqgat.viz.scene import Scene
+
 
 SIZE = 12  # points
 DISTANCES = (1.0, 8.0, 18.0, 32.0)  # points from the ball to the text; a line leads from the text to its atom
@@ -29,7 +33,8 @@ def draw_labels(scene: Scene, ax: Axes, points_per_angstrom: float) -> None:
     taken: list[tuple[np.ndarray, np.ndarray]] = []
     for atom, text in scene.labels.items():
         size = np.array([TextPath((0, 0), text, prop=FontProperties(size=SIZE)).get_extents().x1, 0.95 * SIZE])
-        choices, radius = [], 0.75 * scene.radii[atom] * points_per_angstrom
+        choices: list[tuple[Any, ...]] = []
+        radius = 0.75 * scene.radii[atom] * points_per_angstrom
         for gap in DISTANCES:
             for rank, direction in enumerate(DIRECTIONS):
                 low = _corner(page[atom], size, np.array(direction), radius + gap)
@@ -59,15 +64,17 @@ def _obstacles(scene: Scene, page: np.ndarray, corner: np.ndarray, scale: float)
     shown = np.ones(len(page), bool)
     if cartoon:
         shown = scene.structure.atoms["name"].isin(["N", "CA", "C", "P"]).to_numpy()
-    parts = [(page[shown], scale * (1.0 if cartoon else scene.radii[shown]), np.where(scene.faded[shown], 0.4, 1.0))]
+    parts: list[tuple[Any, Any, Any]] = [
+        (page[shown], scale * (1.0 if cartoon else scene.radii[shown]), np.where(scene.faded[shown], 0.4, 1.0))
+    ]
     lines = [scene.edge_segments()[:2], *(scene.arrows(vectors) for vectors in scene.vectors)]
     for (start, end), weight in zip(lines, [0.15] + [0.6] * len(scene.vectors), strict=True):
         start, end = ((scene.page(ends)[:, :2] - corner) * scale for ends in (start, end))
         along = np.concatenate([start + share * (end - start) for share in np.linspace(0.1, 1, 8)])
         parts.append((along, np.full(len(along), 0.5), np.full(len(along), weight)))
     places, radii, weights = zip(*parts, strict=True)
-    radii = [np.broadcast_to(radius, len(place)) for radius, place in zip(radii, places, strict=True)]
-    return np.concatenate(places), np.concatenate(radii), np.concatenate(weights)
+    spread = [np.broadcast_to(radius, len(place)) for radius, place in zip(radii, places, strict=True)]
+    return np.concatenate(places), np.concatenate(spread), np.concatenate(weights)
 
 
 def _covered(places: np.ndarray, radii: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

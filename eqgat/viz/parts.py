@@ -18,7 +18,7 @@ def as_array(values: Any, name: str, shape: tuple[int | None, ...], dtype: type 
     """A NumPy copy (of a torch tensor too) with the shape checked; None in `shape` fits any length."""
     if hasattr(values, "detach"):
         values = values.detach().cpu().numpy()
-    array = np.array(values, dtype=dtype)
+    array: np.ndarray = np.array(values, dtype=dtype)
     if array.ndim != len(shape) or any(want not in (None, have) for want, have in zip(shape, array.shape, strict=True)):
         wanted = ", ".join("any" if want is None else str(want) for want in shape)
         raise ValueError(f"{name}: expected an array of shape [{wanted}], got {list(array.shape)}")
@@ -67,16 +67,22 @@ class Scalars:
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """The limits, as numbers in any case."""
+        assert self.limits is not None  # set when the object was made
+        return self.limits
+
+    @property
     def beyond(self) -> str:
         """At which end of the colour bar values are cut off, in matplotlib's words: neither, min, max or both."""
-        low, high = np.nanmin(self.values) < self.limits[0], np.nanmax(self.values) > self.limits[1]
+        low, high = np.nanmin(self.values) < self.ends[0], np.nanmax(self.values) > self.ends[1]
         return "both" if low and high else "min" if low else "max" if high else "neither"
 
     def colours(self) -> np.ndarray:
         """[n] array of hexadecimal colours, one for each value."""
         steps = 256
         table = np.array([to_hex(colour) for colour in mpl.colormaps[self.cmap](np.linspace(0, 1, steps))])
-        share = Normalize(*self.limits, clip=True)(np.nan_to_num(self.values))
+        share = Normalize(*self.ends, clip=True)(np.nan_to_num(self.values))
         return np.where(np.isfinite(self.values), table[np.rint(share * (steps - 1)).astype(int)], NO_VALUE_COLOUR)
 
     def describe(self) -> str:
@@ -84,9 +90,9 @@ class Scalars:
         finite = self.values[np.isfinite(self.values)]
         unit = f" {self.unit}" if self.unit else ""
         text = f"{self.label} from {finite.min():.3g} to {finite.max():.3g}{unit}"
-        outside = int(((finite < self.limits[0]) | (finite > self.limits[1])).sum())
+        outside = int(((finite < self.ends[0]) | (finite > self.ends[1])).sum())
         if outside:
-            text += f" ({outside} outside the colour bar, which ends at {self.limits[0]:.3g} and {self.limits[1]:.3g})"
+            text += f" ({outside} outside the colour bar, which ends at {self.ends[0]:.3g} and {self.ends[1]:.3g})"
         missing = len(self.values) - len(finite)
         return text + (f"; grey: no value ({missing})" if missing else "")
 

@@ -136,17 +136,25 @@ class Scene:
     @cached_property
     def _one_way(self) -> bool:
         """Whether no edge is there together with its reverse."""
-        low, high = np.sort(self.edges.index, axis=0)
-        pair = np.sort(2 * (low * len(self.positions) + high) + (self.edges.index[0] == high))  # even: from low to high
+        index = self._drawn.index
+        low, high = np.sort(index, axis=0)
+        pair = np.sort(2 * (low * len(self.positions) + high) + (index[0] == high))  # even: from low to high
         return not ((np.diff(pair) == 1) & (pair[:-1] % 2 == 0)).any()
 
+    @property
+    def _drawn(self) -> Edges:
+        """The edges of a scene that has some."""
+        assert self.edges is not None
+        return self.edges
+
     def _kept_edges(self) -> np.ndarray:
-        source, receiver = self.edges.index
-        if self.edges.scalars is not None:
-            rank = np.nan_to_num(self.edges.scalars.values)
+        edges = self._drawn
+        source, receiver = edges.index
+        if edges.scalars is not None:
+            rank = np.nan_to_num(edges.scalars.values)
         else:
             rank = -1 / (1e-9 + np.linalg.norm(self.positions[source] - self.positions[receiver], axis=1))
-        return strongest(rank, self.edges.limit)
+        return strongest(rank, edges.limit)
 
     def arrow_unit(self) -> float:
         """How much one Å of drawn arrow stands for.
@@ -224,15 +232,16 @@ class Scene:
         return ". ".join(sentences) + "."
 
     def _edge_sentence(self) -> str:
-        total = self.edges.index.shape[1]
-        drawn = min(total, self.edges.limit)
+        edges = self._drawn
+        total = edges.index.shape[1]
+        drawn = min(total, edges.limit)
         shown = _count(drawn, "edge")
         if drawn < total:
-            order = "shortest" if self.edges.scalars is None else "strongest"
+            order = "shortest" if edges.scalars is None else "strongest"
             shown = f"the {drawn:,} {order} of {_count(total, 'edge')}"
         how = "arrows from neighbour to receiver" if self._one_way else "half-lines, each next to its receiver"
         sentence = f"Lines: {shown}, drawn as {how}"
-        return sentence + (f", coloured by {self.edges.scalars.describe()}" if self.edges.scalars is not None else "")
+        return sentence + (f", coloured by {edges.scalars.describe()}" if edges.scalars is not None else "")
 
     def _vector_sentence(self, vectors: Vectors) -> str:
         length = np.linalg.norm(vectors.directions, axis=1)

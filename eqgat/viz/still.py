@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from string import ascii_lowercase
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
@@ -23,8 +24,10 @@ from scipy.spatial import ConvexHull
 from eqgat.viz.backbone import ribbons
 from eqgat.viz.labels import draw_labels
 from eqgat.viz.parts import Scalars, Vectors
-from eqgat.viz.scene import Scene
 from eqgat.viz.style import describe, style
+
+if TYPE_CHECKING:
+    from eqgat.viz.scene import Scene
 
 MANY_ATOMS = (
     1500  # from here on an SVG holds the molecule as an image (megabytes of circles otherwise); text stays text
@@ -112,7 +115,9 @@ def panels(
             length = min(2.8, height * rows - 0.8)
             place = (width - right, (height * rows - length) / 2, length)
             everything = np.concatenate([bar.values for bar in bars])
-            _draw_bar(fig, replace(bars[0], values=everything, label=bar_title, unit=""), place, (width, height * rows))
+            _draw_bar(
+                fig, replace(bars[0], values=everything, label=bar_title or "", unit=""), place, (width, height * rows)
+            )
         lettered = list(zip(ascii_lowercase, scenes, strict=False))
         return describe(
             fig,
@@ -183,7 +188,7 @@ def _draw_bar(
     """A colour bar at `place`, its left, bottom and length, in a figure of this `size`, all in inches."""
     (left, bottom, length), (width, height) = place, size
     cax = fig.add_axes([(left + 0.08) / width, bottom / height, 0.16 / width, length / height])
-    shades = mpl.cm.ScalarMappable(Normalize(*scalars.limits), scalars.cmap)
+    shades = mpl.cm.ScalarMappable(Normalize(*scalars.ends), scalars.cmap)
     bar = fig.colorbar(shades, cax=cax, extend=scalars.beyond)  # a tip where values are cut off
     fits = max(12, int(length * 72 / (0.56 * SMALL)))  # letters in a line
     lines = len(textwrap.wrap(scalars.title, fits))

@@ -12,7 +12,7 @@ import html
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -22,8 +22,10 @@ from scipy.spatial.transform import Rotation
 from eqgat.viz import scripts
 from eqgat.viz.backbone import secondary_structure
 from eqgat.viz.parts import Scalars, Vectors
-from eqgat.viz.scene import Scene
 from eqgat.viz.style import png_bytes, use_style
+
+if TYPE_CHECKING:
+    from eqgat.viz.scene import Scene
 
 NO_SCRIPTS = (
     "The interactive 3D view is not drawn here: this page runs no scripts, or does not trust them yet "
@@ -194,7 +196,7 @@ def _flat(values: np.ndarray) -> list[float]:
 def _colour_bar(scalars: Scalars) -> str:
     """A colour bar for the page, with the same map and limits as the still's."""
     stops = ", ".join(to_hex(colour) for colour in mpl.colormaps[scalars.cmap](np.linspace(0, 1, 17)))
-    low, high = (f"{limit:.3g}" for limit in scalars.limits)
+    low, high = (f"{limit:.3g}" for limit in scalars.ends)
     low = "≤ " + low if scalars.beyond in ("min", "both") else low
     high = "≥ " + high if scalars.beyond in ("max", "both") else high
     look = f"display:inline-block;width:12em;height:0.9em;background:linear-gradient(to right, {stops})"

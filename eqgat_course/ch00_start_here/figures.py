@@ -46,8 +46,8 @@ def neighbourhood(cutoff: float = 4.5) -> Figure:
     positions = np.concatenate([every[rows], [every[box].mean(axis=0) for box in boxes]])
     place = {row: number for number, row in enumerate(rows)}
     place |= {row: len(rows) + number for number, box in enumerate(boxes) for row in box}
-    bonds = {tuple(sorted((place[i], place[j]))) for i, j in structure.bonds() if i in place and j in place}
-    bonds = np.array(sorted(pair for pair in bonds if pair[0] != pair[1]))
+    joined = {tuple(sorted((place[i], place[j]))) for i, j in structure.bonds() if i in place and j in place}
+    bonds = np.array(sorted(pair for pair in joined if pair[0] != pair[1]))
     # A box sends one arrow, however many of its atoms are neighbours.
     senders = np.unique([place[row] for row in np.flatnonzero(near)])
     heard = np.zeros(len(positions), bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -170,7 +171,7 @@ def relu_on_a_vector(angle: float = 150.0) -> Figure:
     return fig
 
 
-def vector_operations(v: Tensor) -> dict[str, tuple[str, Tensor]]:
+def vector_operations(v: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
     """Name -> function of vector features [N, 3, F_v]: one that commutes with rotations, and four that do not."""
     generator = torch.Generator().manual_seed(0)
     channels = torch.randn(v.shape[2], v.shape[2], generator=generator, dtype=v.dtype)

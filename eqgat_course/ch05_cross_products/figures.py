@@ -198,8 +198,8 @@ def learning_handedness(results: dict[str, HandTest] | None = None) -> Figure:
     if results is None:
         graphs = chiral_centres(running_example().structure)
         results = {
-            name: learn_handedness(graphs[:32], graphs[32:], kind)
-            for name, kind in (("with cross product", "raw"), ("without", None))
+            "with cross product": learn_handedness(graphs[:32], graphs[32:], "raw"),
+            "without": learn_handedness(graphs[:32], graphs[32:], None),
         }
     fig, (left, right) = subplots(1, 2, figsize=(6.4, 4.0))
     styles = {"with cross product": (TERM_COLOURS["v_cross"], "-", "o"), "without": (COLOURS["black"], "--", "s")}

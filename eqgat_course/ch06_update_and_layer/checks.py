@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -276,7 +276,7 @@ def _layer_mistakes(
     }
     if layer.vector_weight is not None:
         turned = deepcopy(layer)
-        turned.vector_weight.weight.copy_(layer.vector_weight.weight.T)
+        turned.load_state_dict({**layer.state_dict(), "vector_weight.weight": layer.vector_weight.weight.T})
         wrong = turned(s, v, edges)
         mistakes["vector_weight.weight is the transpose of W_v, as nn.Linear stores it: hand over its .T."] = (
             wrong.s,
@@ -312,7 +312,7 @@ def own_model(answer: Any) -> None:
         h = model.readout(s, v)
         summed = sum_over_neighbours(h, data.batch, 2)
         unmixed = model.readout.out(torch.cat([s, vector_length(v)], dim=1))
-        linear_head = model.head[2](model.head[0](mean_over_graph(h, data.batch, 2)))
+        linear_head = nn.Sequential(*list(model.head.children())[::2])(mean_over_graph(h, data.batch, 2))
         mistakes = {
             "You added up the atoms of each molecule; the readout takes their mean.": model.head(summed),
             "The mean is over the atoms of each molecule, not over all of them: `batch` says which atom is whose.": (
@@ -344,8 +344,8 @@ def own_training(answer: Any) -> None:
         model = EQGAT(
             num_elements=9, out_channels=1, scalar_channels=6, vector_channels=3, num_layers=1, num_radial=4
         ).double()
-        with torch.no_grad():
-            model.head[2].weight.mul_(30)  # loud, so that gradients are longer than 0.3 whatever is drawn
+        with torch.no_grad():  # loud, so that gradients are longer than 0.3 whatever is drawn
+            cast("Tensor", model.head[2].weight).mul_(30)
         pos = 3 * torch.rand(8, 4, 3, dtype=torch.float64)
         graphs = [
             Data(z=torch.randint(1, 4, (4,)), pos=place, edge_index=radius_graph(place, 4.5)) for place in pos.unbind()

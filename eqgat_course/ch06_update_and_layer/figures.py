@@ -66,17 +66,17 @@ def whole_layer() -> Figure:
         ("mlp", "so"),
         ("uw", "vo"),
     ]
-    for start, end in ways:
-        (x, y, *_), (_, bottom, *_) = boxes[start], boxes[end]
+    for upper, lower in ways:
+        (x, y, *_), (_, bottom, *_) = boxes[upper], boxes[lower]
         _arrow(ax, (x, y - 0.55), (x, bottom + 0.55))
     _arrow(ax, (4.4, 8.75), (3.8, 8.1))
     _arrow(ax, (4.8, 8.75), (6.2, 6.55))
-    for start, end, text, where in (
+    for begin, finish, text, where in (
         ((3.8, 7.6), (5.4, 6.4), "coefficients\n$b_{ji}$", (4.2, 6.55)),
         ((5.4, 2.9), (3.8, 2.9), "lengths $|u|$", (4.6, 3.15)),
         ((3.8, 2.3), (5.4, 2.3), "gate $g$", (4.6, 2.0)),
     ):
-        _arrow(ax, start, end, COLOURS["green"])
+        _arrow(ax, begin, finish, COLOURS["green"])
         ax.text(*where, text, ha="center", va="center", fontsize=11, color=COLOURS["green"])
     ax.set(xlim=(0, 10), ylim=(0.2, 10))
     ax.set_axis_off()

@@ -315,8 +315,15 @@ def _train_on_triangles(built: bool, turned: bool) -> tuple[list[int], list[floa
     """Learn the perimeter with EQGAT (``built``) or from 9 coordinates; mean |f(Rx) - f(x)| on 256 triangles."""
     torch.manual_seed(0)
     if built:
-        sizes = {"scalar_channels": 16, "vector_channels": 4, "num_layers": 1, "num_radial": 8, "cutoff": 12.0}
-        network: nn.Module = EQGAT(num_elements=1, out_channels=1, **sizes)
+        network: nn.Module = EQGAT(
+            num_elements=1,
+            out_channels=1,
+            scalar_channels=16,
+            vector_channels=4,
+            num_layers=1,
+            num_radial=8,
+            cutoff=12.0,
+        )
     else:
         network = nn.Sequential(
             nn.Flatten(), nn.Linear(9, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1)

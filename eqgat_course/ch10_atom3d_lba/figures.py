@@ -32,7 +32,9 @@ def pocket_structure(name: str = "1hvr") -> tuple[Molecule, np.ndarray]:
     """Pocket and ligand of an embedded complex in the order of the graph, and which atoms are the ligand's [N]."""
     item = lba_item(name)
     atoms = pd.concat([item["atoms_pocket"], item["atoms_ligand"].assign(hetero="H_LIG")], ignore_index=True)
-    return Molecule.from_table(atoms, name=name, model="all", altloc="all"), np.arange(len(atoms)) >= len(item["atoms_pocket"])
+    return Molecule.from_table(atoms, name=name, model="all", altloc="all"), np.arange(len(atoms)) >= len(
+        item["atoms_pocket"]
+    )
 
 
 def pocket_scene(

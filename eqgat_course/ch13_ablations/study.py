@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from torch_geometric.data import Batch
 
 from eqgat import EQGAT
 from eqgat.datasets.atom3d import ItemData
+from eqgat.layers import EQGATLayer
 from eqgat.pretrained import pretrained
 from eqgat.training.receptive_field import at_centers
 from eqgat.training.tables import paper_numbers
@@ -294,7 +295,7 @@ def knock_out(model: EQGAT, part: str) -> EQGAT:
     copy.load_state_dict(model.state_dict())
     term = {"direction": 1, "mixing": 2, "cross product": 3}
     with torch.no_grad():
-        for layer in copy.layers:
+        for layer in cast(Iterable[EQGATLayer], copy.layers):
             for values in (layer.filter.out.weight, layer.filter.out.bias):
                 pieces = values.split(layer.filter.sizes)
                 if part == "attention per channel":
@@ -319,7 +320,7 @@ def ablated_twin(model: EQGAT, part: str) -> EQGAT:
     }
     twin = EQGAT(**{**vars(model.config), **changes[part]}).to(model.embedding.weight.dtype)
     state = knock_out(model, part).state_dict()
-    for number, layer in enumerate(model.layers):
+    for number, layer in enumerate(cast(Iterable[EQGATLayer], model.layers)):
         for kind in ("weight", "bias"):
             name = f"layers.{number}.filter.out.{kind}"
             pieces = list(state[name].split(layer.filter.sizes))

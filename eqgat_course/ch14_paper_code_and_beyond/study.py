@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from eqgat import EQGAT, radius_graph
 from eqgat.baselines import PaiNN, SchNet
 from eqgat.baselines.segnn import SEGNN
 from eqgat.datasets import embedded_structure
-from eqgat.layers import AttentionFilter, Edges
+from eqgat.layers import AttentionFilter, Edges, EQGATLayer
 from eqgat.symmetry import random_rotation, relative_error, with_released_norm
 from eqgat_course.controls import capped_radius_graph
 
@@ -95,7 +95,7 @@ def audit_table(group: str) -> str:
     return "\n".join(lines)
 
 
-def _small(**options: object) -> EQGAT:
+def _small(**options: Any) -> EQGAT:
     """An untrained model of three layers in float64; the same weights whatever the options."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -156,11 +156,12 @@ def message_sizes(data: Data, layer: int = 2) -> dict[str, dict[str, float]]:
         layer: 1 for the first.
     """
     sizes = {}
-    for name, options in {
+    variants: dict[str, dict[str, Any]] = {
         "as printed": {},
         'cross_product="mixed"': {"cross_product": "mixed"},
         'vector_aggregation="sum"': {"vector_aggregation": "sum"},
-    }.items():
+    }
+    for name, options in variants.items():
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model = EQGAT(num_elements=9, out_channels=1, num_layers=layer, **options).double()
@@ -352,7 +353,7 @@ def untrained(kind: str, seed: int = 0, num_layers: int = 3) -> nn.Module:
             raise ValueError(f"there is no kind {kind!r}")
         model = EQGAT(**scalars, vector_channels=8).double()
     with torch.no_grad():
-        for layer in model.layers:
+        for layer in cast(Iterable[EQGATLayer], model.layers):
             if len(layer.filter.sizes) == 4:
                 layer.filter.out.weight[-layer.filter.sizes[-1] :] *= 30
     return model

@@ -31,7 +31,7 @@ __all__ = ["Submission", "find_submissions", "grade", "grade_one"]
 
 _GRACE_SECONDS = 90.0
 # Judges are forked from one process that has loaded the libraries and the checks; on Windows each loads its own.
-_PROCESSES = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
+_PROCESSES: Any = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
 _PROCESSES.set_forkserver_preload([__name__, *(f"{chapter}.checks" for chapter in chapters())])
 
 

@@ -96,7 +96,7 @@ def _empty(plan: Plan, report: Callable[[dict[str, Any]], None]) -> set[int]:
 
 def _unanswered(test: Test, plan: Plan) -> tuple[str, str]:
     """Status and hint if the answer cells of a test are gone or blank; two empty words if not."""
-    answers = [plan.steps[place] for place in test.answers]
+    answers = [step for step in (plan.steps[place] for place in test.answers) if isinstance(step, Answer)]
     if answers and all(answer.source is None for answer in answers):
         return "missing", "the answer cell is not in the notebook: was it deleted, or copied into a new cell?"
     return ("blank", "not answered") if answers and all(answer.is_blank for answer in answers) else ("", "")

@@ -76,7 +76,7 @@ def decoys(name: str, walks: int, frames: int, seed: int | str = 0) -> tuple[tup
     with suppress(OSError):  # a folder that cannot be written is no reason to stop
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-            np.savez_compressed(file, names=[decoy for decoy, _ in found], **dict(found))
+            np.savez_compressed(file, names=[decoy for decoy, _ in found], **dict(found))  # type: ignore[arg-type]
         os.replace(file.name, path)
     return found
 

@@ -29,8 +29,9 @@ from nbclient import NotebookClient  # noqa: E402
 from nbconvert import HTMLExporter  # noqa: E402
 from PIL import Image  # noqa: E402
 from selenium.common.exceptions import TimeoutException  # noqa: E402
+from selenium.webdriver.common.actions.action_builder import ActionBuilder  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
 from eqgat.datasets import embedded_structure  # noqa: E402
 from eqgat.inspection import attention_received, equal_share, mean_terms  # noqa: E402
@@ -336,22 +337,19 @@ def test_two_notebooks_in_one_lab_and_an_output_shown_twice(browser, lab, tmp_pa
         book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(book, tmp_path / f"{name}.ipynb")
     browser.get(f"{lab}/lab")
-    command = (
-        "const [name, options, done] = arguments;"
-        "jupyterapp.commands.execute(name, options).then(() => done(''), (error) => done(String(error)))"
-    )
 
-    def run(name: str, options: dict | None = None) -> None:
-        assert browser.execute_async_script(command, name, options or {}) == ""
+    def run(name: str, options: dict | None = None) -> None:  # without waiting for its end, which a kernel may delay
+        browser.execute_script("jupyterapp.commands.execute(arguments[0], arguments[1])", name, options or {})
 
     ready = "return Boolean(window.jupyterapp && jupyterapp.commands.hasCommand('docmanager:open'))"
+    idle = """const widget = jupyterapp.shell.currentWidget, kernel = widget?.sessionContext?.session?.kernel;
+      return Boolean(widget?.context?.path === arguments[0] && kernel?.status === 'idle');"""
     wait(browser, "the lab", lambda b: b.execute_script(ready))
-    books = "return document.querySelectorAll('.jp-Notebook').length"
-    for number, name in enumerate(("one", "two"), start=1):
-        run("docmanager:open", {"path": f"{name}.ipynb"})
-        wait(browser, f"notebook {name}", lambda b, number=number: b.execute_script(books) == number)
+    for name, molecules in (("one.ipynb", [3]), ("two.ipynb", [3, 6])):
+        run("docmanager:open", {"path": name})
+        wait(browser, f"a kernel for {name}", lambda b, name=name: b.execute_script(idle, name))
         run("notebook:run-all-cells")
-    wait(browser, "each notebook its molecule", lambda b: sorted(b.execute_script(DRAWN)) == [3, 6])
+        wait(browser, "its molecule", lambda b, molecules=molecules: sorted(b.execute_script(DRAWN)) == molecules)
     run("notebook:create-output-view")
     wait(browser, "the output of the second twice", lambda b: sorted(b.execute_script(DRAWN)) == [3, 6, 6])
 
@@ -398,13 +396,13 @@ def on_screen(browser, rows: list[int], view: int = 0) -> list[list[float]]:
 
 
 def click_at(browser, x: float, y: float) -> None:
-    action = webdriver.common.action_chains.ActionBuilder(browser)
+    action = ActionBuilder(browser)
     action.pointer_action.move_to_location(round(x), round(y)).click()
     action.perform()
 
 
 def pick(browser, name: str, value: str) -> None:
-    webdriver.support.select.Select(browser.find_element(By.ID, name)).select_by_value(value)
+    Select(browser.find_element(By.ID, name)).select_by_value(value)
 
 
 @needs_script

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from eqgat.symmetry import random_reflection
+from eqgat.symmetry import random_reflection, random_rotation
 
 GENERAL = torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
@@ -15,3 +15,20 @@ def test_the_cofactor_rule_holds_for_every_matrix(m):
     a, b = torch.randn(2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     cofactor = torch.stack([torch.linalg.cross(m[k], m[n]) for k, n in ((1, 2), (2, 0), (0, 1))])
     torch.testing.assert_close(torch.linalg.cross(m @ a, m @ b), cofactor @ torch.linalg.cross(a, b))
+
+
+def parts(a, b):
+    """Trace part, antisymmetric part, traceless symmetric part of a b^T."""
+    table = torch.outer(a, b)
+    trace = table.trace() / 3 * torch.eye(3, dtype=table.dtype)
+    return trace, (table - table.T) / 2, (table + table.T) / 2 - trace
+
+
+def test_the_three_parts_of_the_products_of_two_vectors_turn_each_within_itself():
+    a, b = torch.randn(2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    turn = random_rotation(1)
+    for part, turned in zip(parts(a, b), parts(turn @ a, turn @ b), strict=True):
+        torch.testing.assert_close(turned, turn @ part @ turn.T)
+    antisymmetric = 2 * parts(a, b)[1]
+    entries = torch.stack([antisymmetric[1, 2], antisymmetric[2, 0], antisymmetric[0, 1]])
+    torch.testing.assert_close(entries, torch.linalg.cross(a, b))

@@ -25,6 +25,8 @@ def test_regression_by_hand() -> None:
     assert found["rmse"] == pytest.approx(math.sqrt(1.5))
     assert found["mae"] == pytest.approx(1.0)
     assert found["pearson"] == pytest.approx(5 / math.sqrt(50))
+    assert found["r2"] == pytest.approx(1 - 6 / 5)
+    assert found["prediction_std"] == pytest.approx(math.sqrt(10 / 3))
     # Ranks 2 1 4 3 against 1 2 3 4: 1 - 6 * 4 / (4 * 15). Of 6 pairs, (1, 2) and (3, 4) are the wrong way round.
     assert found["spearman"] == pytest.approx(0.6)
     assert found["kendall"] == pytest.approx((4 - 2) / 6)
@@ -57,6 +59,9 @@ def test_a_constant_prediction_has_no_correlation() -> None:
     found = ranking_metrics(np.ones(6), np.arange(6), ["A", "A", "A", "B", "B", "B"])
     assert all(math.isnan(found[name]) for name in ("global_spearman", "mean_spearman", "mean_pearson"))
     assert (found["num_targets"], found["num_undefined_targets"]) == (0, 2)
+    assert found["prediction_std"] == 0
+    assert found["r2"] == pytest.approx(1 - (1 + 0 + 1 + 4 + 9 + 16) / 17.5)
+    assert math.isnan(regression_metrics([1.0, 2.0], [3.0, 3.0])["r2"])
 
 
 def test_accuracy_by_hand() -> None:

@@ -1,0 +1,98 @@
+"""How far a test metric could be off because the test set is small: bootstrap over proteins, targets or complexes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from eqgat.errors import UserError
+
+__all__ = ["cluster_interval"]
+
+Score = Callable[[np.ndarray, np.ndarray], float]  # of targets and predictions, [rows] or [rows, columns] each
+
+
+def _area(target: np.ndarray, prediction: np.ndarray) -> float:
+    """Area under the ROC curve, from the ranks; nan where the labels are all equal."""
+    positive = target == 1
+    ones, zeros = int(positive.sum()), int((~positive).sum())
+    if not ones or not zeros:
+        return float("nan")
+    return float((stats.rankdata(prediction)[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
+
+
+def _correlation(target: np.ndarray, prediction: np.ndarray) -> float:
+    if len(target) < 3 or np.ptp(target) == 0 or np.ptp(prediction) == 0:
+        return float("nan")
+    return float(stats.spearmanr(target, prediction)[0])
+
+
+_SCORES: dict[str, Score] = {
+    "mse": lambda target, prediction: float(np.mean((target - prediction) ** 2)),
+    "rmse": lambda target, prediction: float(np.mean((target - prediction) ** 2)) ** 0.5,
+    "accuracy": lambda target, prediction: float(np.mean(prediction.argmax(axis=1) == target)),
+    "roc_auc": _area,
+    "spearman": _correlation,
+    "global_spearman": _correlation,
+}
+
+
+def cluster_interval(
+    runs: Sequence[pd.DataFrame], metric: str, draws: int = 500, seed: int = 0
+) -> tuple[float, float] | None:
+    """The 95 % percentile interval of a metric's mean over runs, when the clusters of the test set are drawn anew.
+
+    Rows of one protein, target or complex are alike, so that whole clusters are drawn, with replacement; where the data
+    have no groups, a row is a cluster. All runs see the same draws. It says nothing of what another seed of the
+    training would change: that is the spread over runs.
+
+    Args:
+        runs: predictions of each run for the same test set, as ``read_predictions`` gives them.
+        metric: its name in the results store.
+        draws: how many test sets are drawn.
+        seed: of the draws.
+
+    Returns:
+        Lower and upper end; None for a metric that is not known here, and for fewer than two clusters.
+
+    Raises:
+        UserError: the runs were not tested on the same samples.
+
+    >>> rows = pd.DataFrame({"id": range(4), "target": [0.0, 0.0, 0.0, 0.0], "prediction": [1.0, -1.0, 1.0, -1.0]})
+    >>> cluster_interval([rows], "mse")
+    (1.0, 1.0)
+    """
+    within = metric.startswith("mean_") and "group" in runs[0]
+    score = _correlation if metric == "mean_spearman" else _SCORES.get(metric)
+    if score is None or (metric.startswith("mean_") and not within):
+        return None
+    if any(not run["id"].equals(runs[0]["id"]) for run in runs):
+        raise UserError("the runs were not tested on the same samples in the same order")
+    clusters = list(runs[0].groupby("group" if "group" in runs[0] else "id", sort=True).indices.values())
+    if len(clusters) < 2:
+        return None
+    values = [(_columns(run, "target"), _columns(run, "prediction")) for run in runs]
+    drawn = np.random.default_rng(seed).integers(len(clusters), size=(draws, len(clusters)))
+    if within:  # the metric is a mean over clusters of what each has of its own
+        own = np.array([[score(target[rows], prediction[rows]) for rows in clusters] for target, prediction in values])
+        own = own[:, ~np.isnan(own).any(axis=0)]
+        if own.shape[1] < 2:
+            return None
+        drawn = np.random.default_rng(seed).integers(own.shape[1], size=(draws, own.shape[1]))
+        means = own.mean(axis=0)[drawn].mean(axis=1)
+    else:
+        means = np.empty(draws)
+        for number, chosen in enumerate(drawn):
+            rows = np.concatenate([clusters[k] for k in chosen])
+            means[number] = np.mean([score(target[rows], prediction[rows]) for target, prediction in values])
+    low, high = np.nanpercentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _columns(run: pd.DataFrame, name: str) -> np.ndarray:
+    """``name``, or name_0, name_1, ... side by side."""
+    found = [column for column in run if column == name or column.startswith(f"{name}_")]
+    return run[found[0]].to_numpy() if len(found) == 1 else run[found].to_numpy()
