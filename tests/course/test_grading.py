@@ -76,13 +76,13 @@ ZEROES_ITS_INPUTS = """def scalar_message(attention, s, weight, edge_index):
 EXITS = "import sys\nsys.exit(0)\nanswer_03_4 = 'b'"
 
 
-def first_number(draw: int) -> float:
-    """The first coordinate that exercise 00.2 draws."""
+def first_numbers(draw: int) -> list[float]:
+    """The first coordinate of each cloud that exercise 00.2 draws."""
     from eqgat_course.ch00_start_here.checks import _cloud
 
     before = exercises._DRAW.set(draw)
     try:
-        return float(_cloud()[0, 0])
+        return [float(_cloud(seed)[0, 0]) for seed in (5, 6)]
     finally:
         exercises._DRAW.reset(before)
 
@@ -95,7 +95,7 @@ def test_cheats_within_a_running_session_earn_nothing(tmp_path):
         "09.2": PATCHES_CHECK,
         "05.4": PATCHES_TORCH,
         "04.4": EQUALS_ALL,
-        "00.2": KNOWS_THE_TESTS.replace("KNOWN", repr([first_number(0), first_number(987)])),  # 987: in the notebook
+        "00.2": KNOWS_THE_TESTS.replace("KNOWN", repr(first_numbers(0) + first_numbers(987))),  # 987: in the notebook
         "05.1": FILLS_MEMORY,
         "07.4": READS.replace("PATH", repr(str(path))),
         "06.4": RAISES_AT_THE_END,
