@@ -403,18 +403,17 @@ def _read_mmcif(file: str, text: str, model: int | str | None) -> tuple[dict[str
     def error(row: int, problem: str) -> StructureError:
         return StructureError(problem, file, line_of(rows[row]))
 
-    def texts(*tags: str, stand_in: str = "") -> Coded:
+    def texts(*items: str, stand_in: str = "") -> Coded:
         """The values of an item, or where it says ? or . those of the next one."""
-        if not tags:
-            return Coded([stand_in], np.zeros(len(rows), np.int64))
-        said = Coded(raw(tags[0])).map(lambda value: None if value in ("?", ".") else gemmi.cif.as_string(value))
-        if said.values and None not in said.values:
-            return said
-        other = texts(*tags[1:], stand_in=stand_in)
-        if set(said.values) <= {None}:
-            return other
-        pairs = zip(said.array(object).tolist(), other.array(object).tolist(), strict=True)
-        return Coded([second if first is None else first for first, second in pairs])
+        said = Coded([None], np.zeros(len(rows), np.int64))
+        for item in items:
+            if item in tags and None in said.values:
+                other = Coded(raw(item)).map(lambda text: None if text in ("?", ".") else gemmi.cif.as_string(text))
+                if said.values != [None]:
+                    pairs = zip(said.array(object).tolist(), other.array(object).tolist(), strict=True)
+                    other = Coded([second if first is None else first for first, second in pairs])
+                said = other
+        return said.map(lambda text: stand_in if text is None else text)
 
     def numbers(tag: str, stand_in: str = "") -> np.ndarray:
         if (values := _decimals(" ".join([*raw(tag), ""]))) is not None:
