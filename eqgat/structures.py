@@ -54,7 +54,7 @@ _ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _ATOM_LIKE = re.compile(r" *(?:ATOM|HETATM)\b|.{27,33}(?: *-?\d+\.\d{3}){3}(?!\d)", re.IGNORECASE)
 _NOT_ATOMS = ("REMARK", "SIGATM", "USER")
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\(\d+\))?\s*")
-_PLAIN = re.compile(r"[-+.0-9]+")
+_PLAIN = re.compile(r"[-. 0-9]+")
 _SEQUENCE_NUMBER = re.compile(r"([-+]?\d{1,9})([A-Za-z]?)")
 
 
@@ -168,10 +168,6 @@ _RECORD = {
     "chain_name": (21, 22),
     "residue_number": (22, 26),
     "insertion_code": (26, 27),
-    "position": (30, 54),
-    "x": (30, 38),
-    "y": (38, 46),
-    "z": (46, 54),
     "occupancy": (54, 60),
     "bfactor": (60, 66),
     "segment": (72, 76),
@@ -221,15 +217,23 @@ def _read_pdb(file: str, text: str, model: int | str | None) -> tuple[dict[str, 
 
     rows = [lines[place] for place in found.tolist()]
     rows = [row if len(row) == 80 and row[:4] in ("ATOM", "HETA") else _filled(row) for row in rows]
-    if not (joined := "".join(rows)).isascii() or not joined.isprintable():
+    joined = "".join(rows)
+    letters = np.frombuffer(joined.encode(), np.uint8)
+    if not joined.isascii() or letters.min() < ord(" "):
         odd = next(row for row, line in enumerate(rows) if not (line.isascii() and line.isprintable()))
         raise error(odd, f"has a character that no PDB record may have: {lines[found[odd]]!r}")
-    record = np.frombuffer(joined.encode(), _RECORD_TYPE)
+    record, letters = letters.view(_RECORD_TYPE), letters.reshape(-1, 80)
 
     def column(name: str) -> Coded:
+        if (record[name] == record[name][0]).all():
+            return Coded([record[name][0].decode()], np.zeros(len(record), np.int64))
         return Coded(record[name].tolist()).map(bytes.decode)
 
     def shares(name: str, what: str, stand_in: float) -> np.ndarray:
+        start, end = _RECORD[name]
+        if (values := _pdb_numbers(letters[:, start:end])) is not None:
+            return values
+
         def parse(field: str) -> float | None:
             if not field.strip(" *"):
                 return stand_in
@@ -262,7 +266,7 @@ def _read_pdb(file: str, text: str, model: int | str | None) -> tuple[dict[str, 
             column("residue_number"), _hybrid36, "the residue number (columns 23-26)", "no number", error
         ),
         "insertion_code": column("insertion_code"),
-        "positions": _pdb_positions(record, error),
+        "positions": _pdb_positions(letters, error),
         "occupancy": shares("occupancy", "the occupancy", 1.0),
         "bfactor": shares("bfactor", "the B factor", 0.0),
         "segment": column("segment"),
@@ -289,22 +293,29 @@ def _filled(row: str) -> str:
     return row[: 76 if len(row) == 77 else 80].ljust(80)  # 77: the element may be cut
 
 
-def _pdb_positions(record: np.ndarray, error: Callable[[int, str], StructureError]) -> np.ndarray:
-    letters = record.view(np.uint8).reshape(-1, 80)
-    digit, point, blank = (letters >= ord("0")) & (letters <= ord("9")), letters == ord("."), letters == ord(" ")
-    odd = (point[:, 30:54].sum(axis=1) != 3) | blank[:, 53:].all(axis=1)
-    for end, place in _ENDS:  # a number that goes on in the columns of the next one
-        odd |= digit[:, end] & ~blank[:, end - 1] & ~point[:, place]
-    odd |= ~(digit | point | blank | (letters == ord("+")) | (letters == ord("-")))[:, 30:54].all(axis=1)
-    axes = [record[axis] for axis in "xyz"]
-    try:
-        if not odd.any():
-            return np.column_stack([axis.astype(np.float64) for axis in axes])
-    except ValueError:
-        odd |= [any(_number(axis[row].decode()) is None for axis in axes) for row in range(len(record))]
-    row = int(np.flatnonzero(odd)[0])
-    written = record["position"][row].decode()
-    raise error(row, f"columns 31-54 are not three coordinates of eight columns each: {written!r}")
+def _pdb_numbers(letters: np.ndarray) -> np.ndarray | None:
+    """The numbers in columns [n, width], if each has a point and all the same number of decimals; else None."""
+    if ((letters == ord(".")).sum(axis=1) != 1).any():
+        return None
+    return _decimals(np.pad(letters, ((0, 0), (0, 1)), constant_values=ord(" ")).tobytes().decode())
+
+
+def _pdb_positions(letters: np.ndarray, error: Callable[[int, str], StructureError]) -> np.ndarray:
+    """Coordinates [n, 3] of records [n, 80]."""
+    digit, blank = (letters >= ord("0")) & (letters <= ord("9")), letters == ord(" ")
+    odd = blank[:, 53:].all(axis=1)
+    for end, point in _ENDS:  # a number that goes on in the columns of the next one
+        odd |= digit[:, end] & ~blank[:, end - 1] & (letters[:, point] != ord("."))
+    fields = np.ascontiguousarray(letters[:, 30:54])
+    if not odd.any() and (positions := _pdb_numbers(fields.reshape(-1, 8))) is not None:
+        return positions.reshape(-1, 3)
+    rows: list[list[float | None]] = []
+    for row, wrong in enumerate(odd.tolist()):
+        text = fields[row].tobytes().decode()
+        rows.append([_number(text[start : start + 8]) for start in (0, 8, 16)])
+        if wrong or None in rows[-1] or text.count(".") != 3 or text.strip(" +-.0123456789"):
+            raise error(row, f"columns 31-54 are not three coordinates of eight columns each: {text!r}")
+    return np.array(rows, np.float64)
 
 
 def _hybrid36(text: str) -> int | None:
@@ -322,6 +333,27 @@ def _number(text: str) -> float | None:
     """A number, also 1.0(3), which has its uncertainty behind it."""
     match = _NUMBER.fullmatch(text)
     return float(match[1]) if match else None
+
+
+def _decimals(text: str) -> np.ndarray | None:
+    """Numbers with blanks between them and a blank at the end, if all have the same number of decimals; else None.
+
+    They are read as whole numbers and then divided: five times faster than ``float``, and the same, as 15 digits are
+    exact in float64.
+    """
+    if not _PLAIN.fullmatch(text):
+        return None
+    letters = np.frombuffer(text.encode(), np.uint8)
+    blank = letters == ord(" ")
+    edges = np.flatnonzero(np.diff(blank, prepend=True))
+    starts, ends = edges[::2], edges[1::2]
+    points, signs = np.flatnonzero(letters == ord(".")), np.flatnonzero(letters == ord("-"))
+    if len(ends) != len(points) or (starts > points).any() or (ends - starts > 16).any():
+        return None
+    decimals = ends[0] - points[0] - 1
+    if decimals < 1 or (ends - points != decimals + 1).any() or not blank[signs - 1].all():
+        return None
+    return np.fromstring(text.replace(".", ""), np.int64, sep=" ") / 10.0**decimals
 
 
 def _hetero(polymer: np.ndarray, resnames: Coded) -> Coded:
@@ -371,26 +403,21 @@ def _read_mmcif(file: str, text: str, model: int | str | None) -> tuple[dict[str
     def error(row: int, problem: str) -> StructureError:
         return StructureError(problem, file, line_of(rows[row]))
 
-    def texts(*tags: str, stand_in: str = "") -> Coded:
+    def texts(*items: str, stand_in: str = "") -> Coded:
         """The values of an item, or where it says ? or . those of the next one."""
-        if not tags:
-            return Coded([stand_in], np.zeros(len(rows), np.int64))
-        said = Coded(raw(tags[0])).map(lambda value: None if value in ("?", ".") else gemmi.cif.as_string(value))
-        if said.values and None not in said.values:
-            return said
-        other = texts(*tags[1:], stand_in=stand_in)
-        if set(said.values) <= {None}:
-            return other
-        pairs = zip(said.array(object).tolist(), other.array(object).tolist(), strict=True)
-        return Coded([second if first is None else first for first, second in pairs])
+        said = Coded([None], np.zeros(len(rows), np.int64))
+        for item in items:
+            if item in tags and None in said.values:
+                other = Coded(raw(item)).map(lambda text: None if text in ("?", ".") else gemmi.cif.as_string(text))
+                if said.values != [None]:
+                    pairs = zip(said.array(object).tolist(), other.array(object).tolist(), strict=True)
+                    other = Coded([second if first is None else first for first, second in pairs])
+                said = other
+        return said.map(lambda text: stand_in if text is None else text)
 
     def numbers(tag: str, stand_in: str = "") -> np.ndarray:
-        values = raw(tag)
-        try:
-            if _PLAIN.fullmatch("".join(values)):  # float() would also take nan and 1_0
-                return np.array(list(map(float, values)))
-        except ValueError:
-            pass
+        if (values := _decimals(" ".join([*raw(tag), ""]))) is not None:
+            return values
         return _parsed(texts(tag, stand_in=stand_in), _number, tag, "no number", error).array(np.float64)
 
     def whole(*tags: str, stand_in: str) -> tuple[Coded, Coded]:

@@ -292,6 +292,16 @@ def test_a_random_molecule_in_a_random_dialect_is_read_back(texts, ending, tmp_p
     check()
 
 
+@given(st.lists(st.from_regex(r"[-.0-9]{1,6}|-?[0-9]{1,4}\.[0-9]{3}", fullmatch=True), min_size=1), st.booleans())
+def test_numbers_that_are_read_at_once_are_those_that_float_reads(texts, filled):
+    if filled:
+        texts = [f"{k}.{text.strip('-.').replace('.', '').replace('-', '')[:3]:0<3}" for k, text in enumerate(texts)]
+    numbers = structures._decimals(" ".join([*texts, ""]))
+    assert not filled or numbers is not None
+    if numbers is not None:
+        assert numbers.tolist() == list(map(float, texts))
+
+
 # --- damage ---------------------------------------------------------------------------------------------------------
 
 
