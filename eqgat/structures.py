@@ -433,16 +433,16 @@ def _read_mmcif(file: str, text: str, model: int | str | None) -> tuple[dict[str
     resnames = texts("label_comp_id", "auth_comp_id", stand_in="UNK")
     atom_names = texts("label_atom_id", "auth_atom_id")
     groups = _parsed(
-        texts("group_pdb", stand_in="-").map(str.upper),
-        lambda group: group if group in ("ATOM", "HETATM", "-") else None,
+        texts("group_pdb").map(str.upper),
+        lambda group: group if group in ("ATOM", "HETATM", "") else None,
         "group_PDB",
         "neither ATOM nor HETATM",
         error,
     )
     polymer = groups.where(lambda group: group == "ATOM")
-    if "-" in groups.values:
+    if "" in groups.values:
         in_sequence = texts("label_seq_id").where(bool) if "label_seq_id" in tags else resnames.where(residue_letter)
-        polymer |= groups.where(lambda group: group == "-") & in_sequence
+        polymer |= groups.where(lambda group: not group) & in_sequence
     sequence_numbers, letters = whole("auth_seq_id", "label_seq_id", stand_in="0")
     inserted = texts("pdbx_pdb_ins_code")
     if letters.values != [""]:

@@ -36,7 +36,8 @@ def trained_for(rows: pd.DataFrame) -> str:
     >>> trained_for(pd.DataFrame({"model": ["EQGAT", "trivial: mean"], "data": "triangles", "profile": ["quick", "none"]}))
     'EQGAT on triangles, quick profile'
     """
-    runs = rows[~rows["model"].str.startswith("trivial: ")]
+    trivial = rows["model"].astype(str).str.startswith("trivial: ").astype(bool)  # also where there are no rows
+    runs = rows[~trivial]
     told = [
         f"{', '.join(dict.fromkeys(models))} on {data}, {profile} profile"
         for (data, profile), models in runs.groupby(["data", "profile"])["model"]

@@ -84,7 +84,7 @@ def test_missing_runs_are_commands():
     missing = missing_runs(store(("eqgat", "quick", 0, 1.0)), "quick")
     assert len(missing) == 3 * len(TRIANGLE_MODELS) - 1
     assert not any(line.endswith("--model eqgat --profile quick --seed 0") for line in missing)
-    assert all(line.startswith("python -m eqgat train triangle") for line in missing)
+    assert all(line.startswith("eqgat train triangle") for line in missing)
 
 
 def test_runs_that_chose_the_settings_are_shown_by_validation_alone():

@@ -110,7 +110,7 @@ def test_cheats_within_a_running_session_earn_nothing(tmp_path):
     assert "draw it" in rows["04.4"]["hint"]
     assert rows["00.2"]["hint"].startswith("right for the numbers in the notebook, not for others")
     assert rows["05.1"]["status"] == "memory limit"
-    assert rows["03.3"]["hint"].startswith("your function overwrites its inputs")
+    assert rows["03.3"]["hint"].startswith("row i of the result is the sum"), "the check compares with its own copy"
     assert rows["03.4"]["status"] == "error"
     if not weakness():  # a session reads neither solutions nor other submissions
         assert "FileNotFoundError" in rows["07.4"]["hint"]
