@@ -285,7 +285,7 @@ SPEC = ModelSpec(
         "ppi": _own(30, 1e-5, elements=_POLYMER, radius=17.0, resolution=1.0, center="alpha_carbon", layout="pair"),
     },
     profiles={
-        "quick": {"epochs": 3, "schedule": "plateau", "standardise": False, "standardise_readout": False},
+        "quick": {"epochs": 3, "schedule": "plateau", "standardise": False},
     },
     only_named=True,
 )

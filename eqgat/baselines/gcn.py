@@ -168,7 +168,7 @@ SPEC = ModelSpec(
         "ppi": _own(20, 1e-3, 16, {"last_width": 2, "head_width": 4, "readout": "pair"}, hydrogens=True),
     },
     profiles={
-        "quick": {"epochs": 3, "schedule": "plateau", "standardise": False, "standardise_readout": False},
+        "quick": {"epochs": 3, "schedule": "plateau", "standardise": False},
     },
     only_named=True,
 )

@@ -86,7 +86,5 @@ SPEC = atom3d_task(
         "The terms of PDBBind apply to structures and affinities.",
     ),
     sizes=(3507, 466, 490),
-    profiles=profiles(
-        3, 20, 16, {"epochs": 4, "batch_size": 8, "standardise": True, "standardise_readout": True}, out_channels=1
-    ),
+    profiles=profiles(3, 20, 16, {"epochs": 3, "batch_size": 8, "standardise": True}, out_channels=1),
 )
