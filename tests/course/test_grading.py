@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import sys
 import time
 from dataclasses import asdict
@@ -196,7 +197,8 @@ def test_an_answer_that_replays_the_check_earns_nothing_and_is_named(tmp_path):
         "05.3": "0",
         "04.4": "2",
     }
-    assert "StopIteration" in rows["05.3"]["hint"], "no file of the checks was found"
+    # The search of the file system ends without a find, or is not done in time.
+    assert re.search("StopIteration|stopped after", rows["05.3"]["hint"]), "a file of the checks was found"
     page = (tmp_path / "out/class.html").read_text()
     for number, words in (("05.1", "threading"), ("05.4", "__import__"), ("05.3", "importlib")):
         assert f"{number} uses " in page
@@ -305,7 +307,8 @@ def test_many_processes_or_files_share_one_limit(tmp_path):
     order = Order(Limits(cell=60.0, total=241.0, memory=300), SEED, isolated=True)
     rows = graded(tmp_path, answers, (*answers, "04.4"), order)
     assert [number for number in (*answers, "04.4") if rows[number]["points"]] == ["04.4"]
-    assert [rows[number]["status"] for number in answers] == ["memory limit", "memory limit", "error"]
+    assert [rows[number]["status"] for number in answers][:2] == ["memory limit"] * 2
+    assert rows["09.2"]["status"] in ("error", "memory limit")  # whichever the processes reach first
     assert "more than 300 MB of memory in all its processes" in rows["05.3"]["hint"]
     assert "BlockingIOError" in rows["09.2"]["hint"], "the kernel starts no more than a few processes"
     assert "more than 300 MB of memory" in rows["08.1"]["hint"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import nbformat
 import pytest
 import torch
-from eqgat_course.ch06_update_and_layer.own import PARTS, collect, layers_of
 
 from eqgat import EQGAT
+from eqgat_course.own_functions import PARTS, collect, layers_of
 
 SCALAR_MESSAGE = """\
 def scalar_message(attention, s, weight, edge_index):
