@@ -1,8 +1,11 @@
-"""A residue without its side chain, and what a model says was there: asked in the notebooks on RES and on seeing."""
+"""Residues of a protein: their flat groups of atoms, one without its side chain, and what a model says was there."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +17,15 @@ from eqgat.datasets.atom3d import RESIDUES, ItemData
 from eqgat.molecule import Molecule
 from eqgat_course.toy import sample_items
 
-__all__ = ["residue_answers", "without_side_chain"]
+__all__ = ["aromatic_rings", "peptide_planes", "residue_answers", "without_side_chain"]
+
+_SIX_RING = ("CB", "CG", "CD1", "CD2", "CE1", "CE2", "CZ")
+AROMATIC = {
+    "PHE": _SIX_RING,
+    "TYR": _SIX_RING,
+    "HIS": ("CB", "CG", "ND1", "CD2", "CE1", "NE2"),
+    "TRP": ("CB", "CG", "CD1", "CD2", "NE1", "CE2", "CE3", "CZ2", "CZ3", "CH2"),
+}
 
 
 def without_side_chain(
@@ -73,3 +84,31 @@ def _environments(split: str, radius: float | None, cutoff: float) -> tuple[np.n
     return data.groups, [
         Batch.from_data_list([data[row] for row in range(start, min(start + 32, len(data)))]) for start in starts
     ]
+
+
+def aromatic_rings(structure: Molecule) -> dict[str, list[int]]:
+    """ "PHE 22" -> rows of its ring and of CB, which lies in the same plane; residues that lack one of them left out."""
+    rings = {}
+    for residue, at in _residues(structure):
+        names = AROMATIC.get(residue.resname, ())
+        if names and all(name in at for name in names):
+            rings[f"{residue.resname} {residue.residue}"] = [at[name] for name in names]
+    return rings
+
+
+def peptide_planes(structure: Molecule) -> dict[str, list[int]]:
+    """ "22-23" -> rows of CA, C, O of residue 22 and N, CA of residue 23, where the two are bonded (C-N below 1.6 Å)."""
+    planes, positions = {}, structure.positions
+    for (one, here), (two, there) in pairwise(_residues(structure)):
+        if not {"CA", "C", "O"} <= set(here) or not {"N", "CA"} <= set(there):
+            continue
+        if np.linalg.norm(positions[here["C"]] - positions[there["N"]]) < 1.6:
+            planes[f"{one.residue}-{two.residue}"] = [here["CA"], here["C"], here["O"], there["N"], there["CA"]]
+    return planes
+
+
+def _residues(structure: Molecule) -> Iterator[tuple[Any, dict[str, int]]]:
+    """Each residue with a map from atom name to row."""
+    names = structure.atoms["name"].to_numpy()
+    for residue in structure.residues.itertuples():
+        yield residue, {names[row]: row for row in range(residue.first, residue.last + 1)}

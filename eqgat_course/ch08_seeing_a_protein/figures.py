@@ -40,14 +40,12 @@ from eqgat.viz.style import COLOURS, DIVERGING, TERM_COLOURS, describe
 from eqgat_course.ch08_seeing_a_protein.study import (
     ADK_DOMAINS,
     adk_domain,
-    aromatic_rings,
     displacement,
-    peptide_planes,
     removals,
     upright_shares,
 )
 from eqgat_course.figures import figure
-from eqgat_course.residues import without_side_chain
+from eqgat_course.residues import aromatic_rings, peptide_planes, without_side_chain
 
 MODEL = "res"
 RADIUS = 9.0  # Å, of the environments that the model was trained on

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import torch
@@ -20,44 +16,14 @@ from eqgat.molecule import Molecule
 __all__ = [
     "ADK_DOMAINS",
     "adk_domain",
-    "aromatic_rings",
     "cut_out",
     "displacement",
-    "peptide_planes",
     "removals",
     "upright_shares",
 ]
 
-_SIX_RING = ("CB", "CG", "CD1", "CD2", "CE1", "CE2", "CZ")
-AROMATIC = {
-    "PHE": _SIX_RING,
-    "TYR": _SIX_RING,
-    "HIS": ("CB", "CG", "ND1", "CD2", "CE1", "NE2"),
-    "TRP": ("CB", "CG", "CD1", "CD2", "NE1", "CE2", "CE3", "CZ2", "CZ3", "CH2"),
-}
 # The lid and the nucleotide-binding domain of adenylate kinase, as residue numbers; the rest is the core.
 ADK_DOMAINS = {"LID": (122, 159), "NMP": (30, 59)}
-
-
-def aromatic_rings(structure: Molecule) -> dict[str, list[int]]:
-    """ "PHE 22" -> rows of its ring and of CB, which lies in the same plane; residues that lack one of them left out."""
-    rings = {}
-    for residue, at in _residues(structure):
-        names = AROMATIC.get(residue.resname, ())
-        if names and all(name in at for name in names):
-            rings[f"{residue.resname} {residue.residue}"] = [at[name] for name in names]
-    return rings
-
-
-def peptide_planes(structure: Molecule) -> dict[str, list[int]]:
-    """ "22-23" -> rows of CA, C, O of residue 22 and N, CA of residue 23, where the two are bonded (C-N below 1.6 Å)."""
-    planes, positions = {}, structure.positions
-    for (one, here), (two, there) in pairwise(_residues(structure)):
-        if not {"CA", "C", "O"} <= set(here) or not {"N", "CA"} <= set(there):
-            continue
-        if np.linalg.norm(positions[here["C"]] - positions[there["N"]]) < 1.6:
-            planes[f"{one.residue}-{two.residue}"] = [here["CA"], here["C"], here["O"], there["N"], there["CA"]]
-    return planes
 
 
 def cut_out(structure: Molecule, rows: list[int], cutoff: float = 4.5) -> Data:
@@ -142,10 +108,3 @@ def displacement(first: Molecule, second: Molecule, fixed: np.ndarray) -> tuple[
     rotation, _ = Rotation.align_vectors(here[fixed] - middle, there[fixed] - other)
     moved = rotation.apply(there - other) + middle
     return second.with_positions(moved), np.linalg.norm(here - moved, axis=1)
-
-
-def _residues(structure: Molecule) -> Iterator[tuple[Any, dict[str, int]]]:
-    """Each residue with a map from atom name to row."""
-    names = structure.atoms["name"].to_numpy()
-    for residue in structure.residues.itertuples():
-        yield residue, {names[row]: row for row in range(residue.first, residue.last + 1)}

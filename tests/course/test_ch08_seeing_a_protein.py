@@ -22,14 +22,12 @@ from eqgat.inspection import (
 )
 from eqgat_course.ch08_seeing_a_protein.study import (
     adk_domain,
-    aromatic_rings,
     cut_out,
     displacement,
-    peptide_planes,
     removals,
     upright_shares,
 )
-from eqgat_course.residues import without_side_chain
+from eqgat_course.residues import aromatic_rings, peptide_planes, without_side_chain
 
 
 @pytest.fixture(scope="module")
