@@ -14,7 +14,7 @@ from eqgat.viz.style import (
     style,
     use_style,
 )
-from eqgat.viz.view3d import setup, show
+from eqgat.viz.view3d import py3dmol_view, setup, show
 
 __all__ = [
     "COLOURS",
@@ -29,6 +29,7 @@ __all__ = [
     "Vectors",
     "describe",
     "element_colour",
+    "py3dmol_view",
     "save",
     "setup",
     "show",

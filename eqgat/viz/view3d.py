@@ -25,6 +25,7 @@ from eqgat.viz.parts import Scalars, Vectors
 from eqgat.viz.style import png_bytes, use_style
 
 if TYPE_CHECKING:
+    from eqgat.molecule import Molecule
     from eqgat.viz.scene import Scene
 
 NO_SCRIPTS = (
@@ -66,6 +67,33 @@ def show(scene: Scene, width: int = 640, height: int = 440) -> None:
     display(HTML(scene.view(width, height)._repr_html_()))
     display(scene.still(6.4, 6.4 * height / width))
     display(Markdown(f"*{scene.caption()}*"))
+
+
+def py3dmol_view(molecule: Molecule, values: np.ndarray, width: int = 640, height: int = 440) -> Any:
+    """A py3Dmol view of a molecule coloured by a number an atom, to go on with in py3Dmol's own commands.
+
+    Args:
+        molecule: what is drawn, as a cartoon with its ligands as sticks.
+        values: [N], for example attention received; blue is the smallest, red the largest.
+        width, height: in pixels.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> protein = embedded_structure("5pti")
+    >>> type(py3dmol_view(protein, protein.bfactor)).__name__
+    'view'
+    """
+    import py3Dmol
+
+    script = scripts.source(scripts.THREEDMOL)
+    at_hand = {"js": f"data:text/javascript;base64,{base64.b64encode(script.encode()).decode()}"} if script else {}
+    view = py3Dmol.view(width=width, height=height, **at_hand)
+    view.addModel(molecule.to_pdb(values), "pdb")
+    low, high = float(np.min(values)), float(np.max(values))
+    colours = {"colorscheme": {"prop": "b", "gradient": "rwb", "min": high, "max": low}}
+    view.setStyle({"cartoon": colours})
+    view.addStyle({"hetflag": True}, {"stick": colours})
+    view.zoomTo()
+    return view
 
 
 @dataclass(frozen=True, eq=False)

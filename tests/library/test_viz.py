@@ -22,6 +22,7 @@ from eqgat.viz import (
     Scalars,
     Scene,
     Vectors,
+    py3dmol_view,
     save,
     scripts,
     view3d,
@@ -364,3 +365,12 @@ def test_damaged_copy_is_refused(monkeypatch, tmp_path):
     scripts.THREEDMOL.licence_path.write_text("licence")
     with pytest.raises(ValueError, match=r"python -m eqgat\.viz\.scripts"):
         scripts.source(scripts.THREEDMOL)
+
+
+def test_a_py3dmol_view_holds_the_molecule_and_its_values_and_asks_for_no_network():
+    protein = embedded_structure("5pti")
+    page = py3dmol_view(protein, np.arange(len(protein)) / 10)._make_html()
+    assert protein.to_pdb(np.arange(len(protein)) / 10).splitlines()[40] in page
+    assert '"min": 45.8' in page
+    if scripts.source(scripts.THREEDMOL):
+        assert not re.search(r"https?://(?!www\.w3)[^\s\"']*3Dmol", page)
