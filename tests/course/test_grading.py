@@ -310,7 +310,8 @@ def test_many_processes_or_files_share_one_limit(tmp_path):
     assert [rows[number]["status"] for number in answers][:2] == ["memory limit"] * 2
     assert rows["09.2"]["status"] in ("error", "memory limit")  # whichever the processes reach first
     assert "more than 300 MB of memory in all its processes" in rows["05.3"]["hint"]
-    assert "BlockingIOError" in rows["09.2"]["hint"], "the kernel starts no more than a few processes"
+    # The kernel refuses the next process, or the judge has counted too many: whichever comes first.
+    assert re.search("BlockingIOError|more than 64 processes|more than 300 MB", rows["09.2"]["hint"])
     assert "more than 300 MB of memory" in rows["08.1"]["hint"]
     assert not sessions(order.limits)
 
