@@ -6,7 +6,7 @@ import pandas as pd
 
 from eqgat.training.results import read_results
 from eqgat.training.settings import MODELS
-from eqgat.training.tables import paper_numbers
+from eqgat_course.experiments.tables import paper_numbers
 
 __all__ = ["TARGETS", "TRIANGLE_MODELS", "beside_the_paper", "trained_for", "triangle_runs"]
 
