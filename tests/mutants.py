@@ -222,24 +222,6 @@ MUTANTS = [
         "graphs of a batch stay together",
     ),
     Mutant(
-        "symmetry",
-        "q = mean(v[:, 0].square()",
-        "q = mean(v.square().sum(dim=1)",
-        "the released norm breaks the symmetry",
-    ),
-    Mutant(
-        "symmetry",
-        "torch.full_like(biased.bias, bias)",
-        "torch.zeros_like(biased.bias)",
-        "the biased control breaks the symmetry",
-    ),
-    Mutant(
-        "symmetry",
-        "direction * weight.unsqueeze(1), edge_index[1]",
-        "direction.abs() * weight.unsqueeze(1), edge_index[1]",
-        "the coordinate update turns along",
-    ),
-    Mutant(
         "inspection",
         "over_channels(record.attention, channels), edges.source",
         "over_channels(record.attention, channels), edges.receiver",

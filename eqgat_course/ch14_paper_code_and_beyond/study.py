@@ -21,8 +21,8 @@ from eqgat.baselines import PaiNN, SchNet
 from eqgat.baselines.segnn import SEGNN
 from eqgat.datasets import embedded_structure
 from eqgat.layers import AttentionFilter, Edges, EQGATLayer
-from eqgat.symmetry import random_rotation, relative_error, with_released_norm
-from eqgat_course.controls import capped_radius_graph
+from eqgat.symmetry import random_rotation, relative_error
+from eqgat_course.controls import capped_radius_graph, with_released_norm
 
 __all__ = [
     "AUDIT",
