@@ -25,9 +25,6 @@ COMMANDS = {
         "see what a model attends to on a structure: one page that needs no network",
     ),
     "train": ("eqgat.training.cli:train", "train a model on a task"),
-    "runs": ("eqgat.training.cli:runs", "run what a plan of runs asks for and the results store lacks"),
-    "trivial": ("eqgat.training.cli:trivial", "score the answers that need no learning on a task"),
-    "tables": ("eqgat.training.cli:tables", "write the paper's tables with our results beside them"),
     "download": ("eqgat.datasets.cli:download", "fetch an ATOM3D data set"),
     "prepare": ("eqgat.datasets.cli:prepare", "convert a data set into the form that loads fast"),
 }
