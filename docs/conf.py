@@ -80,7 +80,9 @@ copybutton_only_copy_prompt_lines = False
 
 def describe_images(app, doctree: nodes.document) -> None:
     """Give the picture of a figure its alternative text, which the figure brings as its plain text."""
-    for bundle in doctree.findall(lambda node: node.get("nb_element") == "mime_bundle" if isinstance(node, nodes.container) else False):
+    for bundle in doctree.findall(
+        lambda node: node.get("nb_element") == "mime_bundle" if isinstance(node, nodes.container) else False
+    ):
         texts = [part.astext() for part in bundle.children if part["mime_type"] == "text/plain"]
         for image in bundle.findall(nodes.image):
             image["alt"] = " ".join("".join(texts).split())

@@ -11,14 +11,12 @@ import argparse
 import base64
 import contextlib
 import csv
-import html
 import inspect
 import io
 import os
 import pkgutil
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,8 @@ from sphinx.cmd.build import build_main
 
 import eqgat
 import eqgat_course
-from eqgat.cli import all_commands, main as command
+from eqgat.cli import all_commands
+from eqgat.cli import main as command
 from eqgat.config import EQGATConfig
 from eqgat.datasets import embedded_structure
 from eqgat.pretrained import pretrained, untrained
@@ -68,6 +67,16 @@ def slug(text: str) -> str:
     'equation-5-the-cross-product'
     """
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def reading_time(text: str) -> str:
+    """What the first cell of a notebook says after **Time**, in a sentence or in a row of a table.
+
+    >>> reading_time("**Time.** 30 minutes to read, 20 for the exercises. **Profile.** Quick.")
+    '30 minutes to read, 20 for the exercises'
+    """
+    found = re.search(r"\*\*Time\.?\*\*[ |]*([^*|\n]+)", text)
+    return found[1].strip().rstrip(".") if found else ""
 
 
 class Sources:
@@ -157,11 +166,10 @@ def notebooks(sources: Sources) -> list[dict[str, str]]:
         sources.write(f"notebooks/{path.name}", nbformat.writes(notebook))
         number = path.stem[:2]
         title, what = known.get(number, (path.stem[3:].replace("_", " ").capitalize(), ""))
-        minutes = re.search(r"\*\*Time\.?\*\*[ |]*([^*|\n]+)", notebook.cells[0].source)
         picture = f":img-top: /figures/{THUMBNAILS[number]}.png\n:img-alt: \n" if number in THUMBNAILS else ""
         cards.append(
             f":::{{grid-item-card}} {number} · {title}\n:link: {path.stem}\n:link-type: doc\n{picture}\n{what}\n\n"
-            f"*{minutes[1].strip().rstrip('.') if minutes else ''}*\n:::\n"
+            f"*{reading_time(notebook.cells[0].source)}*\n:::\n"
         )
     sources.page(
         "notebooks/index.md",
@@ -292,7 +300,9 @@ def gallery(sources: Sources, views: list[dict[str, str]]) -> None:
     titles = {path.stem[:2]: path.stem for path in notebook_paths()}
     glance = []
     for number, entries in chapters.items():
-        parts = [f"# Figures of notebook {number}\n\nThey stand in [the notebook](../notebooks/{titles[number]}.ipynb)."]
+        parts = [
+            f"# Figures of notebook {number}\n\nThey stand in [the notebook](../notebooks/{titles[number]}.ipynb)."
+        ]
         for entry in entries:
             alt, caption = described[entry.name]
             sources.write(f"figures/{entry.name}.png", (ROOT / f"figures/{entry.name}.png").read_bytes())
@@ -344,7 +354,9 @@ def results(sources: Sources) -> None:
         if not rows or "command" not in rows[0] or "history" in path.name:
             continue
         first = rows[0]
-        scores = ", ".join(f"{row['metric']} {float(row['value']):.3g}" for row in rows if row["split"] == "test" and row["value"])
+        scores = ", ".join(
+            f"{row['metric']} {float(row['value']):.3g}" for row in rows if row["split"] == "test" and row["value"]
+        )
         runs.setdefault(first["task"], []).append(
             [first["model"], first["profile"], first["seed"], scores, first["device"], f"`{first['command']}`"]
         )
@@ -374,7 +386,8 @@ def results(sources: Sources) -> None:
 def api(sources: Sources) -> None:
     """One page for each module of the library, and of the course outside of its chapters."""
     library = [name for _, name, _ in pkgutil.walk_packages(eqgat.__path__, "eqgat.") if not name.endswith("__main__")]
-    course = [f"eqgat_course.{name}" for _, name, package in pkgutil.iter_modules(eqgat_course.__path__) if not package]
+    every = [name for _, name, _ in pkgutil.walk_packages(eqgat_course.__path__, "eqgat_course.")]
+    course = [name for name in every if not re.search(r"\.(ch\d\d|_)", name)]
     parts = ["# API\n\nThe examples in it run as tests."]
     for package, names in (("eqgat", ["eqgat", *library]), ("eqgat_course", course)):
         rows = []
