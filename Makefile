@@ -9,6 +9,7 @@ LIBRARIES := e3nn.o3, lightning, torch_geometric.nn
 TOOLS := Bio.Align, hypothesis, ipykernel.kernelapp, ipywidgets, matplotlib.pyplot, nbclient, nbconvert, pytest, selenium.webdriver
 
 FUZZ ?= 10000
+DIALECTS ?= 500
 
 .PHONY: help install run lab solutions test lint check mutants fuzz figures tables notebooks bench coursework
 
@@ -21,7 +22,7 @@ help:
 	@echo "make notebooks  execute the notebooks in place, as they are committed"
 	@echo "make bench      measure speed and memory    make lint     check the style of the code"
 	@echo "make mutants    put small errors into the core and see that the tests notice each"
-	@echo "make fuzz       read thousands of mangled structure files (FUZZ=10000)"
+	@echo "make fuzz       read thousands of mangled structure files (FUZZ=10000), and hundreds beside Biopython"
 	@echo "make coursework build the student notebooks and the solutions set into build/coursework"
 
 # One stamp file: a second call installs nothing. A changed pyproject.toml installs again. A new pip is twice as fast as
@@ -72,6 +73,7 @@ mutants: $(INSTALLED)
 
 fuzz: $(INSTALLED)
 	$(BIN)/python tests/fuzz_structures.py $(FUZZ)
+	$(BIN)/python tests/dialects.py $(DIALECTS)
 
 figures: $(INSTALLED)
 	$(BIN)/python -m eqgat figures
