@@ -12,6 +12,7 @@ TOOLS := Bio.Align, hypothesis, ipykernel.kernelapp, ipywidgets, matplotlib.pypl
 # No question about news, no look for a newer version.
 QUIET_LAB := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
 FUZZ ?= 10000
+DIALECTS ?= 500
 
 .PHONY: help install run site lab solutions test lint check mutants fuzz figures tables notebooks bench coursework
 
@@ -25,7 +26,7 @@ help:
 	@echo "make notebooks  execute the notebooks in place, as they are committed"
 	@echo "make bench      measure speed and memory    make lint     check the style of the code"
 	@echo "make mutants    put small errors into the core and see that the tests notice each"
-	@echo "make fuzz       read thousands of mangled structure files (FUZZ=10000)"
+	@echo "make fuzz       read thousands of mangled structure files (FUZZ=10000), and hundreds beside Biopython"
 	@echo "make coursework build the student notebooks and the solutions set into build/coursework"
 
 # One stamp file: a second call installs nothing. A changed pyproject.toml installs again. A new pip is twice as fast as
@@ -84,6 +85,7 @@ mutants: $(INSTALLED)
 
 fuzz: $(INSTALLED)
 	$(BIN)/python tests/fuzz_structures.py $(FUZZ)
+	$(BIN)/python tests/dialects.py $(DIALECTS)
 
 figures: $(INSTALLED)
 	$(BIN)/python -m eqgat figures
