@@ -65,7 +65,8 @@ def copy_notebooks(folder: Path) -> tuple[list[Path], list[Path]]:
     """
     here = Path(__file__).parents[1] / "notebooks"  # a checkout
     installed = [Path(str(file.locate())) for file in files("eqgat") or [] if file.suffix == ".ipynb"]
-    new, kept = [], []
+    new: list[Path] = []
+    kept: list[Path] = []
     for source in find_notebooks(here if here.is_dir() else installed[0].parent if installed else here, []):
         target = folder / source.name
         (kept if target.exists() else new).append(target)
