@@ -35,7 +35,7 @@ from eqgat.symmetry import rotation_about
 from eqgat.viz import still
 from eqgat.viz.parts import Camera
 from eqgat.viz.scene import Scene
-from eqgat.viz.scenes import neighbourhood_scene, residue_scene, terms_scene
+from eqgat.viz.scenes import residue_scene
 from eqgat.viz.style import COLOURS, DIVERGING, TERM_COLOURS, describe
 from eqgat_course.ch08_seeing_a_protein.study import (
     ADK_DOMAINS,
@@ -46,6 +46,7 @@ from eqgat_course.ch08_seeing_a_protein.study import (
 )
 from eqgat_course.figures import figure
 from eqgat_course.residues import aromatic_rings, peptide_planes, without_side_chain
+from eqgat_course.scenes import neighbourhood_scene, terms_scene
 
 MODEL = "res"
 RADIUS = 9.0  # Å, of the environments that the model was trained on
