@@ -3,8 +3,6 @@
 from eqgat.registry import lazily
 
 _HOME = {
-    "RUNNING_EXAMPLE": "embedded",
-    "AtomAddress": "embedded",
     "embedded_names": "embedded",
     "embedded_path": "embedded",
     "embedded_structure": "embedded",
