@@ -286,7 +286,7 @@ def test_prepare_says_what_is_wrong(
     (tmp_path / "file").touch()
     assert main(["prepare", "psr", str(root), "--out", str(tmp_path / "file")]) == 2
     assert "is a file; give a folder" in capsys.readouterr().err
-    monkeypatch.setattr("eqgat.datasets.atom3d.prepare.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
     with pytest.raises(OSError, match="are needed"):
         prepare("psr", root)
 
