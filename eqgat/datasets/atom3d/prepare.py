@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from eqgat.datasets.atom3d.load import load_atom3d
 from eqgat.datasets.atom3d.prepared import PreparedData, write_prepared
 from eqgat.datasets.task import SPLITS
 from eqgat.errors import UserError
-from eqgat.files import is_writable
+from eqgat.files import check_room, is_writable
 
 __all__ = ["Estimate", "estimate", "prepare"]
 
@@ -104,13 +103,7 @@ def prepare(
     )
     if only_tell:
         return dict(told)
-    place = next(folder for folder in (out, *out.parents) if folder.exists())
-    free = shutil.disk_usage(place).free
-    if free < 1.2 * size:
-        raise OSError(
-            f"{place} has {free / 2**20:.0f} MiB free, and about {1.2 * size / 2**20:.0f} MiB are needed; "
-            "make room or give another folder with --out"
-        )
+    check_room(out, 1.2 * size, "give another folder with --out")
     done: dict[str, PreparedData | Estimate] = {}
     for split, data in sources.items():
         done[split] = prepared = write_prepared(data, out / split, 1.2 * told[split].size)
