@@ -209,7 +209,7 @@ CASES = {
                 "both kinds come out wrong",
             ),
             (lambda f, pos, t, kind: shift_error(f, pos, t, "position"), "nothing is added"),
-            (lambda f, pos, t, kind: shift_error(f, pos, t, "feature"), "they shift with the molecule"),
+            (lambda f, pos, t, kind: shift_error(f, pos, t, "feature"), "positions that shift with the molecule"),
             (constant(0.0), "passes everything"),
             (of_shift(torch.max), "absolute value is missing"),
             (of_shift(torch.norm), "this is the norm"),
