@@ -274,7 +274,7 @@ def stem(name: str) -> str:
     return re.sub(r"(?i)\.(pdb|ent|cif|mmcif)(\.gz)?$", "", name)
 
 
-def read_structures(files: Mapping[str, Path], **how: bool) -> tuple[dict[str, Molecule], dict[str, str]]:
+def read_structures(files: Mapping[str, Path], **how: Any) -> tuple[dict[str, Molecule], dict[str, str]]:
     """Molecules by name, and for each file that cannot be read why; ``how``: of ``read_structure``."""
     molecules, broken = {}, {}
     for name, path in files.items():
@@ -349,8 +349,7 @@ class OwnData(torch.utils.data.Dataset):
         """Equal for equal graphs and labels."""
         found = hashlib.sha256(repr((self.samples, self.radius, self.y.tolist())).encode())
         for atoms in self.atoms.values():
-            found.update(np.ascontiguousarray(atoms.atomic_number))
-            found.update(np.ascontiguousarray(atoms.pos))
+            found.update(atoms.atomic_number.tobytes() + atoms.pos.tobytes())
         return found.hexdigest()
 
 
@@ -441,7 +440,8 @@ def load_table(
     molecules = {name: molecules[name] for name in dict.fromkeys(rows["structure"])}
     things = f"{len(rows)} residues of {len(molecules)} structures" if table.residues else f"{len(rows)} structures"
     about = f"own labels: {chosen.target} of {things} ({Path(chosen.labels).name})"
-    part, groups = pd.Series("all", index=rows.index), {}
+    part = pd.Series("all", index=rows.index)
+    groups: dict[str, str] = {}
     if not whole:
         part, groups = _parts(rows, molecules, chosen)
     found = {}

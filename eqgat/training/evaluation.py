@@ -187,7 +187,7 @@ def _named_files(files: Iterable[str | Path]) -> dict[str, Path]:
 
 def _read(trained: Trained, files: dict[str, Path], told: dict[str, str]) -> dict[str, Molecule]:
     chosen = trained.settings.data_options
-    how = {name: bool(chosen[name]) for name in ("hydrogens", "waters", "hetero") if name in chosen}
+    how: dict[str, Any] = {name: chosen[name] for name in ("hydrogens", "waters", "hetero") if name in chosen}
     molecules, broken = read_structures(files, **({"hetero": False} if trained.guesses else how))
     told.update(broken)
     return molecules
@@ -264,7 +264,11 @@ def evaluate(
     toy = getattr(part, "toy", False)
     what = "toy data, made of structures that come along" if toy else f"{where or task or trained.settings.task}"
     return Evaluation(
-        trained.settings, rows, metric_table(found, rows), f"{what} ({split or 'default split'})", left_out(part)
+        trained.settings,
+        rows,
+        metric_table(found, rows),
+        f"{what}, {split or ('all' if structures else 'test')}",
+        left_out(part),
     )
 
 
@@ -315,11 +319,17 @@ def _part_to_test(
         if not target:
             raise UserError("which column holds the labels? Give --target")
         options |= {"labels": str(labels), "target": target}
-        loaded = load_table(str(structures), whole=not split, residues=trained.of_residues, **options)
-        return loaded[split or "all"]
+        part = load_table(str(structures), whole=not split, residues=trained.of_residues, **options)[split or "all"]
+        if not split and (str(labels), target) == (
+            settings.data_options.get("labels"),
+            settings.data_options.get("target"),
+        ):
+            also = "these are the labels of the training itself; --split test leaves those out that it saw"
+            part.told = f"{part.told}; {also}" if part.told else also
+        return part
     if settings.task.startswith("own") and not (trained.guesses and task == "res"):
         raise UserError("a model of own data needs own structures to be tested on (--structures, --labels)")
-    if task not in ("", settings.task) and not trained.guesses:
+    if task not in ("", settings.task, "res" if trained.guesses else ""):
         raise UserError(f"this is a model of {settings.task}, which does not answer for {task}")
     task = task or settings.task
     split = split or "test"
