@@ -27,9 +27,6 @@ COMMANDS = {
     "train": ("eqgat.training.cli:train", "train a model on a task, or on a table of your own"),
     "predict": ("eqgat.training.cli:predict", "predict for structure files with a trained model"),
     "evaluate": ("eqgat.viz.evaluation:main", "test a trained model: metrics with intervals, predictions, plots"),
-    "runs": ("eqgat.training.cli:runs", "run what a plan of runs asks for and the results store lacks"),
-    "trivial": ("eqgat.training.cli:trivial", "score the answers that need no learning on a task"),
-    "tables": ("eqgat.training.cli:tables", "write the paper's tables with our results beside them"),
     "download": ("eqgat.datasets.cli:download", "fetch an ATOM3D data set"),
     "prepare": ("eqgat.datasets.cli:prepare", "convert a data set into the form that loads fast"),
 }

@@ -186,10 +186,10 @@ EQUATIONS: tuple[Equation, ...] = (
         "Coordinate update",
         "Appendix A.1, note, reference [27]",
         r"p_i\leftarrow p_i+\sum_j p_{ji,n}\,s_{ji}",
-        "eqgat.symmetry.coordinate_update",
+        "eqgat_course.ch07_proofs.study.coordinate_update",
         "07_proofs",
         "Moving the atoms: a coordinate update",
-        "tests/library/test_symmetry.py::test_coordinate_update_is_equivariant_under_rotation_and_translation",
+        "tests/course/test_ch07_proofs.py::test_coordinate_update_is_equivariant_under_rotation_and_translation",
         ("07.3",),
     ),
 )
@@ -231,7 +231,7 @@ def equation_table() -> str:
             equation.paper,
             # A bar would end the cell; the backticks keep the backslashes of the formula from Markdown.
             "$`" + equation.latex.replace("|", r"\vert ") + "`$",
-            f"[`{equation.code.removeprefix('eqgat.')}`]({path})",
+            f"[`{equation.code.removeprefix('eqgat.').removeprefix('eqgat_course.')}`]({path})",
             f"[{equation.notebook[:2]}, {equation.section}](notebooks/{equation.notebook}.ipynb)",
             f"[`{test.removeprefix('test_')}`]({test_file})",
             ", ".join(equation.exercises),

@@ -22,7 +22,7 @@ from eqgat.layers import (
     vector_length,
 )
 from eqgat.radial import bessel_basis
-from eqgat.symmetry import ReleasedNorm
+from eqgat_course.controls import ReleasedNorm
 from eqgat_course.exercises import (
     CheckFailed,
     between,

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from eqgat.graph import edge_geometry
-from eqgat.symmetry import coordinate_update, random_rotation
+from eqgat.symmetry import random_rotation
+from eqgat_course.ch07_proofs.study import coordinate_update
 from eqgat_course.exercises import (
     between,
     call,

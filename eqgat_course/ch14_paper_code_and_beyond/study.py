@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,8 +22,8 @@ from eqgat.baselines import PaiNN, SchNet
 from eqgat.baselines.segnn import SEGNN
 from eqgat.datasets import embedded_structure
 from eqgat.layers import AttentionFilter, Edges, EQGATLayer
-from eqgat.symmetry import random_rotation, relative_error, with_released_norm
-from eqgat_course.controls import capped_radius_graph
+from eqgat.symmetry import random_rotation, relative_error
+from eqgat_course.controls import capped_radius_graph, with_released_norm
 
 __all__ = [
     "AUDIT",
@@ -60,6 +61,7 @@ class AuditRow:
     """One difference: what the paper says, what the released code does, what this suite does, what it matters.
 
     ``here`` names the option in code where there is one. ``matters`` is our own measurement or count, or where it is.
+    ``where`` is the place in the released source: file, function.
     """
 
     group: str
@@ -68,6 +70,7 @@ class AuditRow:
     code: str
     here: str
     matters: str
+    where: str
 
 
 def _read_audit() -> tuple[AuditRow, ...]:
@@ -88,7 +91,7 @@ def audit_table(group: str) -> str:
         raise ValueError(f"there is no group {group!r}; there are {', '.join(GROUPS)}")
     lines = ["| | the paper | the released code | this suite | what it matters |", "|---|---|---|---|---|"]
     lines += [
-        f"| **{row.topic}** | {row.paper} | {row.code} | {row.here} | {row.matters} |"
+        f"| **{row.topic}** | {row.paper} | {row.code} <br><small>{escape(row.where)}</small> | {row.here} | {row.matters} |"
         for row in AUDIT
         if row.group == group
     ]

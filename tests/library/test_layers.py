@@ -99,6 +99,15 @@ def test_filter_equals_concatenation():
     assert (ours - f).abs().max() < 1e-13
 
 
+@pytest.mark.parametrize(("kind", "channels"), [("feature", 12), ("scalar", 1)])
+def test_attention_has_a_coefficient_a_channel_or_one_an_edge(kind, channels):
+    """Appendix C: the ablation learns one number an edge, and not the same number in each channel."""
+    graph, model = make_graph(), make_model(attention=kind)
+    assert model.layers[1].filter.sizes == [channels, 5, 5, 5]
+    for layer in model.trace(graph):
+        assert layer.attention.shape == (graph.num_edges, channels)
+
+
 def test_softmax_sums_to_one_in_each_channel():
     receiver = torch.tensor([0, 0, 0, 2, 4, 4])
     logits = torch.randn(6, 3, dtype=torch.float64) * 50

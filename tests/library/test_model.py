@@ -116,6 +116,41 @@ def test_an_isolated_atom_gets_no_message():
     assert all(layer.vector_message[3].abs().max() == 0 for layer in trace)
 
 
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"z": torch.full((25,), 9)}, r"z holds element numbers 9\.\.9, but the model knows 0\.\.8"),
+        ({"pos": torch.full((25, 3), torch.nan)}, "NaN or infinite coordinates at 25 atom"),
+        ({"edge_index": torch.tensor([[0, 1], [1, 0]])}, "edges must be sorted by receiver"),
+        ({"edge_index": None}, "edge_index is missing"),
+    ],
+    ids=lambda change: next(iter(change)) if isinstance(change, dict) else "",
+)
+def test_a_bad_graph_is_refused_by_the_model_itself(change, message, fast):
+    graph = make_graph()
+    for name, value in change.items():
+        graph[name] = value
+    for call in (make_model(fast=fast), make_model(fast=fast).encode, make_model(fast=fast).trace):
+        with pytest.raises(UserError, match=message):
+            call(graph)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_edges_of_a_larger_cutoff_are_refused(fast):
+    """Beyond the cutoff the radial basis is zero, but the attention is not: the answer would be another, in silence."""
+    model = make_model(fast=fast, cutoff=4.5)
+    with pytest.raises(UserError, match=r"the longest edge has .* Å, but the cutoff of the model is 4\.5 Å"):
+        model(make_graph(cutoff=6.0))
+
+
+def test_a_trace_has_no_gradients():
+    graph = make_graph()
+    graph.pos.requires_grad_()
+    for layer in make_model().trace(graph):
+        assert not any(x.requires_grad for x in (layer.s, layer.v, layer.attention, layer.v_cross))
+
+
 def test_node_readout_gives_one_prediction_an_atom():
     assert make_model(readout="node")(make_graph(9)).shape == (9, 2)
 

@@ -43,6 +43,15 @@ def test_the_three_searches_agree_at_the_cutoff(cutoff: float, shift: float) -> 
     assert_equal_edges(points, torch.zeros(len(points), dtype=torch.int64), cutoff)
 
 
+@pytest.mark.parametrize("width", [2.0**32, 2.0**22])
+def test_atoms_far_apart_are_no_neighbours_and_near_ones_are_found_once(width: float) -> None:
+    """As many cells along an axis as would make the numbers of cells, or their steps, overflow: 2^32 times 2^32."""
+    far = (width - 2.5) * (1 + 1e-6)  # cells are that much wider than the cutoff
+    points = torch.tensor([[0.0, 0, 0], [0.5, 0, 0], [far, far, far], [far, far, far - 0.5]], dtype=torch.float64)
+    assert_equal_edges(points, torch.tensor([0, 0, 0, 0]), 1.0)
+    assert_equal_edges(points, torch.tensor([0, 0, 1, 1]), 1.0)
+
+
 @pytest.mark.parametrize("name", embedded_names("chain")[:3])
 def test_the_three_searches_agree_on_proteins(name: str) -> None:
     points = embedded_structure(name).graph(cutoff=4.5).pos.double()[:1500]

@@ -187,7 +187,7 @@ def test_folders_that_cannot_be_used(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no structure file in"):
         load_table(str(tmp_path), **how)
     (tmp_path / "other.pdb").write_text((folder / "structures" / "2xcjA.pdb").read_text())
-    with pytest.raises(UserError, match="no structure of .* has a file in"):
+    with pytest.raises(UserError, match=r"no structure of .* has a file in"):
         load_table(str(tmp_path), **how)
     (tmp_path / "other.ent").write_text("")
     with pytest.raises(UserError, match="have one name"):
@@ -222,8 +222,8 @@ def test_clusters_stay_together_and_unrelated_proteins_are_alone() -> None:
         part, groups = split_structures(molecules, StructureOptions(split="clusters", split_seed=seed))
         assert part["adk_open"] == part["adk_closed"]
         assert groups == clusters
+    two = {name: molecules[name] for name in ("adk_open", "adk_closed")}
     with pytest.raises(UserError, match="2 structures in 1 clusters"):
-        two = {name: molecules[name] for name in ("adk_open", "adk_closed")}
         split_structures(two, StructureOptions(split="clusters"))
 
 
