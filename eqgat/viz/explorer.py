@@ -40,6 +40,7 @@ from scipy.spatial.transform import Rotation
 from eqgat.attribution import Target, attributions, fresh
 from eqgat.cli import Parser
 from eqgat.errors import UserError
+from eqgat.files import write_files
 from eqgat.inspection import (
     TERM_NAMES,
     attention_received,
@@ -98,9 +99,9 @@ class Explorer:
         )
 
     def save(self, path: str | Path) -> Path:
-        """Write the page into a file and return its path."""
+        """Write the page into a file, whole or not at all, and return its path. ``UserError``: the disk is full."""
         path = Path(path)
-        path.write_text(self.to_html(), encoding="utf-8")
+        write_files({path: self.to_html()})
         return path
 
     def still(self, width: float = 6.4, height: float = 4.0) -> Figure:
