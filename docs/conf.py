@@ -106,8 +106,14 @@ def keep_bars(app, what, name, obj, options, lines: list[str]) -> None:
             lines[number] = re.sub(r"(`+.*?`+)|\|", lambda found: found[1] or r"\|", line)
 
 
+def skip_fields(app, what, name, obj, skip: bool, options) -> bool | None:
+    """Leave out the fields of a named tuple, of which Python says "Alias for field number 0"."""
+    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
+
+
 def setup(app) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", keep_bars)
+    app.connect("autodoc-skip-member", skip_fields)
     app.connect("doctree-read", describe_images)
     app.connect("doctree-read", plain_formulas)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

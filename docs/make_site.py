@@ -38,7 +38,7 @@ from eqgat_course.equations import EQUATIONS
 from eqgat_course.exercises import load_exercises
 
 ROOT = Path(__file__).parents[1]
-LONG = 22  # lines; longer code is folded, its results are not
+LONG = 20  # lines; longer code is folded, its results are not
 GUIDES = ("teachers-guide", "projects", "reliability", "cofactor-rule", "platforms")
 # The figure that stands for a chapter on the list of notebooks and in the README.
 THUMBNAILS = {
@@ -165,10 +165,10 @@ def notebooks(sources: Sources) -> list[dict[str, str]]:
         views += prepared(sources, path, notebook)
         sources.write(f"notebooks/{path.name}", nbformat.writes(notebook))
         number = path.stem[:2]
-        title, what = known.get(number, (path.stem[3:].replace("_", " ").capitalize(), ""))
+        title, what = known.get(number, (f"{number} · {path.stem[3:]}", ""))
         picture = f":img-top: /figures/{THUMBNAILS[number]}.png\n:img-alt: \n" if number in THUMBNAILS else ""
         cards.append(
-            f":::{{grid-item-card}} {number} · {title}\n:link: {path.stem}\n:link-type: doc\n{picture}\n{what}\n\n"
+            f":::{{grid-item-card}} {title}\n:link: {path.stem}\n:link-type: doc\n{picture}\n{what}\n\n"
             f"*{reading_time(notebook.cells[0].source)}*\n:::\n"
         )
     sources.page(
@@ -202,7 +202,10 @@ def prepared(sources: Sources, path: Path, notebook: nbformat.NotebookNode) -> l
         if cells.is_answer(cell):
             tags.append("hide-input")
             cell.metadata["mystnb"] = {"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
-        cell.source = cells.without_markers(cell.source)
+        elif cell.source.startswith("%matplotlib"):
+            tags.append("hide-input")
+            cell.metadata["mystnb"] = {"code_prompt_show": "Show the set-up", "code_prompt_hide": "Hide the set-up"}
+        cell.source = re.sub(r"^# NBVAL_\w+\n", "", cells.without_markers(cell.source), flags=re.MULTILINE)
         if cell.source.count("\n") >= LONG and "hide-input" not in tags:
             tags.append("hide-input")
             lines_of = cell.source.count("\n") + 1
