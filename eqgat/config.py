@@ -57,7 +57,7 @@ class EQGATConfig:
     readout: Readout = "graph"
 
     def __post_init__(self) -> None:
-        check_options(self)
+        check_options(type(self), vars(self))
 
 
 def one_config(config: EQGATConfig | None, *values: Any) -> EQGATConfig:

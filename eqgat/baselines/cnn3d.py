@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
-from eqgat.baselines.common import check_options, own_settings
+from eqgat.baselines.common import own_settings
 from eqgat.baselines.spec import ModelSpec
-from eqgat.checks import check_positions
+from eqgat.checks import check_options, check_positions
 from eqgat.errors import UserError
 from eqgat.layers import mean_over_graph
 from eqgat.model import graph_numbers
@@ -113,22 +113,14 @@ class CNN3D(nn.Module):
         elements: Sequence[str] = ("C", "O", "N", "S"),
         radius: float = 40.0,
         resolution: float = 1.3,
-        center: str = "centroid",
-        layout: str = "graph",
+        center: Literal["ligand", "centroid", "alpha_carbon", "backbone"] = "centroid",
+        layout: Literal["graph", "pair", "residue"] = "graph",
         dropout: float = 0.1,
         head_dropout: float = 0.25,
         augment: bool = True,
     ) -> None:
+        check_options(CNN3D.__init__, locals())
         super().__init__()
-        check_options(
-            {
-                "center": (center, ("ligand", "centroid", "alpha_carbon", "backbone")),
-                "layout": (layout, ("graph", "pair", "residue")),
-            },
-            out_channels=out_channels,
-            radius=radius,
-            resolution=resolution,
-        )
         if unknown := [symbol for symbol in elements if symbol not in SYMBOLS[1:]]:
             raise UserError(f"unknown elements {', '.join(map(repr, unknown))}")
         self.center, self.layout, self.resolution, self.augment = center, layout, resolution, augment

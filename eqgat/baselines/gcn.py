@@ -8,16 +8,16 @@ the bonds, weighted by their order. ATOM3D takes all atoms, hydrogens and waters
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch_geometric.nn import GCNConv, global_add_pool
 
-from eqgat.baselines.common import check_options, own_settings
+from eqgat.baselines.common import own_settings
 from eqgat.baselines.spec import ModelSpec
-from eqgat.checks import check_graph
+from eqgat.checks import check_graph, check_options
 from eqgat.errors import UserError
 from eqgat.graph import edge_geometry
 from eqgat.layers import mean_over_graph
@@ -73,18 +73,12 @@ class GCN(nn.Module):
         hidden: int = 64,
         last_width: int = 4,
         head_width: int = 2,
-        readout: str = "mean",
+        readout: Literal["mean", "sum", "center", "pair"] = "mean",
         ligand: bool = False,
         dropout: float = 0.25,
     ) -> None:
+        check_options(GCN.__init__, locals())
         super().__init__()
-        check_options(
-            {"readout": (readout, ("mean", "sum", "center", "pair"))},
-            out_channels=out_channels,
-            hidden=hidden,
-            last_width=last_width,
-            head_width=head_width,
-        )
         self.readout, self.has_ligand = readout, ligand
         self.vocabularies = [_PROTEIN.split(), *([_LIGAND.split()] if ligand else [])]
         self.sizes = [len(vocabulary) for vocabulary in self.vocabularies]
