@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import torch
 from cases import CASES, SIDES, Case, make_batch, make_side, protein
 from loading import engine_rows, loading_rows
@@ -46,16 +47,30 @@ def models(options: Options) -> Iterator[Row]:
             model.to(options.device)
         yield row("models", case.name, "", "edges", "", float(data.num_edges))
         yield row("models", case.name, "", "atoms", "", float(data.num_nodes))
+        quarter = Case(case.name, case.task, -(-case.count // 4), case.size)
+        needed = {name: 4 * peak_memory(name, quarter, "training step", options.device) for name in sides}
+        fit = [name for name in sides if not too_large(needed[name], options.device)]
         for mode in MODES:
-            tasks = {name: stepper(model, run, data, mode) for name, (model, run) in sides.items()}
+            tasks = {name: stepper(*sides[name], data, mode) for name in (sides if mode == "forward" else fit)}
             taken = in_turn(tasks, options.device, options.repeats, options.seconds)
-            for name in sides:
+            for name in tasks:
                 yield row("models", case.name, name, mode, "s", Spread.of(taken[name]))
                 yield row("models", case.name, name, f"{mode}, against EQGAT", "", ratio(taken, name, "EQGAT"))
         for name, (model, _) in sides.items():
             yield row("models", case.name, name, "parameters", "", float(sum(p.numel() for p in model.parameters())))
-            memory = peak_memory(name, case, "training step", options.device)
-            yield row("models", case.name, name, "memory of a step", "MiB", memory)
+            if name in fit:
+                memory = peak_memory(name, case, "training step", options.device)
+                yield row("models", case.name, name, "memory of a step", "MiB", memory)
+            else:
+                yield row(
+                    "models", case.name, name, "not run; memory, from a quarter of the batch", "MiB", needed[name]
+                )
+
+
+def too_large(mebibytes: float, device: torch.device) -> bool:
+    """Whether it would take more than half of the free memory: then the side is left out, and the report says so."""
+    free = psutil.virtual_memory().available if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
+    return mebibytes > free / 2**20 / 2
 
 
 def scale(options: Options) -> Iterator[Row]:
@@ -206,8 +221,10 @@ def main() -> None:
     if "EQGAT" not in options.sides:
         options.sides.insert(0, "EQGAT")
     torch.set_num_threads(1)
-    facts, rows = about(options.device), []
+    facts = about(options.device)
+    facts["command"] = "benchmarks/bench.py" + (" --quick" if options.quick else "")
     for part in options.parts:
+        rows = []
         for found in PARTS[part](options):
             rows.append(found)
             print(
@@ -215,9 +232,8 @@ def main() -> None:
                 f"{found['value']:.4g} {found['unit']}",
                 flush=True,
             )
-    facts["command"] = "benchmarks/bench.py" + (" --quick" if options.quick else "")
-    write_report(options.out, facts, pd.DataFrame(rows))
-    print(f"written: {options.out}")
+        write_report(options.out, facts, pd.DataFrame(rows))
+        print(f"written: {options.out}", flush=True)
 
 
 if __name__ == "__main__":

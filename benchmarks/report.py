@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from measure import Spread
 
 from eqgat.viz import use_style
 
@@ -21,21 +22,25 @@ TITLES = {
 
 
 def write_report(folder: Path, facts: dict[str, str], rows: pd.DataFrame) -> None:
-    """Write report.md, numbers.csv and the figures of the parts that were measured."""
+    """Write report.md, numbers.csv and the figures; parts that were not measured this time stay as they are."""
     folder.mkdir(parents=True, exist_ok=True)
     use_style()
-    rows = rows.copy()
-    for name, fact in facts.items():  # each line stands by itself
-        rows[name] = fact
-    rows.to_csv(folder / "numbers.csv", index=False, float_format="%.6g")
+    rows = rows.assign(**facts)  # each line stands by itself
+    numbers = folder / "numbers.csv"
+    if numbers.exists():
+        words = dict.fromkeys(("case", "side", "unit", *facts), str)
+        before = pd.read_csv(numbers, dtype=words, keep_default_na=False, na_values=dict.fromkeys(Spread._fields, ""))
+        rows = pd.concat([before[~before["part"].isin(rows["part"])], rows])
+    rows = rows.sort_values("part", key=lambda names: names.map(list(TITLES).index), kind="stable")
+    rows.to_csv(numbers, index=False, float_format="%.6g")
     lines = ["# Speed and memory", "", "Written by `make bench`; do not edit.", ""]
-    lines += [f"- {name}: {fact}" for name, fact in facts.items()]
-    lines += ["", "Each number is the median of its repeats, with quartiles in brackets; a ratio is that of pairs."]
+    lines += ["Each number is the median of its repeats, with quartiles in brackets; a ratio is that of pairs.", ""]
     for part, title in TITLES.items():
         found = rows[rows["part"] == part]
         if len(found):
-            lines += ["", f"## {title}", "", *_figure(part, found, folder), *_tables(found)]
-    (folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            about = "; ".join(f"{name}: {found[name].iloc[0]}" for name in facts)
+            lines += [f"## {title}", "", *_figure(part, found, folder), *_tables(found), "", about + ".", ""]
+    (folder / "report.md").write_text("\n".join(lines), encoding="utf-8")
 
 
 def _tables(rows: pd.DataFrame) -> list[str]:

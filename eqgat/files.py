@@ -17,7 +17,7 @@ from pathlib import Path
 from eqgat.errors import UserError
 
 __all__ = [
-    "check_space",
+    "check_room",
     "checksum",
     "is_writable",
     "new_folder",
@@ -32,14 +32,14 @@ __all__ = [
 _CHUNK = 2**20
 
 
-def checksum(file: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, in hexadecimal.
+def checksum(file: str | os.PathLike[str], kind: str = "sha256") -> str:
+    """SHA-256 of a file, or another sum that ``hashlib`` knows, in hexadecimal.
 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     checksum(write_checked(Path(folder) / "a.txt", "some text"))[:8]
     'b94f6f12'
     """
-    digest = hashlib.sha256()
+    digest = hashlib.new(kind, usedforsecurity=False)
     with open(file, "rb") as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
@@ -193,16 +193,19 @@ def no_space(error: OSError, place: Path, needed: float) -> OSError | UserError:
     )
 
 
-def check_space(place: Path, needed: float) -> None:
-    """Raise what ``no_space`` says of a full disk, where ``place`` needs more bytes than there are.
+def check_room(folder: Path, needed: float, advice: str = "give another folder") -> None:
+    """Check that the disk of ``folder``, there or to be made, has room for ``needed`` bytes.
 
-    >>> check_space(Path("weights.pt"), 1e30)
+    Raises:
+        OSError: it has not.
+
+    >>> check_room(Path("/tmp"), 1e18)
     Traceback (most recent call last):
-    eqgat.errors.UserError: the disk is full: weights.pt needs ...
+    OSError: /tmp has ... free, and about 931322574.6 GiB are needed; make room or give another folder
     """
-    folder = next(path for path in place.absolute().parents if path.is_dir())
-    if shutil.disk_usage(folder).free < needed:
-        raise no_space(OSError(errno.ENOSPC, "no room"), place, needed)
+    place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if (free := shutil.disk_usage(place).free) < needed:
+        raise OSError(f"{place} has {_size(free)} free, and about {_size(needed)} are needed; make room or {advice}")
 
 
 def _size(count: float) -> str:

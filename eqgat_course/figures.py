@@ -1,4 +1,4 @@
-"""The registry of the suite's figures: each is one function, called by its notebook and by `make figures` alike.
+"""The registry of the suite's figures: each is one function, called by its notebook and by `make figures` alike::
 
     @figure(name="bessel-basis", notebook="02", data="computed, cutoff 4.5 Å", trained="nothing", caption="The ...")
     def bessel_basis() -> Figure:

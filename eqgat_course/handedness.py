@@ -16,7 +16,8 @@ from eqgat import EQGAT, radius_graph
 from eqgat.datasets import embedded_names, embedded_structure
 from eqgat.molecule import Molecule
 from eqgat.symmetry import random_reflection, random_rotation, transform
-from eqgat.training import fit, seeded
+from eqgat.training import seeded
+from eqgat_course.fitting import fit
 
 __all__ = [
     "HandTest",

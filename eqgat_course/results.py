@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from eqgat.training.results import read_results
+from eqgat.training.results import read_results, results_folder
 from eqgat.training.settings import MODELS
-from eqgat.training.tables import paper_numbers
+from eqgat_course.experiments.tables import paper_numbers
 
-__all__ = ["TARGETS", "TRIANGLE_MODELS", "beside_the_paper", "trained_for", "triangle_runs"]
+__all__ = ["TARGETS", "TRIANGLE_MODELS", "benchmark", "beside_the_paper", "trained_for", "triangle_runs"]
 
 TARGETS = ("distance", "perimeter", "area")
 TRIANGLE_MODELS = {name: entry.labels["3"] for name, entry in MODELS.items() if "3" in entry.labels}
@@ -43,6 +43,17 @@ def trained_for(rows: pd.DataFrame) -> str:
         for (data, profile), models in runs.groupby(["data", "profile"])["model"]
     ]
     return "; ".join(told) or "nothing yet: the results store has no such runs"
+
+
+def benchmark(part: str) -> pd.DataFrame:
+    """What ``make bench`` has measured of a part ("models", "scale", "loading", ...); its report says what that is.
+
+    Returns:
+        A row for each measurement: case, side, quantity, unit, value (the median), low and high (quartiles), repeats,
+        and machine, device, threads, versions, commit.
+    """
+    numbers = pd.read_csv(results_folder().parent / "bench" / "numbers.csv", keep_default_na=False)
+    return numbers[numbers["part"] == part]
 
 
 def beside_the_paper(task: str, metrics: tuple[str, ...], results: pd.DataFrame | None = None) -> pd.DataFrame:

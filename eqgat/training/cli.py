@@ -1,4 +1,4 @@
-"""The subcommands ``train``, ``runs``, ``trivial`` and ``tables``."""
+"""The subcommand ``train``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 from eqgat.cli import Parser
-from eqgat.datasets.task import SPLITS, TASKS
+from eqgat.datasets.task import TASKS
 from eqgat.errors import UserError
-from eqgat.files import is_writable
+from eqgat.files import is_writable, write_files
 from eqgat.options import named_value
 from eqgat.profiles import profile
 from eqgat.training.models import MODELS
 
-__all__ = ["runs", "tables", "train", "trivial"]
+__all__ = ["predict", "seconds", "train"]
 
 _HOW = (
     *("runs", "data", "accelerator", "devices", "nodes", "strategy"),
@@ -39,33 +39,39 @@ def train(argv: list[str]) -> int:
     Returns:
         0 when finished, 3 when the time limit came first, 128 + the number of a signal.
     """
-    options = _parser().parse_args(argv)
+    options = _with_task(_parser().parse_args(argv))
     for folder, option in ((options.runs, "--runs"), (options.results, "--results")):
         if folder is not None:
             is_writable(folder, option)
     if options.data is not None and not Path(options.data).expanduser().is_dir():
-        raise UserError(f"there is no folder {options.data!r} (--data)")
+        raise UserError(f"there is no folder {options.data!r} ({'--structures' if options.structures else '--data'})")
     from eqgat.training.results import results_folder
     from eqgat.training.settings import CHANGES, make_settings
 
-    settings = make_settings(
-        options.task,
-        options.model,
-        options.profile or profile(),
-        options.seed,
-        **{name: getattr(options, name) for name in CHANGES},
-        model_options=dict(map(named_value, options.model_option)),
-        data_options={
-            **({} if options.size is None else {"n": options.size}),
+    chosen = {
+        "model": options.model,
+        "profile": options.profile or profile(),
+        "seed": options.seed,
+        "model_options": dict(map(named_value, options.model_option)),
+        "data_options": {
+            **{k: v for k, v in (("n", options.size), ("split", options.split)) if v is not None},
             **dict(map(named_value, options.option)),
         },
-    )
+        **{name: getattr(options, name) for name in CHANGES},
+    }
+    if options.task == "own":
+        from eqgat.training.own import own_settings
+
+        settings = own_settings(options.labels, options.target, classes=options.classes, **chosen)
+    else:
+        settings = make_settings(options.task, **chosen)
     from eqgat.training import run as module
+    from eqgat.training.evaluation import metric_lines, metric_table
 
     try:
         run = module.train(
             settings,
-            results=options.results or results_folder(),
+            results=options.results or (Path(options.runs) / "results" if options.structures else results_folder()),
             test=not options.no_test,
             on_epoch=_say_epoch,
             say=lambda line: print(line, file=sys.stderr, flush=True),
@@ -77,11 +83,14 @@ def train(argv: list[str]) -> int:
     if not run.first_process:
         return 0
     done = len(run.history)
-    stopped = not run.finished and not (options.no_test and done == settings.epochs)
+    stopped = not run.finished and not (options.no_test and run.trained)
     for split, metrics in run.metrics.items():
         so_far = f" (unfinished: best of {done} of {settings.epochs} epochs)" if stopped else ""
         found = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         print(f"{run.folder.name} {split}{so_far}: {found}")
+    if options.structures and run.predictions is not None:
+        print(f"{run.folder}: the model, and predictions for the test set; on the test set, with 95 % intervals:")
+        print(metric_lines(metric_table(run.metrics["test"], run.predictions)))
     if stopped:
         print(f"time limit reached after {done} of {settings.epochs} epochs; the same command goes on", file=sys.stderr)
         # torchrun takes every status but 0 for a crash.
@@ -89,112 +98,56 @@ def train(argv: list[str]) -> int:
     return 0
 
 
-def runs(argv: list[str]) -> int:
-    """Run what a plan asks for and the results store lacks. Give the same command again after whatever stopped it."""
-    parser = Parser(prog="eqgat runs", description=runs.__doc__)
-    parser.add_argument("--plan", metavar="NAME|FILE", help="a plan of the suite or a TOML file; without it: list them")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="runs at the same time (default: 1)")
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help="folder of the data folders that the plan names")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--dry-run", action="store_true", help="only tell which runs the store lacks")
-    what.add_argument(
-        "--print-commands",
-        action="store_true",
-        help="only print their commands, one a line, for the array of a batch job",
-    )
-    parser.add_argument("--time-limit", type=_seconds, metavar="HH:MM:SS", help="stop with checkpoints; go on later")
-    parser.add_argument(
-        "--runs", type=Path, metavar="DIR", default=Path("runs"), help="checkpoints, models, logs (default: runs)"
-    )
-    parser.add_argument("--results", type=Path, metavar="DIR", help="results store (default: figures/results)")
-    parser.add_argument("--accelerator", default="auto", help="cpu, gpu, ... (Lightning; default: auto)")
+def _with_task(options: argparse.Namespace) -> argparse.Namespace:
+    """The options with the task that --structures and --labels mean, and its folder.
+
+    Raises:
+        UserError: options that do not go together.
+    """
+    own = options.structures is not None
+    if not own and (options.task is None or options.task.startswith("own")):
+        raise UserError("name a task, or give your own data with --structures, --labels and --target")
+    if not own and (options.labels or options.target or options.split or options.classes):
+        raise UserError(
+            "--labels, --target, --split and --classes go with own data: give their folder with --structures"
+        )
+    if own:
+        if options.data is not None or options.size is not None:
+            raise UserError("--structures takes the place of --data and --size")
+        if options.task not in (None, "own", "own-classes", "res", "own-res"):
+            raise UserError(f"own structures can be trained on with a table of labels, or for res; got {options.task}")
+        guesses = options.task in ("res", "own-res")
+        if guesses and (options.labels or options.target or options.classes):
+            raise UserError("res needs no labels: leave --labels, --target and --classes out, or leave res out")
+        if not guesses and not (options.labels and options.target):
+            raise UserError("own structures need a table and its column: --labels FILE --target COLUMN (or train res)")
+        options.classes = options.classes or options.task == "own-classes"
+        options.task, options.data = "own-res" if guesses else "own", options.structures
+    return options
+
+
+def predict(argv: list[str]) -> None:
+    """Predict for structure files with a trained model; a row a structure, or a residue."""
+    parser = Parser(prog="eqgat predict", description=predict.__doc__)
+    parser.add_argument("trained", metavar="MODEL", help="folder of a finished run or of its model, or res")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="structure files, or folders of them")
+    parser.add_argument("-o", "--out", metavar="FILE", help="CSV to write (default: to the terminal)")
     options = parser.parse_args(argv)
-    if options.workers < 1:
-        raise UserError(f"--workers must be at least 1; got {options.workers}")
-    for folder, option in ((options.runs, "--runs"), (options.results, "--results")):
-        if folder is not None:
-            is_writable(folder, option)
-    if options.data_root is not None and not options.data_root.expanduser().is_dir():
-        raise UserError(f"there is no folder {str(options.data_root)!r} (--data-root)")
-    from eqgat.training import running
-    from eqgat.training.plans import plan_names, read_plan
-    from eqgat.training.results import results_folder
-
-    if options.plan is None:
-        for name in plan_names():
-            plan = read_plan(name)
-            print(f"{name}: {plan.about} ({len(plan.runs)} runs)")
-        return 0
-    plan, store = read_plan(options.plan), options.results or results_folder()
-    root = None if options.data_root is None else options.data_root.expanduser().absolute()
-    if options.dry_run or options.print_commands:
-        missing = running.missing_runs(plan, store, root)
-        if options.print_commands:
-            places = [("--runs", options.runs), ("--results", options.results)]
-            extra = [word for name, value in places if value not in (None, Path("runs")) for word in (name, str(value))]
-            print(*running.commands(missing, root, extra), sep="\n")
-        else:
-            print(*[run.name for run in missing], sep="\n")
-            print(f"plan {plan.name}: {len(missing)} of {len(plan.runs)} runs are not in the store", file=sys.stderr)
-        return 0
-    outcome = running.run_plan(
-        plan,
-        store=store,
-        runs=options.runs,
-        root=root,
-        workers=options.workers,
-        time_limit=options.time_limit,
-        accelerator=options.accelerator,
-        say=lambda line: print(line, file=sys.stderr, flush=True),
-    )
-    for name, why in outcome.failed.items():
-        print(f"{name} failed: {why}")
-    print(
-        f"plan {plan.name}: {outcome.known} runs were in the store, {len(outcome.finished)} finished, "
-        f"{len(outcome.failed)} failed, {len(outcome.unfinished)} unfinished, {len(outcome.elsewhere)} elsewhere"
-    )
-    return 1 if outcome.failed else 3 if outcome.unfinished or outcome.elsewhere else 0
-
-
-def trivial(argv: list[str]) -> None:
-    """Score the answers that need no learning on a split of a task, and write their rows into the results store."""
-    parser = Parser(prog="eqgat trivial", description=trivial.__doc__)
-    parser.add_argument("task", choices=list(TASKS), metavar="TASK", help=", ".join(TASKS))
-    parser.add_argument("--data", metavar="DIR", help="folder of the data; default: the toy data")
-    parser.add_argument("--split", choices=SPLITS, default="test", help="to be scored (default: test)")
-    parser.add_argument("--results", metavar="DIR", help="results store (default: figures/results)")
-    options = parser.parse_args(argv)
-    if options.results is not None:
-        is_writable(options.results, "--results")
-    if options.data is not None and not Path(options.data).expanduser().is_dir():
-        raise UserError(f"there is no folder {options.data!r} (--data)")
-    from eqgat.training.results import results_folder
-    from eqgat.training.trivial import write_trivial_answers
-
-    store = options.results or results_folder()
-    for name, metrics in write_trivial_answers(options.task, store, options.data, options.split).items():
-        found = ", ".join(f"{key} {value:.4g}" for key, value in metrics.items())
-        print(f"{options.task} {options.split}, {name}: {found}")
-
-
-def tables(argv: list[str]) -> None:
-    """Write Tables 1 to 4 as CSV and Markdown, and the list of the plans that fill them."""
-    parser = Parser(prog="eqgat tables", description=tables.__doc__)
-    parser.add_argument("--results", type=Path, metavar="DIR", help="results store (default: figures/results)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: figures/tables beside the store")
-    options = parser.parse_args(argv)
-    if options.results is not None and not options.results.is_dir():
-        raise UserError(f"there is no folder {str(options.results)!r} (--results)")
     if options.out is not None:
-        is_writable(options.out, "--out")
-    from eqgat.training import tables as module
-    from eqgat.training.results import results_folder
+        is_writable(Path(options.out).expanduser().parent, "--out")
+        if Path(options.out).expanduser().is_dir():
+            raise UserError(f"--out {options.out} is a folder; give the name of a file in it")
+    from eqgat.training.evaluation import predict as run
 
-    store = options.results or results_folder()
-    out = options.out or store.parent / "tables"
-    is_writable(out, "--out")
-    module.write_tables(store, out)
-    print(f"tables 1 to 4 and the plans of runs that fill them are in {out}")
+    table, told = run(options.trained, options.files)
+    for name, what in told.items():
+        print(f"{name}: {what}", file=sys.stderr)
+    text = table.to_csv(index=False, float_format="%.6g")
+    if options.out is None:
+        print(text, end="")
+        return
+    write_files({Path(options.out).expanduser(): text})
+    print(f"{len(table)} predictions for {table['structure'].nunique()} structures are in {options.out}")
 
 
 def _say_epoch(record: dict[str, float]) -> None:
@@ -211,11 +164,31 @@ def _parser() -> Parser:
         epilog=_SEVERAL_DEVICES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("task", choices=list(TASKS), metavar="TASK", help=", ".join(TASKS))
+    names = ", ".join(task for task in TASKS if not task.startswith("own"))
+    parser.add_argument("task", nargs="?", choices=list(TASKS), metavar="TASK", help=f"{names}; none for a table")
     parser.add_argument("--model", choices=list(MODELS), default="eqgat", metavar="MODEL", help=", ".join(MODELS))
     parser.add_argument("--profile", choices=["quick", "cpu", "full"], help="default: EQGAT_PROFILE, else quick")
     parser.add_argument("--seed", type=int, default=0, help="of initial weights, order of batches and dropout")
+    own = parser.add_argument_group("own data (with res and no labels: which amino acid was here?)")
+    own.add_argument("--structures", metavar="DIR", help="folder of structure files")
+    own.add_argument(
+        "--labels", metavar="FILE", help="CSV with a column structure; a column residue: labels of residues"
+    )
+    own.add_argument("--target", metavar="COLUMN", help="column of the labels")
+    own.add_argument("--classes", action="store_true", help="the labels are names of classes, not numbers")
+    own.add_argument(
+        "--split",
+        metavar="COLUMN|random|clusters",
+        help="a column that says train, val or test (default: split, where there is one), structures drawn at random, "
+        "or whole clusters of similar sequences",
+    )
     change = parser.add_argument_group("changes to the profile")
+    change.add_argument(
+        "--from", dest="start", metavar="NAME|DIR", help="start with the weights of a shipped model (res) or of a run"
+    )
+    change.add_argument(
+        "--stop-after", type=int, metavar="N", help="stop after N epochs without a better one; 0: never"
+    )
     change.add_argument("--epochs", type=int)
     change.add_argument("--batch-size", type=int, help="graphs, over all devices together")
     change.add_argument("--learning-rate", type=float)
@@ -252,7 +225,7 @@ def _parser() -> Parser:
         help="leave the test set alone and write rows of the validation "
         "set only, to choose settings by; the same command without this goes on with the test",
     )
-    how.add_argument("--time-limit", type=_seconds, metavar="HH:MM:SS", help="stop with a checkpoint; go on later")
+    how.add_argument("--time-limit", type=seconds, metavar="HH:MM:SS", help="stop with a checkpoint; go on later")
     how.add_argument("--accelerator", default="auto", help="cpu, gpu, ... (Lightning; default: auto)")
     how.add_argument("--devices", type=int, default=1, help="devices on each node")
     how.add_argument("--nodes", type=int, default=1)
@@ -262,8 +235,12 @@ def _parser() -> Parser:
     return parser
 
 
-def _seconds(text: str) -> float:
-    """ "HH:MM:SS" -> seconds."""
+def seconds(text: str) -> float:
+    """``"HH:MM:SS"`` -> seconds, for arguments of commands.
+
+    >>> seconds("01:00:30")
+    3630
+    """
     match = re.fullmatch(r"(\d+):([0-5]?\d):([0-5]?\d)", text)
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time as HH:MM:SS, for example 00:09:00")

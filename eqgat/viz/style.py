@@ -47,8 +47,8 @@ ELEMENT_COLOURS = {
 }
 OTHER_ELEMENT_COLOUR = "#CC79A7"
 
-# The colours of the three vector terms of Eqs. 3-5, the same in every notebook.
-TERM_COLOURS = {"v_direction": COLOURS["blue"], "v_mix": COLOURS["orange"], "v_cross": COLOURS["pink"]}
+# The colours of the three vector terms of Eqs. 3-5, the same in every notebook; none is that of a protein's element.
+TERM_COLOURS = {"v_direction": COLOURS["green"], "v_mix": COLOURS["orange"], "v_cross": COLOURS["pink"]}
 
 # What one meets in several notebooks, each in one colour. Fills of boxes: what no rotation changes, and what turns along.
 KIND_FILLS = {"scalar": "#CFE4F2", "vector": "#FBE3B5"}

@@ -16,11 +16,11 @@ from matplotlib.ticker import MaxNLocator
 
 from eqgat.datasets import make_triangles
 from eqgat.training import make_settings, read_history, read_results
-from eqgat.training.tables import paper_numbers
 from eqgat.viz.parts import Camera, Edges
 from eqgat.viz.scene import Scene
 from eqgat.viz.style import COLOURS, describe
 from eqgat_course.ch09_triangle_benchmark.study import target_variances
+from eqgat_course.experiments.tables import paper_numbers
 from eqgat_course.figures import figure
 from eqgat_course.results import TARGETS, TRIANGLE_MODELS, trained_for, triangle_runs
 

@@ -13,7 +13,8 @@ from torch_geometric.data import Batch, Data
 
 from eqgat import EQGAT
 from eqgat.datasets.atom3d import ItemData
-from eqgat.training import fit, seeded
+from eqgat.training import seeded
+from eqgat_course.fitting import fit
 from eqgat_course.toy.lba import lba_item
 
 __all__ = [

@@ -15,7 +15,7 @@ from torch import Tensor
 from eqgat.datasets.atom3d import ItemData, write_prepared
 from eqgat.datasets.atom3d.samples import count_hops
 from eqgat.training.metrics import pair_metrics
-from eqgat.training.tables import paper_numbers
+from eqgat_course.experiments.tables import paper_numbers
 from eqgat_course.toy import sample_items
 
 if TYPE_CHECKING:

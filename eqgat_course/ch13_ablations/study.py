@@ -18,7 +18,7 @@ from eqgat.datasets.atom3d import ItemData
 from eqgat.layers import EQGATLayer
 from eqgat.pretrained import pretrained
 from eqgat.training.receptive_field import at_centers
-from eqgat.training.tables import paper_numbers
+from eqgat_course.experiments.tables import paper_numbers
 from eqgat_course.results import TARGETS, TRIANGLE_MODELS, triangle_runs
 from eqgat_course.toy import sample_items
 

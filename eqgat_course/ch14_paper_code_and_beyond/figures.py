@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,19 +11,17 @@ from matplotlib.pyplot import figure as new_figure
 from matplotlib.pyplot import subplots
 from mpl_toolkits.mplot3d import Axes3D
 
-from eqgat.training.results import results_folder
-from eqgat.training.settings import MODELS
 from eqgat.viz.style import COLOURS, TERM_COLOURS, describe
 from eqgat_course.ch14_paper_code_and_beyond.study import (
-    PAIRS,
     PARTS,
     multiplications,
     symmetry_of_variants,
     torsion_curve,
-    untrained,
 )
+from eqgat_course.clouds import PAIRS, untrained
 from eqgat_course.figures import figure
 from eqgat_course.handedness import HandTest, learn_handedness, split_by_protein
+from eqgat_course.results import benchmark
 from eqgat_course.running_example import running_example
 
 if TYPE_CHECKING:
@@ -255,53 +252,67 @@ def operations() -> Figure:
 @figure(
     name="step-time-stored",
     notebook="14",
-    data="figures/results/step_time.csv",
+    data="figures/bench/numbers.csv",
     trained="nothing",
-    alt="Bars: time and memory of a training step of seven models.",
+    alt="Bars: time and memory of a training step of the models.",
 )
 def step_time() -> Figure:
-    rows = step_times()
-    names = [
-        MODELS[row["model"]].labels["3"].replace("EQGAT-", "").replace("Full", "EQGAT").replace("-", " ")
-        for row in rows
-    ]
+    rows = benchmark("models")
+    rows = rows[rows["case"] == "Triangle"]
+    steps = rows[rows["quantity"] == "training step"].sort_values("value")
     fig, axes = subplots(1, 2, figsize=(6.4, 4.2), sharey=True)
-    for ax, column, label in (
-        (axes[0], "seconds_per_step", "time of a step (s)"),
-        (axes[1], "kept_mib", "kept for gradients (MiB)"),
+    for ax, quantity, label in (
+        (axes[0], "training step", "time of a step (s)"),
+        (axes[1], "memory of a step", "memory of a step (MiB)"),
     ):
-        values = [float(row[column]) for row in rows]
-        colours = [COLOURS["vermilion"] if row["model"] == "eqgat" else COLOURS["sky"] for row in rows]
-        ax.barh(range(len(rows)), values, color=colours, height=0.6)
+        values = rows[rows["quantity"] == quantity].set_index("side").loc[steps["side"], "value"]
+        colours = [COLOURS["vermilion"] if side.startswith("EQGAT") else COLOURS["sky"] for side in values.index]
+        ax.barh(values.index, values, color=colours, height=0.6)
         for y, value in enumerate(values):
             ax.annotate(
-                f"{value:.2f}" if value < 10 else f"{value:.0f}",
+                f"{value:.2f}" if value < 10 else f"{value:,.0f}",
                 (value, y),
                 xytext=(4, 0),
                 textcoords="offset points",
                 va="center",
                 fontsize=11,
             )
-        ax.set(
-            yticks=range(len(rows)),
-            yticklabels=names,
-            ylim=(len(rows) - 0.5, -0.5),
-            xlim=(0, 1.28 * max(values)),
-            xlabel=label,
-        )
+        ax.set(xscale="log", ylim=(len(values) - 0.5, -0.5), xlabel=label)
+        ax.set_xlim(0.5 * min(values), 6 * max(values))
         ax.grid(axis="y", visible=False)
-    first = rows[0]
+    first = steps.iloc[0]
     return describe(
         fig,
-        f"A training step on {first['clouds']} Triangle clouds of 100 points, sizes of the full "
-        f"profile; measured on {first['device']}, stored in the results. No network was trained here.",
-        alt="Bars for seven models: seconds per training step, and memory kept for gradients. SEGNN has "
-        "the longest bar in both.",
+        "A training step on 64 Triangle clouds of 100 points (radius 10, cutoff 10), sizes of the full profile; logarithmic "
+        f"axes. Measured on one thread of a CPU ({first['machine']}) at commit {first['commit']}; stored, not measured "
+        "now. No network was trained here.",
+        alt="Bars for the models, sorted: seconds of a training step, and its memory. SEGNN has the longest bar in both.",
     )
 
 
-def step_times() -> list[dict[str, str]]:
-    """The rows of the stored benchmark of training steps that were measured on the device of the first row."""
-    with open(results_folder() / "step_time.csv", newline="", encoding="utf-8") as handle:
-        rows = [row for row in csv.DictReader(handle) if row["model"] in MODELS]
-    return [row for row in rows if (row["task"], row["device"]) == (rows[0]["task"], rows[0]["device"])]
+@figure(
+    name="time-against-atoms",
+    notebook="14",
+    data="figures/bench/numbers.csv",
+    trained="nothing",
+    alt="Time an atom and memory against the number of atoms.",
+)
+def time_against_atoms() -> Figure:
+    rows = benchmark("scale")
+    fig, axes = subplots(1, 2, figsize=(7.4, 3.6))
+    for side, dashes in (("EQGAT", "-"), ("EQGAT readable", "--")):
+        for mode, colour in (("forward", COLOURS["blue"]), ("training step", COLOURS["vermilion"])):
+            for ax, quantity in zip(axes, (mode, f"memory, {mode}"), strict=True):
+                found = rows[(rows["side"] == side) & (rows["quantity"] == quantity)]
+                label = f"{mode}, {'in chunks' if side == 'EQGAT' else 'readable layer'}"
+                ax.plot(found["case"].astype(int), found["value"], dashes, color=colour, marker="o", label=label)
+    axes[0].set(xscale="log", xlabel="atoms", ylabel="time an atom (µs)", ylim=(0, None))
+    axes[1].set(xscale="log", yscale="log", xlabel="atoms", ylabel="memory beyond the input (MiB)")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=2)
+    first = rows.iloc[0]
+    return describe(
+        fig,
+        "Five layers at full size on one structure, copies of an embedded protein in a row. Measured on one thread of a "
+        f"CPU ({first['machine']}) at commit {first['commit']}; stored, not measured now. No network was trained here.",
+        alt="Left: time an atom is level from some thousand atoms on. Right: memory grows in proportion to the atoms.",
+    )

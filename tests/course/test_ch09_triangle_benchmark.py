@@ -12,7 +12,6 @@ from eqgat.baselines import SchNet
 from eqgat.datasets import make_triangles
 from eqgat.symmetry import random_rotation
 from eqgat.training.results import COLUMNS
-from eqgat.training.tables import build_table
 from eqgat_course.ch09_triangle_benchmark import figures
 from eqgat_course.ch09_triangle_benchmark.study import (
     TUNING_SEED,
@@ -23,6 +22,7 @@ from eqgat_course.ch09_triangle_benchmark.study import (
     table_3,
     tuning_runs,
 )
+from eqgat_course.experiments.tables import build_table
 from eqgat_course.results import TRIANGLE_MODELS, triangle_runs
 
 mpl.use("agg")

@@ -52,9 +52,13 @@ def test_a_report_of_all_rows(tmp_path) -> None:
     rows.append(row("scale", "500", "EQGAT", "forward", "µs an atom", 7.0))
     write_report(tmp_path, {"machine": "a test"}, pd.DataFrame(rows))
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "- machine: a test" in text
+    assert "machine: a test." in text
     assert "| Triangle | EQGAT | 2 (1.5 - 2.5) | 2 (1.5 - 2.5) |" in text
     assert {path.name for path in tmp_path.iterdir()} == {
         *("report.md", "numbers.csv", "models.png", "models.svg", "scale.png", "scale.svg")
     }
-    assert list(pd.read_csv(tmp_path / "numbers.csv")["machine"].unique()) == ["a test"]
+    again = pd.DataFrame([row("scale", "1000", "EQGAT", "forward", "µs an atom", 5.0)])
+    write_report(tmp_path, {"machine": "another"}, again)
+    numbers = pd.read_csv(tmp_path / "numbers.csv")
+    assert dict(zip(numbers["part"], numbers["machine"], strict=True)) == {"models": "a test", "scale": "another"}
+    assert "| 1000 | EQGAT | 5 |" in (tmp_path / "report.md").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ import pytest
 STEPS = [
     "import eqgat",
     "import eqgat_course, eqgat_course.grading.session",
-    "from eqgat.training import read_results; import eqgat.training.tables",
+    "from eqgat.training import read_results; import eqgat_course.experiments.tables",
     "from eqgat.datasets import load_atom3d; import eqgat.datasets.atom3d.prepared",
     "sys.modules['IPython'] = None; import eqgat.viz",
 ]

@@ -12,7 +12,7 @@ from eqgat.errors import UserError
 from eqgat.training.intervals import cluster_interval
 from eqgat.training.results import COLUMNS, read_results, write_results
 from eqgat.training.settings import make_settings
-from eqgat.training.tables import build_table, markdown
+from eqgat_course.experiments.tables import build_table, markdown
 
 
 def table(clusters: int, copies: int, seed: int = 0) -> pd.DataFrame:

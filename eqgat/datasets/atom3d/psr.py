@@ -61,7 +61,7 @@ SPEC = atom3d_task(
     ),
     sizes=(25_400, 2800, 16_014),
     profiles=profiles(
-        5, 30, 16, {"epochs": 3, "batch_size": 4, "learning_rate": 2e-3, "standardise": True}, out_channels=1
+        5, 30, 16, {"epochs": 3, "batch_size": 8, "standardise": True, "standardise_readout": True}, out_channels=1
     ),
     trivial=plain_scores(radius=-1.0, clashes=-1.0),
 )

@@ -23,8 +23,8 @@ from typing import IO
 import pandas as pd
 
 from eqgat.errors import UserError
-from eqgat.training.plans import Finder, Plan, PlannedRun
 from eqgat.training.results import read_results
+from eqgat_course.experiments.plans import Finder, Plan, PlannedRun
 
 __all__ = ["Outcome", "commands", "missing_runs", "run_plan"]
 

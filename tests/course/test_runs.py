@@ -18,11 +18,11 @@ from eqgat.cli import main
 from eqgat.errors import UserError
 from eqgat.training import make_settings, read_results
 from eqgat.training.cli import _parser
-from eqgat.training.plans import PlannedRun, plan_names, read_plan
 from eqgat.training.results import COLUMNS
 from eqgat.training.run import train
-from eqgat.training.running import _time_left, missing_runs, run_plan
-from eqgat.training.tables import plans_page
+from eqgat_course.experiments.plans import PlannedRun, plan_names, read_plan
+from eqgat_course.experiments.running import _time_left, missing_runs, run_plan
+from eqgat_course.experiments.tables import plans_page
 
 TINY = {"n": 40, "num_points": 6, "radius": 4.6}
 PART = """

@@ -11,9 +11,9 @@ from eqgat.datasets.task import TASKS
 from eqgat.errors import UserError
 from eqgat.files import write_files
 from eqgat.training.intervals import cluster_interval
-from eqgat.training.plans import plan_names, read_plan, recorded
 from eqgat.training.results import read_predictions, read_results
 from eqgat.training.settings import MODELS, build_model, make_settings, num_parameters
+from eqgat_course.experiments.plans import plan_names, read_plan, recorded
 
 __all__ = ["build_table", "markdown", "paper_numbers", "plans_page", "write_tables"]
 
@@ -47,7 +47,7 @@ def paper_numbers(table: int | str) -> pd.DataFrame:
     >>> paper_numbers(1)["task"].unique().tolist()
     ['PSR', 'RSR', 'LBA', 'RES', 'PPI']
     """
-    with files("eqgat.training").joinpath("paper_tables.csv").open(encoding="utf-8") as stream:
+    with files("eqgat_course.experiments").joinpath("paper_tables.csv").open(encoding="utf-8") as stream:
         numbers = pd.read_csv(stream, dtype={"table": str, "mean": float, "std": float})
     found = numbers[numbers["table"] == str(table)]
     if found.empty:

@@ -40,7 +40,7 @@ else:
 
 __all__ = ["Finder", "Plan", "PlannedRun", "plan_names", "read_plan", "recorded"]
 
-_FOLDER = files("eqgat.training").joinpath("plans")
+_FOLDER = files("eqgat_course.experiments").joinpath("plans")
 _OPTIONS = ("model_options", "data_options")
 
 
