@@ -17,7 +17,7 @@ from pathlib import Path
 from eqgat.errors import UserError
 
 __all__ = [
-    "check_room",
+    "check_space",
     "checksum",
     "is_writable",
     "new_folder",
@@ -193,19 +193,16 @@ def no_space(error: OSError, place: Path, needed: float) -> OSError | UserError:
     )
 
 
-def check_room(folder: Path, needed: float, advice: str = "give another folder") -> None:
-    """Check that the disk of ``folder``, there or to be made, has room for ``needed`` bytes.
+def check_space(place: Path, needed: float) -> None:
+    """Raise what ``no_space`` says of a full disk, where ``place`` needs more bytes than there are.
 
-    Raises:
-        OSError: it has not.
-
-    >>> check_room(Path("/tmp"), 1e18)
+    >>> check_space(Path("weights.pt"), 1e30)
     Traceback (most recent call last):
-    OSError: /tmp has ... free, and about 931322574.6 GiB are needed; make room or give another folder
+    eqgat.errors.UserError: the disk is full: weights.pt needs ...
     """
-    place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if (free := shutil.disk_usage(place).free) < needed:
-        raise OSError(f"{place} has {_size(free)} free, and about {_size(needed)} are needed; make room or {advice}")
+    folder = next(path for path in place.absolute().parents if path.is_dir())
+    if shutil.disk_usage(folder).free < needed:
+        raise no_space(OSError(errno.ENOSPC, "no room"), place, needed)
 
 
 def _size(count: float) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from eqgat.datasets.atom3d.spec import Archive
 from eqgat.datasets.task import ATOM3D, TASKS
 from eqgat.errors import UserError
-from eqgat.files import check_room, checksum, is_writable, no_space
+from eqgat.files import check_space, checksum, is_writable, no_space
 
 __all__ = ["ZENODO", "download", "unpack"]
 
@@ -47,8 +47,8 @@ def download(
         The folder that the archive unpacks to, which ``load_atom3d`` reads.
 
     Raises:
-        UserError: unknown task; a wrong checksum; an archive that is not safe to unpack.
-        OSError: no connection, too little space, or a folder in the way; the message says what to do.
+        UserError: unknown task; a wrong checksum; an archive that is not safe to unpack; too little space.
+        OSError: no connection, or a folder in the way; the message says what to do.
     """
     if task not in ATOM3D:
         raise UserError(f"unknown task {task!r}; there are {', '.join(ATOM3D)}")
@@ -73,12 +73,12 @@ def download(
     if not archive.is_file():
         size = info["size"]
         part = archive.with_name(archive.name + ".part")
-        check_room(folder, 3 * size - (part.stat().st_size if part.is_file() else 0))
+        check_space(target, 3 * size - (part.stat().st_size if part.is_file() else 0))
         _fetch(info["url"], part, size, archive, progress)
         _check_sum(part, md5)
         part.replace(archive)
     else:
-        check_room(folder, 2 * archive.stat().st_size)
+        check_space(target, 2 * archive.stat().st_size)
         _check_sum(archive, md5)
     if md5 is None:
         print(f"no checksum of {record.file} is known; it was not checked")
