@@ -272,8 +272,9 @@ def options(sources: Sources) -> None:
         "[`EQGATConfig`](../api/eqgat.config.md). The defaults are the paper's for the larger ATOM3D tasks."
     ]
     for field in fields(EQGATConfig):
-        default = "must be given" if field.default is MISSING else f"`{field.default!r}`"
-        parts.append(f"## {field.name}\n\n{meanings[field.name]}\n\nDefault: {default}. Type: `{field.type}`.")
+        default = "It must be given" if field.default is MISSING else f"Default: `{field.default!r}`"
+        meaning = meanings[field.name]
+        parts.append(f"## {field.name}\n\n{meaning[0].upper()}{meaning[1:]}\n\n{default}. Type: `{field.type}`.")
     sources.page("reference/options.md", "\n\n".join(parts) + "\n")
 
 
@@ -350,7 +351,9 @@ def results(sources: Sources) -> None:
     """The tables as ``eqgat tables`` wrote them, and the command of each stored run."""
     names = []
     for path in sorted((ROOT / "figures/tables").glob("*.md")):
-        sources.page(f"results/{path.name}", path.read_text(encoding="utf-8"))
+        first, _, rest = path.read_text(encoding="utf-8").partition("\n")
+        title, _, more = first.partition(". ")
+        sources.page(f"results/{path.name}", f"{title.rstrip('.')}\n\n{more}\n{rest}")
         names.append(path.stem)
     runs: dict[str, list[list[str]]] = {}
     for path in sorted((ROOT / "figures/results").glob("*/*.csv")):
