@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from eqgat_course.chapters import chapters
+from eqgat_course.chapters import modules
 from eqgat_course.grading.judge import Order, serve
 from eqgat_course.grading.plan import exercise_texts, load_cells, make_plan
 from eqgat_course.grading.report import write_reports
@@ -32,7 +32,7 @@ __all__ = ["Submission", "find_submissions", "grade", "grade_one"]
 _GRACE_SECONDS = 90.0
 # Judges are forked from one process that has loaded the libraries and the checks; on Windows each loads its own.
 _PROCESSES: Any = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
-_PROCESSES.set_forkserver_preload([__name__, *(f"{chapter}.checks" for chapter in chapters())])
+_PROCESSES.set_forkserver_preload([__name__, *modules("checks")])
 
 
 @dataclass(frozen=True)

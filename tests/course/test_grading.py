@@ -15,8 +15,8 @@ import psutil
 import pytest
 import tiny
 
+from eqgat.cli import main
 from eqgat_course import exercises
-from eqgat_course.cli import main
 from eqgat_course.grading import grade as grading
 from eqgat_course.grading import judge as judging
 from eqgat_course.grading.grade import Submission, find_submissions, grade, grade_one
@@ -347,7 +347,20 @@ def test_without_bubblewrap_grading_goes_on_and_says_so(tmp_path, monkeypatch, c
         source,
         {"05.3": "answer_05_3 = 'b'\nimport eqgat_course.ch05_cross_products.checks"},
     )
-    assert main(["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--source", str(source.parent)]) == 0
+    assert (
+        main(
+            [
+                "coursework",
+                "grade",
+                str(tmp_path / "in"),
+                "--out",
+                str(tmp_path / "out"),
+                "--source",
+                str(source.parent),
+            ]
+        )
+        == 0
+    )
     assert capsys.readouterr().out.startswith("Isolation is weaker than it can be: it is not here.\n")
     assert "Isolation was weaker than it can be: it is not here." in (tmp_path / "out/class.html").read_text()
     rows = list(csv.DictReader((tmp_path / "out/grades.csv").open()))
@@ -521,7 +534,7 @@ def test_a_file_that_is_no_submission_does_not_stop_the_others(tmp_path, monkeyp
     calls: list[str] = []
     monkeypatch.setattr(grading, "grade_one", pretend(calls))
     given = [str(tmp_path / "in"), str(tmp_path / "in/eve/05_tiny.ipynb")]
-    assert main(["grade", *given, "--out", str(tmp_path / "out"), "--source", str(source.parent)]) == 1
+    assert main(["coursework", "grade", *given, "--out", str(tmp_path / "out"), "--source", str(source.parent)]) == 1
     assert calls == ["ada"]
     page = (tmp_path / "out/class.html").read_text()
     for words in ("Untitled.ipynb is named after no notebook", "2 files of &#39;bob&#39; answer 05_tiny", "is a link"):
