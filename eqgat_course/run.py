@@ -19,7 +19,6 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future
-from importlib.metadata import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,16 +62,16 @@ def copy_notebooks(folder: Path) -> tuple[list[Path], list[Path]]:
     Raises:
         FileNotFoundError: none came with it.
     """
-    here = Path(__file__).parents[1] / "notebooks"  # a checkout
-    installed = [Path(str(file.locate())) for file in files("eqgat") or [] if file.suffix == ".ipynb"]
+    here = Path(__file__).parent / "notebooks"  # in a wheel; a checkout has them at its top
+    source = here if here.is_dir() else Path(__file__).parents[1] / "notebooks"
     new: list[Path] = []
     kept: list[Path] = []
-    for source in find_notebooks(here if here.is_dir() else installed[0].parent if installed else here, []):
-        target = folder / source.name
+    for path in find_notebooks(source, []):
+        target = folder / path.name
         (kept if target.exists() else new).append(target)
         if not target.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            shutil.copyfile(path, target)
     return new, kept
 
 

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from eqgat import EQGAT
-from eqgat.datasets import RUNNING_EXAMPLE, embedded_structure
+from eqgat.datasets import embedded_structure
 from eqgat.layers import LayerTrace
 from eqgat.molecule import Molecule
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = ["RunningExample", "running_example"]
+__all__ = ["RUNNING_EXAMPLE", "AtomAddress", "RunningExample", "running_example"]
+
+
+class AtomAddress(NamedTuple):
+    """One atom of an embedded structure; ``structure.find_atom(*address[1:])`` is its row."""
+
+    structure: str
+    chain: str
+    residue: int
+    name: str
+
+
+# The atom that the notebooks follow: the alpha carbon of phenylalanine 22, in the core of the inhibitor's beta sheet.
+# Within 4.5 Å it has 20 neighbours of all four elements C, N, O and S: its own side chain, the backbone of residues 21
+# and 23, and parts of residues 31, 43, 45 and 51, which are close in space and far along the chain.
+RUNNING_EXAMPLE = AtomAddress("5pti", "A", 22, "CA")
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from eqgat.datasets import RUNNING_EXAMPLE, embedded_structure
+from eqgat.datasets import embedded_structure
 from eqgat.viz.parts import Camera, Edges
 from eqgat.viz.scene import Scene
-from eqgat.viz.scenes import neighbourhood_scene
 from eqgat.viz.style import COLOURS, KIND_FILLS, describe
 from eqgat_course.figures import figure
-from eqgat_course.running_example import running_example
+from eqgat_course.running_example import RUNNING_EXAMPLE, running_example
+from eqgat_course.scenes import neighbourhood_scene
 
 BACKBONE = ("N", "CA", "C", "O", "OXT")
 FILL = {**KIND_FILLS, "map": "#FFFFFF", "sum": "#FFFFFF"}

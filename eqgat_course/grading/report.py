@@ -149,9 +149,9 @@ def write_reports(
     )
     pages.globals.update(number=lambda value: f"{value:g}")
     script = scripts.source(scripts.MATHJAX)
-    if script:
-        (out / "reports" / "mathjax.js").write_text(script, encoding="utf-8")
     formulas = "mathjax.js" if script else ""
+    if script:
+        (out / "reports" / formulas).write_text(script, encoding="utf-8")
     with _replacing(out / "grades.csv") as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)
