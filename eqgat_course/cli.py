@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from eqgat_course.exercise_map import exercise_map, insert_map
-from eqgat_course.run import find_notebooks
+from eqgat_course.run import find_notebooks, notebook_folder
 
 __all__ = ["main"]
 
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--source",
             type=Path,
-            default=Path("notebooks"),
+            default=notebook_folder(),
             metavar="DIR",
             help="the instructor's notebooks (default: notebooks)",
         )
