@@ -6,9 +6,10 @@ the test that checks it -> its exercises. ``tests/course/test_equations.py`` wal
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from importlib import import_module
+
+from eqgat.cli import Parser
 
 __all__ = ["EQUATIONS", "Equation", "equation_table", "insert_between", "resolve"]
 
@@ -250,9 +251,7 @@ def insert_between(markers: tuple[str, str], text: str, table: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """The command ``python -m eqgat equations``; its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m eqgat equations", description="The paper's equations, with code, notebook, test and exercises."
-    )
-    parser.parse_args(argv)
+    description = "The paper's equations, with code, notebook, test and exercises."
+    Parser(prog="eqgat equations", description=description).parse_args(argv)
     print(equation_table())
     return 0

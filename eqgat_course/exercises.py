@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from eqgat_course.answers import letters, tensor, word
-from eqgat_course.chapters import chapters
+from eqgat_course.chapters import chapters, modules
 from eqgat_course.cost import Cost, counting
 
 __all__ = [
@@ -113,8 +113,8 @@ def exercise(number: str, title: str, kind: Kind, points: int = 1) -> Callable[[
 
 def load_exercises() -> dict[str, Exercise]:
     """All exercises by number; imports the checks of every chapter."""
-    for chapter in chapters():
-        import_module(f"{chapter}.checks")
+    for module in modules("checks"):
+        import_module(module)
     return dict(sorted(EXERCISES.items()))
 
 

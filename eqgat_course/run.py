@@ -6,10 +6,8 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
-import os
 import queue
 import shutil
 import signal
@@ -22,6 +20,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
 
+from eqgat.cli import Parser
+from eqgat.files import is_writable, write_files
 from eqgat.profiles import profile
 
 __all__ = ["copy_notebooks", "find_notebooks", "main", "run_notebook"]
@@ -115,9 +115,7 @@ async def _execute(source: Path, target: Path, cell_timeout: int = 600) -> float
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
     notebook.metadata["language_info"] = {"name": "python"}  # the kernel adds its exact version
-    partial = target.with_suffix(".tmp")
-    nbformat.write(notebook, partial)
-    os.replace(partial, target)
+    write_files({target: nbformat.writes(notebook) + "\n"})
     return seconds
 
 
@@ -183,7 +181,7 @@ def _terminating() -> Iterator[None]:
 
 def main(argv: list[str] | None = None) -> int:
     """The command ``python -m eqgat notebooks``; 0 if all notebooks ran."""
-    parser = argparse.ArgumentParser(prog="python -m eqgat notebooks", description=__doc__)
+    parser = Parser(prog="eqgat notebooks", description=__doc__)
     parser.add_argument("names", nargs="*", help="beginnings of file names, such as 00 or 03; all by default")
     parser.add_argument(
         "--folder", type=Path, default=Path("notebooks"), help="where the notebooks are (default: %(default)s)"
@@ -200,16 +198,13 @@ def main(argv: list[str] | None = None) -> int:
     if options.workers < 1:
         parser.error(f"--workers must be 1 or more; got {options.workers}")
     out = options.folder if options.in_place else options.out
-    try:
-        if options.copy is not None:
-            new, kept = copy_notebooks(options.copy)
-            print(f"{len(new)} notebooks are new in {options.copy}, {len(kept)} were there and stay as they are")
-            return 0
-        paths = find_notebooks(options.folder, options.names)
-        out.mkdir(parents=True, exist_ok=True)
-    except FileNotFoundError as error:
-        print(error, file=sys.stderr)
-        return 2
+    if options.copy is not None:
+        new, kept = copy_notebooks(options.copy)
+        print(f"{len(new)} notebooks are new in {options.copy}, {len(kept)} were there and stay as they are")
+        return 0
+    paths = find_notebooks(options.folder, options.names)
+    is_writable(out, "--out")
+    out.mkdir(parents=True, exist_ok=True)
     ended = ran = 0
     start = time.perf_counter()
     try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from eqgat.baselines.common import own_settings
+from eqgat.baselines.common import atom3d_settings
 from eqgat.baselines.spec import ModelSpec
 from eqgat.checks import check_options, check_positions
 from eqgat.errors import UserError
@@ -253,11 +253,11 @@ SPEC = ModelSpec(
     CNN3D,
     labels={"1": "CNN"},
     settings={
-        "lba": own_settings(50, 1e-3, 16, _LIGANDS),
-        "psr": own_settings(20, 1e-4, 16, {"elements": _POLYMER, "radius": 40.0, "resolution": 1.3}),
-        "rsr": own_settings(30, 1e-4, 16, {"elements": _RNA, "radius": 40.0, "resolution": 1.3}),
-        "res": own_settings(5, 1e-4, 64, _RESIDUES),
-        "ppi": own_settings(30, 1e-5, 16, _PAIRS),
+        "lba": atom3d_settings(50, 1e-3, 16, _LIGANDS),
+        "psr": atom3d_settings(20, 1e-4, 16, {"elements": _POLYMER, "radius": 40.0, "resolution": 1.3}),
+        "rsr": atom3d_settings(30, 1e-4, 16, {"elements": _RNA, "radius": 40.0, "resolution": 1.3}),
+        "res": atom3d_settings(5, 1e-4, 64, _RESIDUES),
+        "ppi": atom3d_settings(30, 1e-5, 16, _PAIRS),
     },
     profiles={"quick": {"epochs": 3, "schedule": "plateau", "standardise": False}},
     only_named=True,

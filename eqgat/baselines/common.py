@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 __all__ = [
     "GaussianBasis",
     "GraphModel",
+    "atom3d_settings",
     "cosine_cutoff",
     "make_norms",
     "neighbour_mean",
-    "own_settings",
 ]
 
 
@@ -128,12 +128,12 @@ class GraphModel(nn.Module):
                 nn.init.zeros_(module.bias)
 
 
-def own_settings(
+def atom3d_settings(
     epochs: int, learning_rate: float, batch_size: int, model: dict[str, Any], **data: Any
 ) -> dict[str, Any]:
     """Settings of a task for a model whose training is ATOM3D's and not the paper's.
 
-    >>> own_settings(5, 1e-4, 16, {}, hydrogens=True)["data_options"]
+    >>> atom3d_settings(5, 1e-4, 16, {}, hydrogens=True)["data_options"]
     {'hydrogens': True}
     """
     training = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch_geometric.nn import GCNConv, global_add_pool
 
-from eqgat.baselines.common import own_settings
+from eqgat.baselines.common import atom3d_settings
 from eqgat.baselines.spec import ModelSpec
 from eqgat.checks import check_graph, check_options
 from eqgat.errors import UserError
@@ -144,11 +144,11 @@ SPEC = ModelSpec(
     GCN,
     labels={"1": "GNN"},
     settings={
-        "lba": own_settings(100, 1e-4, 16, {"last_width": 8, "head_width": 4, "readout": "sum", "ligand": True}),
-        "psr": own_settings(20, 1e-4, 40, {}, hydrogens=True),
-        "rsr": own_settings(20, 1e-4, 32, {}, hydrogens=True),
-        "res": own_settings(5, 1e-4, 64, {"last_width": 2, "readout": "center"}),
-        "ppi": own_settings(20, 1e-3, 16, {"last_width": 2, "head_width": 4, "readout": "pair"}, hydrogens=True),
+        "lba": atom3d_settings(100, 1e-4, 16, {"last_width": 8, "head_width": 4, "readout": "sum", "ligand": True}),
+        "psr": atom3d_settings(20, 1e-4, 40, {}, hydrogens=True),
+        "rsr": atom3d_settings(20, 1e-4, 32, {}, hydrogens=True),
+        "res": atom3d_settings(5, 1e-4, 64, {"last_width": 2, "readout": "center"}),
+        "ppi": atom3d_settings(20, 1e-3, 16, {"last_width": 2, "head_width": 4, "readout": "pair"}, hydrogens=True),
     },
     profiles={"quick": {"epochs": 3, "schedule": "plateau", "standardise": False}},
     only_named=True,

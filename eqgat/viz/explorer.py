@@ -452,17 +452,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--explain", metavar="WHAT", help="attributions of a prediction too: of a residue, as A:22, or of the graph"
     )
     arguments = parser.parse_args(argv)
-    out = Path(arguments.out or Path(arguments.file).name.split(".")[0] + ".html")
+    out = Path(Path(arguments.file).name.split(".")[0] + ".html" if arguments.out is None else arguments.out)
+    if out.is_dir():
+        raise UserError(f"{out} is a folder; give the name of the page with --out")
     if not out.parent.is_dir():
         raise UserError(f"there is no folder {out.parent} to write {out.name} into")
-    chains = arguments.chains.split(",") if arguments.chains else None
+    chains = None if arguments.chains is None else arguments.chains.split(",")
     try:
         shipped = arguments.model in pretrained_names()
         model = pretrained(arguments.model) if shipped else EQGAT.from_pretrained(saved_folder(arguments.model))
         files = [file for file in (arguments.file, arguments.other) if file is not None]
         molecules = [read_structure(file, chains=chains) for file in files]
         control = untrained(arguments.model) if shipped else fresh(model)
-        extra = attributed(molecules[0], model, control, arguments.explain) if arguments.explain else {}
+        extra = attributed(molecules[0], model, control, arguments.explain) if arguments.explain is not None else {}
         explorer = explore(molecules[0], model, untrained=control, other=(*molecules, None)[1], extra=extra)
     except ValueError as error:
         raise UserError(str(error)) from error
