@@ -96,6 +96,7 @@ check: lint
 
 tables: $(INSTALLED)
 	$(BIN)/python -m eqgat tables
+	$(BIN)/python docs/readme.py
 
 notebooks: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m eqgat notebooks --in-place

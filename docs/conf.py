@@ -41,7 +41,7 @@ mathjax3_config = {"tex": {"tags": "none"}}
 
 # Docstrings name code between single quotes as well as between double ones.
 default_role = "code"
-autodoc_default_options = {"members": True, "show-inheritance": True, "member-order": "bysource"}
+autodoc_default_options = {"show-inheritance": True, "member-order": "bysource"}
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
@@ -106,8 +106,14 @@ def keep_bars(app, what, name, obj, options, lines: list[str]) -> None:
             lines[number] = re.sub(r"(`+.*?`+)|\|", lambda found: found[1] or r"\|", line)
 
 
+def skip_fields(app, what, name, obj, skip: bool, options) -> bool | None:
+    """Leave out the fields of a named tuple, of which Python says "Alias for field number 0"."""
+    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
+
+
 def setup(app) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", keep_bars)
+    app.connect("autodoc-skip-member", skip_fields)
     app.connect("doctree-read", describe_images)
     app.connect("doctree-read", plain_formulas)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

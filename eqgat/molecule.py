@@ -59,6 +59,7 @@ _VOCABULARY = np.array([ELEMENTS.get(symbol, OTHER_ELEMENT) for symbol in SYMBOL
 # Elements that get bonds; metals above all do not.
 _BONDING = ("H", "D", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Se", "Br", "I")
 _BOND_TOLERANCE = 0.4  # Å
+_LONGEST_LINK = 2.0  # Å, from one residue of a polymer to the next: 1.3 (C-N) or 1.6 (O3'-P), drawn out by poor models
 
 _WATERS = """HOH DOD WAT H2O D2O OH2 SOL SPC SPCE TIP TIP2 TIP3 TIP4 TIP5 TP3 TP4 TP5 T3P T4P T5P""".split()  # noqa: SIM905
 # Names that force fields give to standard residues, by one-letter code; gemmi knows those of the Protein Data Bank.
@@ -319,8 +320,8 @@ class Molecule:
         """One-letter sequence of the polymer residues that have coordinates, in file order.
 
         Modified residues have the letter of their parent (MSE is M), unknown ones X; gaps are not shown, since the
-        atoms do not tell of them. Ligands, ions and waters have no letter, and a standard residue written as HETATM
-        counts only in a chain that is written so throughout: otherwise it is a ligand.
+        atoms do not tell of them. Ligands, ions and waters have no letter: a standard residue written as HETATM counts
+        only in a chain that is written so throughout, an unknown one only where it is bound to its neighbours.
 
         Raises:
             ValueError: an unknown chain.
@@ -332,6 +333,10 @@ class Molecule:
         molecule = self if chain is None else self.chain(chain)
         backbone = np.isin(molecule.atom_name, ["CA", "C1'", "C1*"]) & (molecule.symbol == "C")
         polymer = set(molecule.residue_index[backbone].tolist())
+        ends = np.flatnonzero(np.isin(molecule.atom_name, ["N", "C", "P", "O3'", "O3*"]))
+        pairs = cKDTree(molecule.positions[ends]).query_pairs(_LONGEST_LINK, output_type="ndarray")
+        linked = molecule.residue_index[ends[pairs]]
+        chained = set(linked[linked[:, 0] != linked[:, 1]].ravel().tolist())
         _, first = np.unique(molecule.residue_index, return_index=True)
         arrays = (molecule.chain_name, molecule.residue_name, molecule.hetero)
         rows = list(zip(*(array[first].tolist() for array in arrays), strict=True))
@@ -341,7 +346,8 @@ class Molecule:
         for row, (where, name, kind) in enumerate(rows):
             alone = _is_standard(name) and (where in written or bound[where] < 2)
             if kind == " " or (kind != "W" and row in polymer and not alone):
-                letters.append(residue_letter(name) or ("X" if row in polymer else ""))
+                letter = residue_letter(name)
+                letters.append(letter or ("X" if row in polymer and (kind == " " or row in chained) else ""))
         return "".join(letters)
 
     def select(self, which: np.ndarray | Sequence[bool] | Sequence[int]) -> Molecule:
@@ -502,6 +508,10 @@ class Coded:
 
     def __init__(self, values: Iterable[Any], codes: np.ndarray | None = None) -> None:
         if codes is None:
+            values = list(values)
+            if len(values) > 1 and values[0] == values[-1] and values.count(values[0]) == len(values):
+                values, codes = values[:1], np.zeros(len(values), np.int64)  # many columns say one thing only
+        if codes is None:
             numbers: defaultdict[Any, int] = defaultdict()
             numbers.default_factory = numbers.__len__  # a new value has the next number
             codes = np.fromiter(map(numbers.__getitem__, values), np.int64)
@@ -513,7 +523,10 @@ class Coded:
 
     def map(self, change: Callable[[Any], Any]) -> Coded:
         """The column with each value changed; values that become equal become one."""
-        return Coded(map(change, self.values)).take(self.codes)
+        changed = Coded(map(change, self.values))
+        return (
+            Coded(changed.values, self.codes) if len(changed.values) == len(self.values) else changed.take(self.codes)
+        )
 
     def take(self, rows: np.ndarray) -> Coded:
         return Coded(self.values, self.codes[rows])
@@ -570,7 +583,7 @@ class AtomRows:
                 }
         self.coded = {key: columns[key] for key in ("source", "model", "residue_number", "padded_name")}
         for key, stand_in in _TEXTS.items():
-            self.coded[key] = columns[key].map(_clean).map(lambda text, blank=stand_in: text or blank)
+            self.coded[key] = columns[key].map(lambda text, blank=stand_in: _clean(text) or blank)
         self.coded["symbol"] = self.coded["symbol"].map(str.capitalize)
         self.positions = columns["positions"]
         self.columns: dict[str, np.ndarray] = {key: columns[key] for key in _NUMERIC}
@@ -794,10 +807,13 @@ def _clean(text: Any) -> str:
 
 def _ordered(codes: np.ndarray) -> np.ndarray:
     """Whole numbers, numbered anew: 0 for the first and all that equal it, 1 for the next other one, ..."""
-    _, first, place = np.unique(codes, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[place]
+    if codes.min() < 0 or codes.max() > 8 * len(codes):  # a table of all numbers would be large
+        codes = np.unique(codes, return_inverse=True)[1]
+    rows = np.arange(len(codes))
+    first = np.empty(codes.max() + 1, np.int64)
+    first[codes[::-1]] = rows[::-1]
+    begun = first[codes]  # the first row that equals this one
+    return np.asarray((np.cumsum(begun == rows) - 1)[begun])
 
 
 def _combined(*codes: np.ndarray) -> np.ndarray:
@@ -819,11 +835,13 @@ def _check_chains(there: list[str], wanted: Iterable[str]) -> None:
 def residue_letter(resname: str) -> str:
     """One-letter code of an amino acid or nucleotide, also modified or as force fields name it; "" for all else.
 
-    >>> [residue_letter(name) for name in ("MSE", "HIE", "NALA", "DG", "ATP")]
+    >>> [residue_letter(name) for name in ("MSE", "HIE", "NALA", "DG", "GDP")]
     ['M', 'H', 'A', 'G', '']
     """
     resname = resname.upper()
-    letter = _FORCE_FIELD_NAMES.get(resname) or gemmi.find_tabulated_residue(resname).one_letter_code.strip().upper()
+    found = gemmi.find_tabulated_residue(resname)
+    known = found.one_letter_code.strip().upper() if found.is_amino_acid() or found.is_nucleic_acid() else ""
+    letter = _FORCE_FIELD_NAMES.get(resname) or known
     # Amber marks the ends of a chain.
     return residue_letter(resname[1:]) if not letter and len(resname) == 4 and resname[0] in "NC" else letter
 

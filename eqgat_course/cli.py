@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
+from eqgat.cli import Parser
+from eqgat.errors import UserError
+from eqgat.files import is_writable, write_files
 from eqgat_course.exercise_map import exercise_map, insert_map
 from eqgat_course.run import find_notebooks
 
@@ -14,20 +19,16 @@ __all__ = ["main"]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command: 0 if it did what was asked, 1 if a file is no submission, 2 a wrong request, 130 interrupted."""
+    """The command: 0 if it did what was asked, 1 if a file is no submission. ``UserError``: a wrong request."""
     options = _parser().parse_args(argv)
     try:
         return {"build": _build, "lab": _lab, "grade": _grade, "map": _map}[options.command](options)
-    except KeyboardInterrupt:
-        print("interrupted; what is done is kept, and the same command goes on from there", file=sys.stderr)
-        return 130
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m eqgat coursework", description=__doc__)
+def _parser() -> Parser:
+    parser = Parser(prog="eqgat coursework", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     build = commands.add_parser("build", help="write a student release and a solutions set")
     build.add_argument("folder", type=Path, metavar="DIR", help="a new folder, or one that this command has written")
@@ -81,9 +82,13 @@ def _grade(options: argparse.Namespace) -> int:
     from eqgat_course.grading.grade import find_submissions, grade
     from eqgat_course.grading.sandbox import Limits, weakness
 
-    print(f"Isolation is weaker than it can be: {weakness()}." if weakness() else "Answers run inside bubblewrap.")
-    submissions, refused = find_submissions(options.files, find_notebooks(options.source, []))
     limits = Limits(cell=options.cell_seconds, total=options.seconds, memory=options.memory)
+    for option, value in {**asdict(limits), "jobs": options.jobs}.items():
+        if not 0 < value < math.inf:
+            raise UserError(f"the limit {option} must be a positive number; got {value}")
+    submissions, refused = find_submissions(options.files, find_notebooks(options.source, []))
+    is_writable(options.out, "--out")
+    print(f"Isolation is weaker than it can be: {weakness()}." if weakness() else "Answers run inside bubblewrap.")
     grade(submissions, options.out, limits, options.jobs, refused, options.seed)
     for reason in refused:
         print(f"not graded: {reason}", file=sys.stderr)
@@ -98,5 +103,5 @@ def _map(options: argparse.Namespace) -> int:
     if options.write is None:
         print(exercise_map())
     else:
-        options.write.write_text(insert_map(options.write.read_text(encoding="utf-8")), encoding="utf-8")
+        write_files({options.write: insert_map(options.write.read_text(encoding="utf-8"))})
     return 0

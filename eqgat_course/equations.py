@@ -1,20 +1,17 @@
 """One registry: each equation of the paper -> the code that is it -> the notebook section that derives it ->
 the test that checks it -> its exercises. ``tests/course/test_equations.py`` walks it and fails where a link is dead.
 
-``python -m eqgat equations`` prints it as a table; ``--write README.md`` renews the table in a file.
+``python -m eqgat equations`` prints it as a table; the site has a page of it.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 
-__all__ = ["EQUATIONS", "MARKERS", "Equation", "equation_table", "insert_table", "resolve"]
+from eqgat.cli import Parser
 
-MARKERS = ("<!-- equations -->", "<!-- /equations -->")
+__all__ = ["EQUATIONS", "Equation", "equation_table", "insert_between", "resolve"]
 
 
 @dataclass(frozen=True)
@@ -252,25 +249,9 @@ def insert_between(markers: tuple[str, str], text: str, table: str) -> str:
     return f"{text.split(start)[0]}{start}\n{table}\n{end}{text.split(end)[1]}"
 
 
-def insert_table(text: str) -> str:
-    """``text`` with the table of equations between its ``MARKERS``; errors as ``insert_between``."""
-    return insert_between(MARKERS, text, equation_table())
-
-
 def main(argv: list[str] | None = None) -> int:
-    """The command ``python -m eqgat equations [--write FILE]``; its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m eqgat equations", description="The paper's equations, with code, notebook, test and exercises."
-    )
-    parser.add_argument("--write", type=Path, metavar="FILE", help="renew the table in this file (README.md)")
-    options = parser.parse_args(argv)
-    if options.write is None:
-        print(equation_table())
-        return 0
-    try:
-        options.write.write_text(insert_table(options.write.read_text(encoding="utf-8")), encoding="utf-8")
-    except (OSError, ValueError) as error:
-        print(f"{options.write}: {error}", file=sys.stderr)
-        return 2
-    print(f"{options.write}: {len(EQUATIONS)} equations")
+    """The command ``python -m eqgat equations``; its exit status."""
+    description = "The paper's equations, with code, notebook, test and exercises."
+    Parser(prog="eqgat equations", description=description).parse_args(argv)
+    print(equation_table())
     return 0

@@ -9,15 +9,12 @@
 
 from __future__ import annotations
 
-import argparse
 import functools
 import importlib
+import io
 import multiprocessing
 import os
 import re
-import shutil
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -28,8 +25,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from eqgat.viz.style import describe, details_of, save, style
-from eqgat_course.chapters import chapters
+from eqgat.cli import Parser
+from eqgat.errors import UserError
+from eqgat.files import write_files
+from eqgat.viz.style import as_files, describe, details_of, style
+from eqgat_course.chapters import modules
 
 SMALL = 11.5  # points: still 8 when a figure is printed 4.5 inches wide
 README = "README.md"
@@ -94,8 +94,8 @@ def figure(
 
 def load_all() -> dict[str, FigureEntry]:
     """Import the figures of every chapter, so that each registers its own; entries by notebook, then name."""
-    for chapter in chapters():
-        importlib.import_module(f"{chapter}.figures")
+    for module in modules("figures"):
+        importlib.import_module(module)
     return dict(sorted(REGISTRY.items(), key=lambda item: (item[1].notebook, item[0])))
 
 
@@ -107,15 +107,16 @@ def build(outdir: str | Path = "figures", names: Iterable[str] | None = None, wo
     same picture already is left as it is. Returns their paths.
 
     Raises:
-        ValueError: if a name is not registered; the message lists those that are. Or if there is no worker.
+        UserError: if a name is not registered, the message lists those that are; if there is no worker; or the disk is
+            full: each figure is then the old one or the new one, as PNG and SVG.
     """
     entries = load_all()
     wanted = list(entries) if names is None else list(names)
     unknown = [name for name in wanted if name not in entries]
     if unknown:
-        raise ValueError(f"no figure named {', '.join(unknown)}; there are: {', '.join(entries)}")
+        raise UserError(f"no figure named {', '.join(unknown)}; there are: {', '.join(entries)}")
     if workers < 1:
-        raise ValueError(f"workers must be 1 or more; got {workers}")
+        raise UserError(f"workers must be 1 or more; got {workers}")
     outdir = Path(outdir)
     groups: dict[str, list[str]] = {}
     for name in wanted:
@@ -137,7 +138,7 @@ def build(outdir: str | Path = "figures", names: Iterable[str] | None = None, wo
     written = [path for name in wanted for path in made[name][0]]
     if names is None:
         path = outdir / README
-        path.write_text(readme([(entries[name], made[name][1]) for name in wanted]), encoding="utf-8")
+        write_files({path: readme([(entries[name], made[name][1]) for name in wanted])})
         written.append(path)
     return written
 
@@ -159,18 +160,14 @@ def _drawn(name: str, outdir: Path) -> tuple[str, list[Path], dict[str, str], fl
 
 def _write(fig: Figure, stem: Path) -> list[Path]:
     """Save a figure, unless the files that are there show the same picture: processors differ in the last digits."""
-    there = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
-    with tempfile.TemporaryDirectory() as folder:
-        new = save(fig, Path(folder) / stem.name)
-        if not (all(path.is_file() for path in there) and _look_alike(there[0], new[0])):
-            stem.parent.mkdir(parents=True, exist_ok=True)
-            for source, target in zip(new, there, strict=True):
-                shutil.copyfile(source, target.with_suffix(".tmp"))
-                os.replace(target.with_suffix(".tmp"), target)
-    return there
+    contents = as_files(fig, stem)
+    png = stem.with_name(f"{stem.name}.png")
+    if not (all(path.is_file() for path in contents) and _look_alike(png, io.BytesIO(contents[png]))):
+        write_files(contents)
+    return list(contents)
 
 
-def _look_alike(one: Path, other: Path) -> bool:
+def _look_alike(one: Path, other: io.BytesIO) -> bool:
     """Are two PNG files the same picture: at most one pixel in a thousand differs by more than an eye can see?"""
     first, second = plt.imread(one), plt.imread(other)
     return first.shape == second.shape and bool((np.abs(first - second).max(axis=-1) > 0.04).mean() < 1e-3)
@@ -229,8 +226,8 @@ def readme(rows: list[tuple[FigureEntry, dict[str, str]]]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Command line of `python -m eqgat figures [--out DIR] [--workers N] [--list] [NAMES]`; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m eqgat figures", description="Draw the suite's figures.")
+    """Command line of `eqgat figures [--out DIR] [--workers N] [--list] [NAMES]`; returns the exit status."""
+    parser = Parser(prog="eqgat figures", description="Draw the suite's figures.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="figures to draw (default: all, and their README)")
     parser.add_argument("--out", default="figures", metavar="DIR", help="folder to write into (default: figures)")
     parser.add_argument(
@@ -249,9 +246,5 @@ def main(argv: list[str] | None = None) -> int:
     import matplotlib as mpl
 
     mpl.use("agg")
-    try:
-        build(options.out, options.names or None, options.workers)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
+    build(options.out, options.names or None, options.workers)
     return 0

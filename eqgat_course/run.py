@@ -6,10 +6,8 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
-import os
 import queue
 import shutil
 import signal
@@ -19,10 +17,11 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future
-from importlib.metadata import files
 from pathlib import Path
 from typing import NamedTuple
 
+from eqgat.cli import Parser
+from eqgat.files import is_writable, write_files
 from eqgat.profiles import profile
 
 __all__ = ["copy_notebooks", "find_notebooks", "main", "run_notebook"]
@@ -63,16 +62,16 @@ def copy_notebooks(folder: Path) -> tuple[list[Path], list[Path]]:
     Raises:
         FileNotFoundError: none came with it.
     """
-    here = Path(__file__).parents[1] / "notebooks"  # a checkout
-    installed = [Path(str(file.locate())) for file in files("eqgat") or [] if file.suffix == ".ipynb"]
+    here = Path(__file__).parent / "notebooks"  # in a wheel; a checkout has them at its top
+    source = here if here.is_dir() else Path(__file__).parents[1] / "notebooks"
     new: list[Path] = []
     kept: list[Path] = []
-    for source in find_notebooks(here if here.is_dir() else installed[0].parent if installed else here, []):
-        target = folder / source.name
+    for path in find_notebooks(source, []):
+        target = folder / path.name
         (kept if target.exists() else new).append(target)
         if not target.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+            shutil.copyfile(path, target)
     return new, kept
 
 
@@ -116,9 +115,7 @@ async def _execute(source: Path, target: Path, cell_timeout: int = 600) -> float
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
     notebook.metadata["language_info"] = {"name": "python"}  # the kernel adds its exact version
-    partial = target.with_suffix(".tmp")
-    nbformat.write(notebook, partial)
-    os.replace(partial, target)
+    write_files({target: nbformat.writes(notebook) + "\n"})
     return seconds
 
 
@@ -184,7 +181,7 @@ def _terminating() -> Iterator[None]:
 
 def main(argv: list[str] | None = None) -> int:
     """The command ``python -m eqgat notebooks``; 0 if all notebooks ran."""
-    parser = argparse.ArgumentParser(prog="python -m eqgat notebooks", description=__doc__)
+    parser = Parser(prog="eqgat notebooks", description=__doc__)
     parser.add_argument("names", nargs="*", help="beginnings of file names, such as 00 or 03; all by default")
     parser.add_argument(
         "--folder", type=Path, default=Path("notebooks"), help="where the notebooks are (default: %(default)s)"
@@ -201,16 +198,13 @@ def main(argv: list[str] | None = None) -> int:
     if options.workers < 1:
         parser.error(f"--workers must be 1 or more; got {options.workers}")
     out = options.folder if options.in_place else options.out
-    try:
-        if options.copy is not None:
-            new, kept = copy_notebooks(options.copy)
-            print(f"{len(new)} notebooks are new in {options.copy}, {len(kept)} were there and stay as they are")
-            return 0
-        paths = find_notebooks(options.folder, options.names)
-        out.mkdir(parents=True, exist_ok=True)
-    except FileNotFoundError as error:
-        print(error, file=sys.stderr)
-        return 2
+    if options.copy is not None:
+        new, kept = copy_notebooks(options.copy)
+        print(f"{len(new)} notebooks are new in {options.copy}, {len(kept)} were there and stay as they are")
+        return 0
+    paths = find_notebooks(options.folder, options.names)
+    is_writable(out, "--out")
+    out.mkdir(parents=True, exist_ok=True)
     ended = ran = 0
     start = time.perf_counter()
     try:

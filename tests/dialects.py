@@ -218,7 +218,7 @@ def mmcif_text(chance: random.Random) -> tuple[Written, str]:
     columns = {
         "group_PDB": ["HETATM" if a.hetero else "ATOM" for a in atoms],
         "id": [str(k + 1) for k in range(len(atoms))],
-        "type_symbol": [a.element for a in atoms],
+        "type_symbol": [a.element if plain else a.element + chance.choice(["", "", "1+", "-"]) for a in atoms],
         "label_atom_id": [quoted(a.name) for a in atoms],
         "label_alt_id": [missing if a.altloc == " " else a.altloc for a in atoms],
         "label_comp_id": [a.resname for a in atoms],
@@ -234,7 +234,7 @@ def mmcif_text(chance: random.Random) -> tuple[Written, str]:
         "auth_comp_id": [a.resname for a in atoms],
         "auth_asym_id": [a.chain for a in atoms],
         "auth_atom_id": [quoted(a.name) for a in atoms],
-        "pdbx_PDB_model_num": ["1"] * len(atoms),
+        "pdbx_PDB_model_num": ["1" if plain else chance.choice(["1", missing]) for _ in atoms],
     }
     if chance.random() < 0.4:  # the authors' names are the ones
         columns["label_asym_id"] = [f"L{a.chain}" for a in atoms]

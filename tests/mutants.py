@@ -29,11 +29,11 @@ import scipy.spatial  # noqa: F401
 import torch_geometric.data  # noqa: F401
 
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file())
-PACKAGE = "eqgat"
+PACKAGES = ("eqgat", "eqgat_course")
 
 
 class Mutant(NamedTuple):
-    """A module of the package, the text to replace, the new text, and what the change breaks."""
+    """A module of a package, the text to replace, the new text, and what the change breaks."""
 
     module: str
     old: str
@@ -245,33 +245,33 @@ MUTANTS = [
         "edges.receiver, len(record.s)) for",
         "terms are averaged",
     ),
-    Mutant("inspection", "full_matrices=True)[2][2]", "full_matrices=True)[2][0]", "the normal of a plane"),
-    Mutant("inspection", "positions - positions.mean(dim=0)", "positions", "a plane need not pass the origin"),
+    Mutant("shapes", "full_matrices=True)[2][2]", "full_matrices=True)[2][0]", "the normal of a plane"),
+    Mutant("shapes", "positions - positions.mean(dim=0)", "positions", "a plane need not pass the origin"),
     Mutant(
-        "inspection",
+        "shapes",
         "normal * normal[normal.abs().argmax()].sign()",
         "-normal * normal[normal.abs().argmax()].sign()",
         "the sign of a normal",
     ),
     Mutant(
-        "inspection",
+        "shapes",
         "(here.v + back) / 2, (here.v - back) / 2",
         "(here.v - back) / 2, (here.v + back) / 2",
         "polar before axial",
     ),
     Mutant(
-        "inspection",
+        "shapes",
         "difference[there] -= second.attention",
         "difference[there] -= first.attention",
         "attention of both shapes",
     ),
     Mutant(
-        "inspection",
+        "shapes",
         "1 - shared / total.clamp(min=1)",
         "shared / total.clamp(min=1)",
         "the sets' difference, not their overlap",
     ),
-    Mutant("inspection", "num_nodes) / 2\n", "num_nodes)\n", "a share of at most 1"),
+    Mutant("shapes", "num_nodes) / 2\n", "num_nodes)\n", "a share of at most 1"),
     Mutant(
         "inspection",
         "torch.arange(num_channels).tensor_split(num_heads)",
@@ -356,6 +356,11 @@ MUTANTS = [
 TESTED_BY = {"saving": ["model"], "molecule": ["structures", "dialects"], "structures": ["structures", "dialects"]}
 
 
+def file_of(module: str) -> Path:
+    """The file of a module, in the first package that has it."""
+    return next(path for package in PACKAGES if (path := ROOT / package / f"{module}.py").is_file())
+
+
 def tests_of(module: str) -> list[Path]:
     """The files with the tests of a module."""
     names = [f"test_{name}.py" for name in TESTED_BY.get(module, [module])]
@@ -365,18 +370,19 @@ def tests_of(module: str) -> list[Path]:
 def copy_project(folder: Path) -> None:
     """The project in another folder: modules and tests copied, all that no mutant touches linked."""
     for path in ROOT.iterdir():
-        if path.name in (PACKAGE, "tests", "conftest.py", "pyproject.toml") or path.name.startswith("."):
+        if path.name in (*PACKAGES, "tests", "conftest.py", "pyproject.toml") or path.name.startswith("."):
             continue
         (folder / path.name).symlink_to(path)
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("conftest.py", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
-    (folder / PACKAGE).mkdir()
-    for path in (ROOT / PACKAGE).iterdir():
-        if path.is_dir() and path.name != "__pycache__":
-            (folder / PACKAGE / path.name).symlink_to(path)
-        elif path.is_file():
-            shutil.copy(path, folder / PACKAGE / path.name)
+    for package in PACKAGES:
+        (folder / package).mkdir()
+        for path in (ROOT / package).iterdir():
+            if path.is_dir() and path.name != "__pycache__":
+                (folder / package / path.name).symlink_to(path)
+            elif path.is_file():
+                shutil.copy(path, folder / package / path.name)
 
 
 def run_tests(folder: Path, module: str) -> bool:
@@ -387,7 +393,7 @@ def run_tests(folder: Path, module: str) -> bool:
     files = [str(folder / file.relative_to(ROOT)) for file in tests_of(module)]
     with open(folder / "log", "w") as log, redirect_stdout(log), redirect_stderr(log):
         code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(folder), *files])
-    home = Path(sys.modules[PACKAGE].__file__ or "").parent.parent
+    home = Path(sys.modules["eqgat"].__file__ or "").parent.parent
     if code not in (0, 1, 2) or home != folder:  # passed, failed, stopped while collecting; else pytest itself failed
         raise RuntimeError(f"the tests of {module} could not be run:\n{(folder / 'log').read_text()}")
     return code == 0
@@ -400,7 +406,7 @@ def passes(task: str | Mutant) -> bool:
         folder = Path(name).resolve()
         copy_project(folder)
         if not isinstance(task, str):
-            file = folder / PACKAGE / f"{module}.py"
+            file = folder / file_of(module).relative_to(ROOT)
             file.write_text(file.read_text(encoding="utf-8").replace(task.old, task.new), encoding="utf-8")
         return run_tests(folder, module)
 
@@ -409,7 +415,7 @@ def out_of_date(mutants: Sequence[Mutant]) -> list[str]:
     """Mutants whose text is not exactly once in its module."""
     problems = []
     for mutant in mutants:
-        count = (ROOT / PACKAGE / f"{mutant.module}.py").read_text(encoding="utf-8").count(mutant.old)
+        count = file_of(mutant.module).read_text(encoding="utf-8").count(mutant.old)
         if count != 1:
             problems.append(f"{mutant.module}.py holds {count} times, not once: {mutant.old!r}")
     return problems

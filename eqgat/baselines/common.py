@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from eqgat.checks import check_graph
+from eqgat.config import Norm, Readout
 from eqgat.errors import UserError
 from eqgat.layers import EquivariantNorm, mean_over_graph, sum_over_neighbours
 from eqgat.model import graph_numbers
@@ -16,7 +17,14 @@ from eqgat.model import graph_numbers
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = ["GaussianBasis", "GraphModel", "check_options", "cosine_cutoff", "make_norms", "neighbour_mean"]
+__all__ = [
+    "GaussianBasis",
+    "GraphModel",
+    "atom3d_settings",
+    "cosine_cutoff",
+    "make_norms",
+    "neighbour_mean",
+]
 
 
 def cosine_cutoff(distance: Tensor, cutoff: float) -> Tensor:
@@ -61,22 +69,7 @@ def neighbour_mean(values: Tensor, receiver: Tensor, num_nodes: int) -> Tensor:
     return sum_over_neighbours(values, receiver, num_nodes) / count.view(-1, *[1] * (values.dim() - 1))
 
 
-def check_options(choices: dict[str, tuple[object, tuple[object, ...]]], **sizes: float) -> None:
-    """Raise ``UserError`` where a choice is unknown or a size is not positive.
-
-    >>> check_options({"readout": ("atom", ("graph", "node"))}, width=4)
-    Traceback (most recent call last):
-    eqgat.errors.UserError: readout must be one of ('graph', 'node'); got 'atom'
-    """
-    for name, (value, allowed) in choices.items():
-        if value not in allowed:
-            raise UserError(f"{name} must be one of {allowed}; got {value!r}")
-    for name, size in sizes.items():
-        if not size > 0:
-            raise UserError(f"{name} must be positive; got {size}")
-
-
-def make_norms(norm: str | None, scalar_channels: int, num_layers: int) -> nn.ModuleList:
+def make_norms(norm: Norm, scalar_channels: int, num_layers: int) -> nn.ModuleList:
     """One ``EquivariantNorm`` before each layer and one after the last, as in EQGAT; empty with ``norm=None``.
 
     >>> len(make_norms("equivariant", scalar_channels=4, num_layers=2)), len(make_norms(None, 4, 2))
@@ -86,17 +79,28 @@ def make_norms(norm: str | None, scalar_channels: int, num_layers: int) -> nn.Mo
 
 
 class GraphModel(nn.Module):
-    """A model with EQGAT's call. A subclass sets ``head`` and writes ``_embed``.
+    """A model with EQGAT's call. A subclass sets ``head``, may set ``norms``, and writes ``_embed``.
 
-    >>> GraphModel(num_elements=9, readout="graph").readout_kind
-    'graph'
+    Args:
+        num_elements: size of the vocabulary.
+        readout: "graph" (mean over the atoms) or "node".
+        num_layers: how many edges away an answer at an atom depends on others.
+
+    >>> GraphModel(num_elements=9, readout="graph", num_layers=2).hops
+    2
     """
 
     head: nn.Module
 
-    def __init__(self, num_elements: int, readout: str) -> None:
+    def __init__(self, num_elements: int, readout: Readout, num_layers: int) -> None:
         super().__init__()
-        self.num_elements, self.readout_kind = num_elements, readout
+        self.num_elements, self.readout_kind, self.num_layers = num_elements, readout, num_layers
+        self.norms = nn.ModuleList()
+
+    @property
+    def hops(self) -> int | None:
+        """How many edges away an answer at an atom depends on others; None: on the whole graph, through a norm."""
+        return None if self.norms else self.num_layers
 
     def forward(self, data: Data) -> Tensor:
         """Predictions [number of graphs, out_channels], or [N, out_channels] with ``readout="node"``.
@@ -122,3 +126,15 @@ class GraphModel(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def atom3d_settings(
+    epochs: int, learning_rate: float, batch_size: int, model: dict[str, Any], **data: Any
+) -> dict[str, Any]:
+    """Settings of a task for a model whose training is ATOM3D's and not the paper's.
+
+    >>> atom3d_settings(5, 1e-4, 16, {}, hydrogens=True)["data_options"]
+    {'hydrogens': True}
+    """
+    training = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
+    return {**training, "model_options": model, "data_options": data}

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from eqgat.baselines.common import GaussianBasis, GraphModel, check_options, cosine_cutoff, make_norms, neighbour_mean
+from eqgat.baselines.common import GaussianBasis, GraphModel, cosine_cutoff, make_norms, neighbour_mean
 from eqgat.baselines.spec import ModelSpec
+from eqgat.checks import check_options
+from eqgat.config import Norm, Readout
 from eqgat.graph import edge_geometry
 from eqgat.layers import InvariantReadout, vector_length
 
@@ -95,19 +97,11 @@ class PaiNN(GraphModel):
         num_layers: int = 5,
         num_radial: int = 32,
         cutoff: float = 4.5,
-        norm: str | None = None,
-        readout: str = "graph",
+        norm: Norm = None,
+        readout: Readout = "graph",
     ) -> None:
-        super().__init__(num_elements, readout)
-        check_options(
-            {"norm": (norm, (None, "equivariant")), "readout": (readout, ("graph", "node"))},
-            num_elements=num_elements,
-            out_channels=out_channels,
-            scalar_channels=scalar_channels,
-            vector_channels=vector_channels,
-            num_layers=num_layers,
-            cutoff=cutoff,
-        )
+        check_options(PaiNN.__init__, locals())
+        super().__init__(num_elements, readout, num_layers)
         f, self.cutoff, self.vector_channels = scalar_channels, cutoff, vector_channels
         self.embedding = nn.Embedding(num_elements, f)
         self.basis = GaussianBasis(num_radial, cutoff)
@@ -119,11 +113,6 @@ class PaiNN(GraphModel):
         self.readout = InvariantReadout(f, vector_channels)
         self.head = nn.Sequential(nn.Linear(f, f), nn.SiLU(), nn.Linear(f, out_channels))
         self._zero_biases()
-
-    @property
-    def hops(self) -> int | None:
-        """How many edges away an answer at an atom depends on others; None: on the whole graph, through the norm."""
-        return None if self.norms else len(self.messages)
 
     def _embed(self, data: Data, batch: Tensor, num_graphs: int) -> Tensor:
         source, receiver = data.edge_index

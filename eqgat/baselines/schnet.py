@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from eqgat.baselines.common import GaussianBasis, GraphModel, check_options, cosine_cutoff, make_norms, neighbour_mean
+from eqgat.baselines.common import GaussianBasis, GraphModel, cosine_cutoff, make_norms, neighbour_mean
 from eqgat.baselines.spec import ModelSpec
+from eqgat.checks import check_options
+from eqgat.config import Norm, Readout
 from eqgat.graph import edge_geometry
 
 if TYPE_CHECKING:
@@ -75,18 +77,11 @@ class SchNet(GraphModel):
         num_layers: int = 5,
         num_radial: int = 32,
         cutoff: float = 4.5,
-        norm: str | None = None,
-        readout: str = "graph",
+        norm: Norm = None,
+        readout: Readout = "graph",
     ) -> None:
-        super().__init__(num_elements, readout)
-        check_options(
-            {"norm": (norm, (None, "equivariant")), "readout": (readout, ("graph", "node"))},
-            num_elements=num_elements,
-            out_channels=out_channels,
-            scalar_channels=scalar_channels,
-            num_layers=num_layers,
-            cutoff=cutoff,
-        )
+        check_options(SchNet.__init__, locals())
+        super().__init__(num_elements, readout, num_layers)
         f, self.cutoff = scalar_channels, cutoff
         self.embedding = nn.Embedding(num_elements, f)
         self.basis = GaussianBasis(num_radial, cutoff)
@@ -95,11 +90,6 @@ class SchNet(GraphModel):
         self.readout = nn.Linear(f, f, bias=False)
         self.head = nn.Sequential(nn.Linear(f, f), nn.SiLU(), nn.Linear(f, out_channels))
         self._zero_biases()
-
-    @property
-    def hops(self) -> int | None:
-        """How many edges away an answer at an atom depends on others; None: on the whole graph, through the norm."""
-        return None if self.norms else len(self.layers)
 
     def _embed(self, data: Data, batch: Tensor, num_graphs: int) -> Tensor:
         source, receiver = data.edge_index

@@ -133,6 +133,8 @@ def train(
 
         on = check_device(accelerator, devices, strategy)
         splits = task.load(data)
+        if empty := [split for split, part in splits.items() if not len(part)]:
+            raise UserError(f"there are no items in {' and '.join(empty)}; more data are needed (--data, --size)")
         digest = task.digest(splits)
         folder = Path(runs) / settings.task / settings.run_name(digest)
         if say is not None and getattr(rank_zero_only, "rank", 0) == 0:

@@ -26,7 +26,6 @@ __all__ = [
     "correlation_loss",
     "left_out",
     "make_task",
-    "predict_the_mean",
     "standardisation",
 ]
 
@@ -307,10 +306,3 @@ class ReadoutNorm(nn.Module):
         assert self.norm.running_var is not None
         first.weight.div_((self.norm.running_var + self.norm.eps).sqrt().cpu())
         first.bias.sub_(first.weight @ self.norm.running_mean.cpu())
-
-
-def predict_the_mean(task: Task, splits: Mapping[str, Any], split: str = "test") -> dict[str, float]:
-    """Metrics of the trivial model that always predicts the mean of the training targets; for regression."""
-    target = splits[split].y
-    mean = splits["train"].y.double().mean(dim=0).float()
-    return task.metrics(mean.expand_as(target), target, splits[split])

@@ -40,6 +40,7 @@ from scipy.spatial.transform import Rotation
 from eqgat.attribution import Target, attributions, fresh
 from eqgat.cli import Parser
 from eqgat.errors import UserError
+from eqgat.files import write_files
 from eqgat.inspection import (
     TERM_NAMES,
     attention_received,
@@ -52,7 +53,7 @@ from eqgat.inspection import (
 )
 from eqgat.layers import LayerTrace
 from eqgat.model import EQGAT
-from eqgat.molecule import Molecule
+from eqgat.molecule import Molecule, residue_letter
 from eqgat.viz import scripts
 from eqgat.viz.backbone import backbone_rows, secondary_structure
 from eqgat.viz.parts import Camera
@@ -98,9 +99,9 @@ class Explorer:
         )
 
     def save(self, path: str | Path) -> Path:
-        """Write the page into a file and return its path."""
+        """Write the page into a file, whole or not at all, and return its path. ``UserError``: the disk is full."""
         path = Path(path)
-        path.write_text(self.to_html(), encoding="utf-8")
+        write_files({path: self.to_html()})
         return path
 
     def still(self, width: float = 6.4, height: float = 4.0) -> Figure:
@@ -334,7 +335,7 @@ def _molecule(store: _Store, molecule: Molecule) -> dict[str, Any]:
                 "chain": row.chain.strip(),
                 "number": row.residue + row.insertion_code.strip(),
                 "name": row.resname.strip(),
-                "letter": _letter(row.resname) if is_polymer else "",
+                "letter": (residue_letter(row.resname.strip()) or "X") if is_polymer else "",
                 "polymer": bool(is_polymer),
                 "shape": shape,
                 "trace": int(at),
@@ -344,12 +345,6 @@ def _molecule(store: _Store, molecule: Molecule) -> dict[str, Any]:
             )
         ],
     }
-
-
-def _letter(resname: str) -> str:
-    import gemmi
-
-    return gemmi.find_tabulated_residue(resname.strip()).one_letter_code.upper().strip() or "X"
 
 
 def _quantities(extra: dict[str, Sequence[Any]], size: int) -> tuple[list[dict[str, Any]], list[list[np.ndarray]]]:
@@ -457,17 +452,19 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--explain", metavar="WHAT", help="attributions of a prediction too: of a residue, as A:22, or of the graph"
     )
     arguments = parser.parse_args(argv)
-    out = Path(arguments.out or Path(arguments.file).name.split(".")[0] + ".html")
+    out = Path(Path(arguments.file).name.split(".")[0] + ".html" if arguments.out is None else arguments.out)
+    if out.is_dir():
+        raise UserError(f"{out} is a folder; give the name of the page with --out")
     if not out.parent.is_dir():
         raise UserError(f"there is no folder {out.parent} to write {out.name} into")
-    chains = arguments.chains.split(",") if arguments.chains else None
+    chains = None if arguments.chains is None else arguments.chains.split(",")
     try:
         shipped = arguments.model in pretrained_names()
         model = pretrained(arguments.model) if shipped else EQGAT.from_pretrained(saved_folder(arguments.model))
         files = [file for file in (arguments.file, arguments.other) if file is not None]
         molecules = [read_structure(file, chains=chains) for file in files]
         control = untrained(arguments.model) if shipped else fresh(model)
-        extra = attributed(molecules[0], model, control, arguments.explain) if arguments.explain else {}
+        extra = attributed(molecules[0], model, control, arguments.explain) if arguments.explain is not None else {}
         explorer = explore(molecules[0], model, untrained=control, other=(*molecules, None)[1], extra=extra)
     except ValueError as error:
         raise UserError(str(error)) from error

@@ -21,7 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from eqgat_course.chapters import chapters
+from eqgat.files import write_files
+from eqgat_course.chapters import modules
 from eqgat_course.grading.judge import Order, serve
 from eqgat_course.grading.plan import exercise_texts, load_cells, make_plan
 from eqgat_course.grading.report import write_reports
@@ -32,7 +33,7 @@ __all__ = ["Submission", "find_submissions", "grade", "grade_one"]
 _GRACE_SECONDS = 90.0
 # Judges are forked from one process that has loaded the libraries and the checks; on Windows each loads its own.
 _PROCESSES: Any = multiprocessing.get_context("spawn" if os.name == "nt" else "forkserver")
-_PROCESSES.set_forkserver_preload([__name__, *(f"{chapter}.checks" for chapter in chapters())])
+_PROCESSES.set_forkserver_preload([__name__, *modules("checks")])
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def grade(
         if stopped.is_set():
             return
         if kept is None:
-            _write(file, result)
+            write_files({file: json.dumps(result, indent=1)})
         with lock:
             count += 1
             points = sum(row["points"] for row in result["rows"])
@@ -239,10 +240,3 @@ def _kept(file: Path, key: str, seed: int | None) -> dict[str, Any] | None:
         return result if result["key"] == key and result["final"] and seed in (None, result["seed"]) else None
     except (OSError, ValueError, KeyError):
         return None
-
-
-def _write(file: Path, result: dict[str, Any]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".part")
-    partial.write_text(json.dumps(result, indent=1), encoding="utf-8")
-    os.replace(partial, file)

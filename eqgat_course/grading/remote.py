@@ -39,8 +39,6 @@ class RemoteSession:
     def __init__(self, limits: Limits, until: float, isolated: bool) -> None:
         """Start one, inside bubblewrap or not; ``until``, of ``time.monotonic``, the submission must be done."""
         self.limits, self.until, self.isolated = limits, until, isolated
-        self.keep_changes, self.changed = True, False  # of arguments that a function overwrote
-        self.overwritten: list[tuple[Tensor, Tensor]] = []
         self.callbacks: dict[str, Callable[..., Any]] = {}
         self.clean: RemoteSession | None = None  # runs nothing of the student
         self.folder = tempfile.TemporaryDirectory(prefix="eqgat-grade-", ignore_cleanup_errors=True)
@@ -113,10 +111,7 @@ class RemoteSession:
         for place, written in reply.get("changed") or []:
             arg, new = args[int(place)], tensor_from(written)
             if isinstance(arg, Tensor) and arg.shape == new.shape and not arg.requires_grad:
-                self.changed = True
-                if self.keep_changes:
-                    self.overwritten.append((arg, arg.clone()))
-                    arg.copy_(new)
+                arg.copy_(new)  # checks hand out copies, and look at them afterwards
         return reply
 
     def counted(self, function: str, args: tuple[Any, ...]) -> tuple[Any, Cost]:
@@ -135,21 +130,6 @@ class RemoteSession:
         if reply.get("error"):
             raise CheckFailed(f"what your function did in PyTorch could not be repeated: {_error(reply['error'])}")
         return self.clean.value(reply)[0], Cost(*map(int, reply["cost"]))
-
-    @contextmanager
-    def changes(self, keep: bool) -> Iterator[None]:
-        """A block in which what functions write into their arguments is seen here, or is not; it is undone at the end.
-
-        ``changed`` says whether they wrote.
-        """
-        self.keep_changes, self.changed = keep, False
-        try:
-            yield
-        finally:
-            self.keep_changes = True
-            while self.overwritten:
-                arg, before = self.overwritten.pop()
-                arg.copy_(before)
 
     def value(self, reply: dict[str, Any]) -> tuple[Any, list[Tensor]]:
         """What a call returned, and the tensors in it."""

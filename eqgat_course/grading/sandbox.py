@@ -151,19 +151,10 @@ def _bwrap(course: Path, limits: Limits) -> list[str]:
         tools = [
             part for tool in ("bwrap", "setpriv") if (path := shutil.which(tool)) for part in ("--ro-bind", path, path)
         ]
-        command = [
-            "bwrap",
-            "--die-with-parent",
-            *_files(course),
-            *tools,
-            "--dev-bind",
-            "/dev",
-            "/dev",
-            "--bind",
-            "/proc",
-        ]
-        command += ["/proc", "--cap-add", "ALL", "--", "setpriv", "--reuid", "65534", "--regid", "65534"]
-        command += ["--clear-groups", "--inh-caps=-all", "--bounding-set=-all", *alone, "--ro-bind", "/", "/"]
+        command = ["bwrap", "--die-with-parent", *_files(course), *tools]
+        command += ["--dev-bind", "/dev", "/dev", "--bind", "/proc", "/proc", "--cap-add", "ALL", "--"]
+        command += ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
+        command += [*alone, "--ro-bind", "/", "/"]
     else:
         command = [*alone, *_files(course)]
     command += ["--size", str(limits.memory * 2**20)] if "--size" in known else []

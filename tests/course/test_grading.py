@@ -14,9 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 import tiny
+from test_remote import CANNOT, HIDES_ITS_WORK
 
+from eqgat.cli import main
 from eqgat_course import exercises
-from eqgat_course.cli import main
 from eqgat_course.grading import grade as grading
 from eqgat_course.grading import judge as judging
 from eqgat_course.grading.grade import Submission, find_submissions, grade, grade_one
@@ -42,7 +43,7 @@ def graded(folder: Path, answers: dict[str, str], numbers: tuple[str, ...], orde
     return {row["exercise"]: row for row in result["rows"]} | {key: result[key] for key in ("problem", "uses")}
 
 
-PRINTS = 'print("✓ 05.3 mirror images and layers: right")'
+PRINTS = 'print("✓ 05.3 how many layers tell mirror images apart: right")'
 PATCHES_CHECK = """import eqgat_course, eqgat_course.exercises as e
 check = e.check = eqgat_course.check = lambda *args, **options: print("right")
 e.EXERCISES.clear()
@@ -88,20 +89,24 @@ def first_numbers(draw: int) -> list[float]:
         exercises._DRAW.reset(before)
 
 
+CHEATS = {
+    "03.3": ZEROES_ITS_INPUTS,
+    "05.3": PRINTS,
+    "09.2": PATCHES_CHECK,
+    "05.4": PATCHES_TORCH,
+    "04.4": EQUALS_ALL,
+    "00.2": KNOWS_THE_TESTS,
+    "05.1": FILLS_MEMORY,
+    "07.4": READS,
+    "06.4": RAISES_AT_THE_END,
+    "03.4": EXITS,
+}
+
+
 def test_cheats_within_a_running_session_earn_nothing(tmp_path):
-    path = tmp_path / "course/05_tiny.ipynb"
-    answers = {
-        "03.3": ZEROES_ITS_INPUTS,
-        "05.3": PRINTS,
-        "09.2": PATCHES_CHECK,
-        "05.4": PATCHES_TORCH,
-        "04.4": EQUALS_ALL,
-        "00.2": KNOWS_THE_TESTS.replace("KNOWN", repr(first_numbers(0) + first_numbers(987))),  # 987: in the notebook
-        "05.1": FILLS_MEMORY,
-        "07.4": READS.replace("PATH", repr(str(path))),
-        "06.4": RAISES_AT_THE_END,
-        "03.4": EXITS,
-    }
+    known = repr(first_numbers(0) + first_numbers(987))  # 987: in the notebook
+    path = repr(str(tmp_path / "course/05_tiny.ipynb"))
+    answers = {number: cheat.replace("KNOWN", known).replace("PATH", path) for number, cheat in CHEATS.items()}
     rows = graded(tmp_path, answers, tuple(answers))
     assert rows["problem"] == ""
     assert {number for number in answers if rows[number]["points"]} - {"07.4"} == {"06.4"}, "this one is right"
@@ -220,12 +225,7 @@ def test_hidden_tests_draw_from_the_seed_of_the_run(tmp_path, monkeypatch):
 class NoSession:
     """Stands for a session whose answers are right."""
 
-    changed = False
-
     def limited(self):
-        return judging.contextlib.nullcontext()
-
-    def changes(self, keep):
         return judging.contextlib.nullcontext()
 
     def get(self, name):
@@ -300,10 +300,14 @@ def cmdline(process: psutil.Process) -> list[str]:
         return []
 
 
+TOGETHER = {"05.3": FILLS_MEMORY_TOGETHER, "08.1": FILLS_NAMELESS_FILES, "09.2": FORKS}
+ENDS = {"06.4": FORKS_AND_EXITS, "05.3": ENDS_THE_PROCESS, "09.2": LOOPS, "08.1": FORGES}
+
+
 @needs_bubblewrap
 def test_many_processes_or_files_share_one_limit(tmp_path):
     """The system's limits are for each process and each file; the judge watches the sum."""
-    answers = {"05.3": FILLS_MEMORY_TOGETHER, "08.1": FILLS_NAMELESS_FILES, "09.2": FORKS}
+    answers = TOGETHER
     order = Order(Limits(cell=60.0, total=241.0, memory=300), SEED, isolated=True)
     rows = graded(tmp_path, answers, (*answers, "04.4"), order)
     assert [number for number in (*answers, "04.4") if rows[number]["points"]] == ["04.4"]
@@ -318,13 +322,7 @@ def test_many_processes_or_files_share_one_limit(tmp_path):
 
 @needs_bubblewrap
 def test_what_ends_or_blocks_the_session_costs_its_own_exercise_only(tmp_path):
-    answers = {
-        "06.4": FORKS_AND_EXITS,
-        "05.3": ENDS_THE_PROCESS,
-        "09.2": LOOPS,
-        "08.1": FORGES,
-        "05.1": "def cross_term(v, b_, source, receiver):\n    ...",
-    }
+    answers = {**ENDS, "05.1": "def cross_term(v, b_, source, receiver):\n    ..."}
     limits = Limits(cell=15.0, total=242.0, memory=1024)
     rows = graded(tmp_path, answers, (*answers, "04.4"), Order(limits, SEED, isolated=True))
     assert [number for number in (*answers, "04.4") if rows[number]["points"]] == ["04.4"]
@@ -347,7 +345,20 @@ def test_without_bubblewrap_grading_goes_on_and_says_so(tmp_path, monkeypatch, c
         source,
         {"05.3": "answer_05_3 = 'b'\nimport eqgat_course.ch05_cross_products.checks"},
     )
-    assert main(["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--source", str(source.parent)]) == 0
+    assert (
+        main(
+            [
+                "coursework",
+                "grade",
+                str(tmp_path / "in"),
+                "--out",
+                str(tmp_path / "out"),
+                "--source",
+                str(source.parent),
+            ]
+        )
+        == 0
+    )
     assert capsys.readouterr().out.startswith("Isolation is weaker than it can be: it is not here.\n")
     assert "Isolation was weaker than it can be: it is not here." in (tmp_path / "out/class.html").read_text()
     rows = list(csv.DictReader((tmp_path / "out/grades.csv").open()))
@@ -521,7 +532,7 @@ def test_a_file_that_is_no_submission_does_not_stop_the_others(tmp_path, monkeyp
     calls: list[str] = []
     monkeypatch.setattr(grading, "grade_one", pretend(calls))
     given = [str(tmp_path / "in"), str(tmp_path / "in/eve/05_tiny.ipynb")]
-    assert main(["grade", *given, "--out", str(tmp_path / "out"), "--source", str(source.parent)]) == 1
+    assert main(["coursework", "grade", *given, "--out", str(tmp_path / "out"), "--source", str(source.parent)]) == 1
     assert calls == ["ada"]
     page = (tmp_path / "out/class.html").read_text()
     for words in ("Untitled.ipynb is named after no notebook", "2 files of &#39;bob&#39; answer 05_tiny", "is a link"):
@@ -554,3 +565,11 @@ def test_the_teacher_reads_which_answers_use_ready_made_functions(tmp_path):
         "05.4": ["from eqgat_course import checks", "eqgat_course", "inspect"],
         "00.2": ["from eqgat.symmetry import rotation", "gc"],
     }
+
+
+def test_the_page_of_reliability_has_as_many_attacks_as_these_tests():
+    page = (Path(__file__).parents[2] / "docs/reliability.md").read_text(encoding="utf-8")
+    lists = {"outside": CANNOT, "work": HIDES_ITS_WORK, "replay": CHECKS, "cheats": CHEATS}
+    lists |= {"together": TOGETHER, "ends": ENDS}
+    found = re.findall(r"\| `(\w+)`[^|]*\|[^|]*\| (\d+) \| (\d+) \|", page)
+    assert found == [(name, str(len(tried)), str(len(tried))) for name, tried in lists.items()]

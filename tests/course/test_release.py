@@ -11,8 +11,8 @@ import nbformat
 import pytest
 import tiny
 
+from eqgat.cli import main
 from eqgat_course.cells import blank, code_of, grade_id, hidden_part, is_answer, is_test, points
-from eqgat_course.cli import main
 from eqgat_course.exercises import load_exercises
 from eqgat_course.grading.plan import load_cells, make_plan
 from eqgat_course.release.build import build, hidden_lines, leaks, solution_notebook, student_notebook
@@ -129,22 +129,22 @@ def test_both_sets_are_built_again_but_nothing_foreign_is_touched(tmp_path, caps
     source = tiny.instructor(tmp_path / "course/05_tiny.ipynb", "05.1", "05.3").parent
     out = tmp_path / "out"
     for _ in range(2):
-        assert main(["build", str(out), "--source", str(source)]) == 0
+        assert main(["coursework", "build", str(out), "--source", str(source)]) == 0
     assert sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()) == [
         "release.json",
         "solutions/05_tiny.ipynb",
         "student/05_tiny.ipynb",
     ]
     (out / "student/05_tiny.ipynb").write_text("a student's work")
-    assert main(["build", str(out), "--source", str(source)]) == 2
+    assert main(["coursework", "build", str(out), "--source", str(source)]) == 2
     assert "has been changed since it was built" in capsys.readouterr().err
     assert (out / "student/05_tiny.ipynb").read_text() == "a student's work"
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "thesis.txt").write_text("mine")
-    assert main(["build", str(foreign), "--source", str(source)]) == 2
+    assert main(["coursework", "build", str(foreign), "--source", str(source)]) == 2
     assert "thesis.txt was not written by this command" in capsys.readouterr().err
-    assert main(["build", str(tmp_path / "new"), "--source", str(source), "--notebooks", "77"]) == 2
+    assert main(["coursework", "build", str(tmp_path / "new"), "--source", str(source), "--notebooks", "77"]) == 2
     assert "no notebook starts with '77'" in capsys.readouterr().err
 
 
@@ -155,7 +155,7 @@ def test_a_lab_folder_gets_what_it_lacks_and_keeps_what_it_has(tmp_path, capsys)
     own.mkdir()
     (own / "05_tiny.ipynb").write_text("a student's work")
     for new, kept in ((1, 1), (0, 2)):
-        assert main(["lab", str(own), "--source", str(source)]) == 0
+        assert main(["coursework", "lab", str(own), "--source", str(source)]) == 0
         assert f"{new} notebooks without solutions, new; {kept} were there" in capsys.readouterr().out
     assert (own / "05_tiny.ipynb").read_text() == "a student's work"
     assert "BEGIN SOLUTION" not in (own / "06_tiny.ipynb").read_text()
@@ -171,7 +171,7 @@ def test_the_release_carries_the_results_that_notebooks_read(tmp_path, monkeypat
     (store / "run.csv").write_text(",".join(results.COLUMNS) + "\n")
     (store / "weights.pt").write_text("large")
     for _ in range(2):
-        assert main(["build", str(tmp_path / "out"), "--source", str(source)]) == 0
+        assert main(["coursework", "build", str(tmp_path / "out"), "--source", str(source)]) == 0
     for kind in ("student", "solutions"):
         assert [path.name for path in (tmp_path / "out" / kind / "figures").rglob("*.*")] == ["run.csv"]
     monkeypatch.chdir(tmp_path / "out/student")

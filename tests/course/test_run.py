@@ -16,7 +16,8 @@ nbformat = pytest.importorskip("nbformat")
 
 from make_site import reading_time  # noqa: E402
 
-from eqgat_course.run import copy_notebooks, find_notebooks, main, run_notebook  # noqa: E402
+from eqgat.cli import main  # noqa: E402
+from eqgat_course.run import copy_notebooks, find_notebooks, run_notebook  # noqa: E402
 
 FIRST = "# 01 Length & angle\n\n**Time.** 5 minutes to read. **Profile.** Q.\n\n$\\lVert v \\rVert$, [02](02_b.ipynb)."
 WIDGET = "from ipywidgets import interact\nprint('still')\ninteract(lambda x: print(x), x=3);"
@@ -42,7 +43,7 @@ def test_notebooks_are_found_in_order_and_by_the_beginning_of_their_names(tmp_pa
 def test_folder_without_notebooks_is_an_error_that_names_it(tmp_path, capsys):
     with pytest.raises(FileNotFoundError, match="--folder"):
         find_notebooks(tmp_path, [])
-    assert main(["--folder", str(tmp_path)]) == 2
+    assert main(["notebooks", "--folder", str(tmp_path)]) == 2
     assert str(tmp_path) in capsys.readouterr().err
 
 
@@ -51,7 +52,7 @@ def test_a_failing_notebook_is_reported_and_the_others_run(tmp_path, capsys):
     write(tmp_path / "02_b.ipynb", "# 02 Broken", "1 / 0")
     write(tmp_path / "03_c.ipynb", "# 03 Last", "print('ran')")
     out = tmp_path / "out"
-    assert main(["--folder", str(tmp_path), "--out", str(out), "--workers", "2"]) == 1
+    assert main(["notebooks", "--folder", str(tmp_path), "--out", str(out), "--workers", "2"]) == 1
     printed = capsys.readouterr().out
     assert "ZeroDivisionError" in printed
     assert "2 of 3 notebooks ran" in printed
@@ -66,8 +67,7 @@ def test_a_failing_notebook_is_reported_and_the_others_run(tmp_path, capsys):
 
 def test_no_worker_at_all_is_refused(tmp_path, capsys):
     write(tmp_path / "01_a.ipynb", "1")
-    with pytest.raises(SystemExit, match="2"):
-        main(["--folder", str(tmp_path), "--workers", "0"])
+    assert main(["notebooks", "--folder", str(tmp_path), "--workers", "0"]) == 2
     assert "--workers must be 1 or more; got 0" in capsys.readouterr().err
 
 
@@ -85,7 +85,7 @@ def test_copies_are_laid_out_once_and_never_overwritten(tmp_path, capsys):
     assert len(new) > 14
     assert not kept
     new[0].write_text("my own work")
-    assert main(["--copy", str(tmp_path / "mine")]) == 0
+    assert main(["notebooks", "--copy", str(tmp_path / "mine")]) == 0
     assert f"0 notebooks are new in {tmp_path / 'mine'}, {len(new)} were there" in capsys.readouterr().out
     assert new[0].read_text() == "my own work"
 
@@ -125,7 +125,7 @@ def test_a_signal_ends_the_whole_run_and_not_one_notebook(tmp_path, capsys, work
     former = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     try:
         sender.start()
-        code = main(["--in-place", "--folder", str(tmp_path), "--workers", str(workers)])
+        code = main(["notebooks", "--in-place", "--folder", str(tmp_path), "--workers", str(workers)])
     except SystemExit as stop:
         code = stop.code
     finally:
@@ -135,3 +135,32 @@ def test_a_signal_ends_the_whole_run_and_not_one_notebook(tmp_path, capsys, work
     for kernel in kernels():
         with pytest.raises(ProcessLookupError):
             os.kill(kernel, 0)
+
+
+BAD = """figures --workers x|figures --workers 0|figures nope|figures --out FILE planar-cross-product|figures --nope
+notebooks --workers 0|notebooks --workers x|notebooks nope|notebooks 99|notebooks --folder FILE|notebooks --out FILE/x 00
+equations --nope|equations extra
+coursework|coursework nope|coursework build|coursework build --nope|coursework lab|coursework build FILE
+coursework build NEW --notebooks 77|coursework build NEW --source FILE|coursework lab FILE|coursework map --write NEW
+coursework grade|coursework grade NEW|coursework grade EMPTY|coursework grade FILE --seed x
+coursework grade FILE --jobs 0|coursework grade FILE --seconds -1|coursework grade FILE --seconds nan
+coursework grade FILE --cell-seconds 0|coursework grade FILE --memory 0|coursework grade FILE --memory x
+coursework grade FILE --source NEW|coursework grade NB --out FILE"""
+
+
+def test_no_bad_line_of_the_course_ends_in_a_traceback(tmp_path, capsys):
+    """Exit status 2 and one line that names the command; nothing on stdout."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "05_x.ipynb").write_text("{}")
+    places = {"FILE": "file", "NEW": "new", "EMPTY": "empty", "NB": "05_x.ipynb"}
+    wrong = []
+    for line in BAD.replace("\n", "|").split("|"):
+        for name, place in places.items():
+            line = line.replace(name, str(tmp_path / place))
+        status = main(line.split())
+        said = capsys.readouterr()
+        if status != 2 or said.err.count("\n") != 1 or not said.err.startswith("eqgat ") or said.out:
+            wrong.append((line, status, said.err, said.out))
+    assert wrong == []
+    assert not (tmp_path / "new").exists()

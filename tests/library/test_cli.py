@@ -97,6 +97,7 @@ def bad_lines(folder: Path) -> list[list[str]]:
         ["tables", "--results", str(file)],
         ["tables", "--out", str(file)],
         [*TRAIN, "--resume", "--restart"],
+        [*TRAIN[:2], "--size", "2"],
     ]
     return lines
 

@@ -137,6 +137,7 @@ LINE = "ATOM      1  CA  ALA A   1      11.400  12.500  13.600  1.00 20.00      
         LINE[:52],  # cut inside a number
         LINE[:30] + " " + LINE[30:],  # moved by one column: 13.60 and 0 are two numbers
         LINE.replace("ATOM  ", "ATMO  "),
+        LINE.ljust(80) + LINE,  # two rows without an end of line between them
         " " + LINE,
         LINE.replace("   1      11", "   x      11"),
         LINE.replace("  1.00", "  1,00"),

@@ -361,6 +361,25 @@ def test_a_free_amino_acid_is_not_part_of_the_sequence(write):
     assert read_structure(write([*PEPTIDE, *ligand])).sequence() == "AG"
 
 
+@pytest.mark.parametrize("name", ["GDP", "ATP", "GTP", "SAM"])  # with the letter g; known; unknown; an amino acid
+def test_a_ligand_that_looks_like_a_residue_has_no_letter(name, write):
+    ligand = [
+        record(f" {atom:3}", name, 900, (20 + 1.5 * k, 0, 0), atom[0], kind="HETATM")
+        for k, atom in enumerate(("N", "CA", "C", "C1'", "O3'"))
+    ]
+    assert read_structure(write([*PEPTIDE, *ligand])).sequence() == "AG"
+
+
+def test_an_unknown_residue_counts_where_it_is_bound(write):
+    bound = [
+        record(" N  ", "QQQ", 3, (4.9, 3.9, 0.4), "N", kind="HETATM", chain="B"),
+        record(" CA ", "QQQ", 3, (5.7, 5.1, 0.4), "C", kind="HETATM", chain="B"),
+    ]
+    glycine = record(" C  ", "GLY", 2, (5.2, 2.7, 0.2), "C", chain="B")
+    assert read_structure(write([*PEPTIDE, glycine, *bound])).sequence() == "AGX"
+    assert read_structure(write([*PEPTIDE, *bound])).sequence() == "AG"
+
+
 def test_selecting_and_moving_leave_the_original_alone():
     protease = embedded_structure("1hvr")
     one = protease.chain("A")

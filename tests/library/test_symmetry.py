@@ -197,6 +197,7 @@ def test_transform_keeps_the_original_and_the_edges():
     before = graph.pos.clone()
     moved = transform(graph, random_rotation(0), torch.ones(3))
     assert torch.equal(graph.pos, before)
+    assert torch.allclose(moved.pos, before @ random_rotation(0).T + 1)
     assert torch.equal(radius_graph(moved.pos, 4.5), graph.edge_index)
 
 

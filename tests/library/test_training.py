@@ -21,6 +21,7 @@ import pytest
 import torch
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy
+from tiny_runs import DATA, assert_same_run, final_state, same, settings
 
 from eqgat import EQGAT
 from eqgat.cli import main as command
@@ -29,7 +30,7 @@ from eqgat.errors import UserError
 from eqgat.files import sums_beside, write_checked
 from eqgat.training import Settings, make_settings, read_history, read_predictions, read_results
 from eqgat.training.checkpoint import read_checkpoint, write_checkpoint
-from eqgat.training.engine import EvaluationSampler, TrainingModule, TrainingSampler
+from eqgat.training.engine import TrainingModule, evaluation_batches, training_batches
 from eqgat.training.run import Run, train
 from eqgat.training.settings import models_of
 from eqgat.training.tasks import LOSSES, Task, make_task
@@ -39,13 +40,6 @@ TRAIN = (
     "import json, sys\nfrom eqgat.training import Settings\nfrom eqgat.training.run import train\n"
     "train(Settings(**json.loads(sys.argv[1])), runs=sys.argv[2]"
 )
-DATA = {"n": 120, "num_points": 10, "radius": 4.6}
-
-
-def settings(model: str = "eqgat", seed: int = 0, **changes: Any) -> Settings:
-    """Three epochs of six batches on tiny clouds; patience 0, so that the learning rate changes within them."""
-    changes = {"epochs": 3, "batch_size": 16, "schedule": "plateau", "lr_patience": 0, "learning_rate": 1e-2, **changes}
-    return make_settings("triangle", model, "quick", seed, data_options=DATA, **changes)
 
 
 def main(arguments: list[str]) -> int:
@@ -69,29 +63,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that nothing interrupts, with its rows in a store beside it."""
     folder = tmp_path_factory.mktemp("plain")
     return train(settings(), runs=folder / "runs", results=folder / "results")
-
-
-def final_state(run: Run) -> dict[str, Any]:
-    return torch.load(run.folder / "last.ckpt", weights_only=True)
-
-
-def same(a: Any, b: Any) -> bool:
-    """Bit by bit equal, through dictionaries and lists."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b
-
-
-def assert_same_run(a: Run, b: Run) -> None:
-    x, y = final_state(a), final_state(b)
-    for name in ("model", "optimizer", "scheduler", "best"):
-        assert same(x[name], y[name]), name
-    assert a.metrics == b.metrics
-    assert [{**record, "seconds": 0} for record in a.history] == [{**record, "seconds": 0} for record in b.history]
 
 
 def test_a_run_learns(tmp_path: Path) -> None:
@@ -308,18 +279,18 @@ def test_schedules(finished: Run, tmp_path: Path) -> None:
 
 def test_every_batch_of_an_epoch_is_drawn_once_whatever_the_number_of_processes() -> None:
     for size, world in ((96, 1), (96, 2), (90, 4), (50, 3)):
-        parts = [TrainingSampler(size, 12, seed=3, epoch=1, rank=rank, world=world).batches for rank in range(world)]
-        whole = TrainingSampler(size, 12, seed=3, epoch=1).batches
+        parts = [training_batches(size, 12, seed=3, epoch=1, rank=rank, world=world) for rank in range(world)]
+        whole = training_batches(size, 12, seed=3, epoch=1)
         for number, batch in enumerate(whole):
             shared = [index for part in parts for index in part[number]]
             assert set(shared) == set(batch)
             assert len({len(part[number]) for part in parts}) == 1
         assert sorted(chain.from_iterable(whole)) == list(range(size))
-        assert TrainingSampler(size, 12, seed=3, epoch=1, skip=2).batches == whole[2:]
-    epochs = {tuple(TrainingSampler(96, 96, seed, epoch).batches[0]) for seed in (0, 1) for epoch in range(3)}
+        assert training_batches(size, 12, seed=3, epoch=1, skip=2) == whole[2:]
+    epochs = {tuple(training_batches(96, 96, seed, epoch)[0]) for seed in (0, 1) for epoch in range(3)}
     assert len(epochs) == 6
     for world in (1, 2, 5):
-        parts = [EvaluationSampler(23, 4, rank, world).batches for rank in range(world)]
+        parts = [evaluation_batches(23, 4, rank, world) for rank in range(world)]
         flat = [list(chain.from_iterable(part)) for part in parts]
         assert [index for row in zip(*flat, strict=True) for index in row][:23] == list(range(23))
 
