@@ -14,4 +14,5 @@ COPY --chown=student . .
 ENV PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 RUN make install && make site
 EXPOSE 8888
-CMD [".venv/bin/jupyter", "lab", "--ip=0.0.0.0", "--no-browser", "--LabApp.news_url=None", "notebooks/00_start_here.ipynb"]
+CMD ["sh", "-c", ".venv/bin/python -m eqgat coursework lab my-notebooks && exec .venv/bin/jupyter lab --ip=0.0.0.0 \
+    --no-browser --LabApp.news_url=None my-notebooks/00_start_here.ipynb"]

@@ -157,6 +157,13 @@ def chapter_rows() -> dict[str, tuple[str, str]]:
     return {number: (title, what) for title, number, what in found}
 
 
+def thumbnail(number: str) -> str:
+    """The figure that stands for a chapter; the first one that it has drawn if none was chosen."""
+    of_chapter = [entry.name for entry in figures.load_all().values() if entry.notebook == number]
+    drawn = [name for name in of_chapter if (ROOT / f"figures/{name}.png").is_file()]
+    return THUMBNAILS.get(number) or (drawn or [""])[0]
+
+
 def notebooks(sources: Sources) -> list[dict[str, str]]:
     """Write the notebooks and their list; what is known of their 3D views."""
     views: list[dict[str, str]] = []
@@ -168,7 +175,8 @@ def notebooks(sources: Sources) -> list[dict[str, str]]:
         sources.write(f"notebooks/{path.name}", nbformat.writes(notebook))
         number = path.stem[:2]
         title, what = known.get(number, (f"{number} · {path.stem[3:]}", ""))
-        picture = f":img-top: /figures/{THUMBNAILS[number]}.png\n:img-alt: \n" if number in THUMBNAILS else ""
+        name = thumbnail(number)
+        picture = f":img-top: /figures/{name}.png\n:img-alt: {name}\n" if name else ""
         cards.append(
             f":::{{grid-item-card}} {title}\n:link: {path.stem}\n:link-type: doc\n{picture}\n{what}\n\n"
             f"*{reading_time(notebook.cells[0].source)}*\n:::\n"

@@ -21,7 +21,24 @@ from eqgat_course.exercises import (
 )
 
 
-@exercise("15.1", "Which of the two numbers to believe", "predict")
+@exercise("15.1", "What starts fresh", "predict")
+def fresh_numbers(answer: Any) -> None:
+    expect_close(
+        answer,
+        32 * 32 + 32 + 32 + 1,
+        "the head is two linear layers with a non-linear function in between: 32 numbers to 32, and 32 to one. Count the weights "
+        "and the biases of both.",
+        {
+            "you left out the biases: 32 and 1.": 32 * 32 + 32,
+            "that is the head of the shipped model, with 20 outputs. Ours has one.": 32 * 32 + 32 + 20 * 32 + 20,
+            "that is the last layer alone. The layer before it is part of the head too.": 33,
+            "that is the whole model. Its layers are kept; only the head starts fresh.": 27313,
+        },
+        rtol=1e-9,
+    )
+
+
+@exercise("15.2", "Which of the two numbers to believe", "predict")
 def which_split(answer: Any) -> None:
     expect_choice(
         answer,
@@ -36,7 +53,7 @@ def which_split(answer: Any) -> None:
     )
 
 
-@exercise("15.2", "An interval over proteins", "implement", points=2)
+@exercise("15.3", "An interval over proteins", "implement", points=2)
 def interval_over_proteins(answer: Any) -> None:
     for seed in (151, 152):
         groups = int(between(seed, 5, 9))
@@ -86,7 +103,7 @@ def _interval(
     return np.percentile(values, [tail, 100 - tail])
 
 
-@exercise("15.3", "A correlation of one, and useless", "break it", points=2)
+@exercise("15.4", "A correlation of one, and useless", "break it", points=2)
 def blind_metric(answer: Any) -> None:
     for seed in (155, 156):
         (noise,) = gaussian(seed, (int(between(seed, 20, 40)),))
@@ -105,20 +122,3 @@ def blind_metric(answer: Any) -> None:
             f"R² is {found['r2']:.2f}. It is 0 for whoever says the mean every time; be worse than minus one, and keep the "
             "correlation.",
         )
-
-
-@exercise("15.4", "What starts fresh", "predict")
-def fresh_numbers(answer: Any) -> None:
-    expect_close(
-        answer,
-        32 * 32 + 32 + 32 + 1,
-        "the head is two linear layers with a non-linear function in between: 32 numbers to 32, and 32 to one. Count the weights "
-        "and the biases of both.",
-        {
-            "you left out the biases: 32 and 1.": 32 * 32 + 32,
-            "that is the head of the shipped model, with 20 outputs. Ours has one.": 32 * 32 + 32 + 20 * 32 + 20,
-            "that is the last layer alone. The layer before it is part of the head too.": 33,
-            "that is the whole model. Its layers are kept; only the head starts fresh.": 27313,
-        },
-        rtol=1e-9,
-    )

@@ -119,7 +119,7 @@ def partner_table(run: Path | None = None) -> pd.DataFrame:
     tables = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, molecule in (
-            ("alone", whole.select((whole.chain_name == "A") & (whole.hetero == " "))),
+            ("alone", whole.select((whole.chain_name == "A") & (whole.residue_number < 100))),
             ("together", whole),
         ):
             residues = all_residues(molecule)

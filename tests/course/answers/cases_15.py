@@ -41,6 +41,16 @@ def by_rows(error, protein, drawn):
 
 CASES = {
     "15.1": Case(
+        right=[1089, "1089", torch.tensor(1089)],
+        wrong=[
+            (1056, "left out the biases"),
+            (1716, "20 outputs"),
+            (33, "the last layer alone"),
+            (27313, "the whole model"),
+            (1000, "two linear layers"),
+        ],
+    ),
+    "15.2": Case(
         right=choice("b"),
         wrong=[
             ("a", "share most of their atoms"),
@@ -49,7 +59,7 @@ CASES = {
             ("both", "one of the letters"),
         ],
     ),
-    "15.2": Case(
+    "15.3": Case(
         right=[interval, interval_by_sums, in_numpy(interval_in_numpy)],
         wrong=[
             (lambda e, p, d: interval(e, p, d, root=False), "the root is missing"),
@@ -62,7 +72,7 @@ CASES = {
             (lambda e, p, d: interval(e, p, d) * torch.nan, "NaN"),
         ],
     ),
-    "15.3": Case(
+    "15.4": Case(
         right=[
             lambda target: 10 * target + 5,
             lambda target: target + 1000,
@@ -75,16 +85,6 @@ CASES = {
             (lambda target: torch.full_like(target, 7.0), "a correlation of nan"),
             (lambda target: target.sum(), "one prediction a target"),
             (lambda target: target / 0, "infinite"),
-        ],
-    ),
-    "15.4": Case(
-        right=[1089, "1089", torch.tensor(1089)],
-        wrong=[
-            (1056, "left out the biases"),
-            (1716, "20 outputs"),
-            (33, "the last layer alone"),
-            (27313, "the whole model"),
-            (1000, "two linear layers"),
         ],
     ),
 }
