@@ -153,7 +153,16 @@ def _bwrap(course: Path, limits: Limits) -> list[str]:
         ]
         command = ["bwrap", "--die-with-parent", *_files(course), *tools]
         command += ["--dev-bind", "/dev", "/dev", "--bind", "/proc", "/proc", "--cap-add", "ALL", "--"]
-        command += ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
+        command += [
+            "setpriv",
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            "--inh-caps=-all",
+            "--bounding-set=-all",
+        ]
         command += [*alone, "--ro-bind", "/", "/"]
     else:
         command = [*alone, *_files(course)]
