@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from eqgat.datasets.atom3d import load_atom3d, write_prepared
 from eqgat.datasets.task import ATOM3D
-from eqgat.training.engine import EvaluationSampler, TrainingSampler
+from eqgat.training.engine import evaluation_batches, training_batches
 from eqgat.training.run import train
 from eqgat.training.settings import Settings, make_settings
 from eqgat.training.tasks import make_task
@@ -107,7 +107,7 @@ def in_loop(settings: Settings, epochs: int, folder: str | None) -> None:
     model = task.build()
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
     for epoch in range(epochs):
-        order = TrainingSampler(len(splits["train"]), settings.batch_size, settings.seed, epoch)
+        order = training_batches(len(splits["train"]), settings.batch_size, settings.seed, epoch)
         for batch in DataLoader(splits["train"], batch_sampler=order, collate_fn=task.collate):
             batch = task.prepare(batch)
             optimizer.zero_grad()
@@ -116,7 +116,7 @@ def in_loop(settings: Settings, epochs: int, folder: str | None) -> None:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
             optimizer.step()
         rows = []
-        held_out = EvaluationSampler(len(splits["val"]), settings.batch_size)
+        held_out = evaluation_batches(len(splits["val"]), settings.batch_size)
         with torch.no_grad():
             for batch in DataLoader(splits["val"], batch_sampler=held_out, collate_fn=task.collate):
                 batch = task.prepare(batch)

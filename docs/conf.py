@@ -41,7 +41,7 @@ mathjax3_config = {"tex": {"tags": "none"}}
 
 # Docstrings name code between single quotes as well as between double ones.
 default_role = "code"
-autodoc_default_options = {"members": True, "show-inheritance": True, "member-order": "bysource"}
+autodoc_default_options = {"show-inheritance": True, "member-order": "bysource"}
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True

@@ -16,6 +16,7 @@ import io
 import os
 import pkgutil
 import re
+import shutil
 import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -111,15 +112,16 @@ class Sources:
 
         return re.sub(r"\]\((?!https?:|#)([^)#\s]+)\)", turn, text)
 
-    def finish(self) -> None:
-        """Write the pages of code that others link to, and remove what an earlier build left."""
+    def finish(self) -> bool:
+        """Write the pages of code that others link to, and remove what an earlier build left; was there any?"""
         for target in sorted(self.code):
             language = "python" if target.endswith(".py") else "text"
             text = (ROOT / target).read_text(encoding="utf-8")
             self.write(f"code/{target}.md", f"---\norphan: true\n---\n# {target}\n\n{block(text, language)}\n")
-        for path in self.folder.rglob("*"):
-            if path.is_file() and path not in self.kept:
-                path.unlink()
+        stale = [path for path in self.folder.rglob("*") if path.is_file() and path not in self.kept]
+        for path in stale:
+            path.unlink()
+        return bool(stale)
 
 
 def block(text: str, language: str) -> str:
@@ -155,6 +157,13 @@ def chapter_rows() -> dict[str, tuple[str, str]]:
     return {number: (title, what) for title, number, what in found}
 
 
+def thumbnail(number: str) -> str:
+    """The figure that stands for a chapter; the first one that it has drawn if none was chosen."""
+    of_chapter = [entry.name for entry in figures.load_all().values() if entry.notebook == number]
+    drawn = [name for name in of_chapter if (ROOT / f"figures/{name}.png").is_file()]
+    return THUMBNAILS.get(number) or (drawn or [""])[0]
+
+
 def notebooks(sources: Sources) -> list[dict[str, str]]:
     """Write the notebooks and their list; what is known of their 3D views."""
     views: list[dict[str, str]] = []
@@ -166,7 +175,8 @@ def notebooks(sources: Sources) -> list[dict[str, str]]:
         sources.write(f"notebooks/{path.name}", nbformat.writes(notebook))
         number = path.stem[:2]
         title, what = known.get(number, (f"{number} · {path.stem[3:]}", ""))
-        picture = f":img-top: /figures/{THUMBNAILS[number]}.png\n:img-alt: \n" if number in THUMBNAILS else ""
+        name = thumbnail(number)
+        picture = f":img-top: /figures/{name}.png\n:img-alt: {name}\n" if name else ""
         cards.append(
             f":::{{grid-item-card}} {title}\n:link: {path.stem}\n:link-type: doc\n{picture}\n{what}\n\n"
             f"*{reading_time(notebook.cells[0].source)}*\n:::\n"
@@ -270,8 +280,9 @@ def options(sources: Sources) -> None:
         "[`EQGATConfig`](../api/eqgat.config.md). The defaults are the paper's for the larger ATOM3D tasks."
     ]
     for field in fields(EQGATConfig):
-        default = "must be given" if field.default is MISSING else f"`{field.default!r}`"
-        parts.append(f"## {field.name}\n\n{meanings[field.name]}\n\nDefault: {default}. Type: `{field.type}`.")
+        default = "It must be given" if field.default is MISSING else f"Default: `{field.default!r}`"
+        meaning = meanings[field.name]
+        parts.append(f"## {field.name}\n\n{meaning[0].upper()}{meaning[1:]}\n\n{default}. Type: `{field.type}`.")
     sources.page("reference/options.md", "\n\n".join(parts) + "\n")
 
 
@@ -348,7 +359,9 @@ def results(sources: Sources) -> None:
     """The tables as ``eqgat tables`` wrote them, and the command of each stored run."""
     names = []
     for path in sorted((ROOT / "figures/tables").glob("*.md")):
-        sources.page(f"results/{path.name}", path.read_text(encoding="utf-8"))
+        first, _, rest = path.read_text(encoding="utf-8").partition("\n")
+        title, _, more = first.partition(". ")
+        sources.page(f"results/{path.name}", f"{title.rstrip('.')}\n\n{more}\n{rest}")
         names.append(path.stem)
     runs: dict[str, list[list[str]]] = {}
     for path in sorted((ROOT / "figures/results").glob("*/*.csv")):
@@ -402,10 +415,8 @@ def api(sources: Sources) -> None:
             home = {word: getattr(value, "__module__", name) for word, value in offered.items()}
             own = ", ".join(word for word in offered if home[word] == name)
             others = ", ".join(f"{{py:obj}}`{home[word]}.{word}`" for word in offered if home[word] != name)
-            body = f".. automodule:: {name}\n" + (f"   :members: {own}\n" if own or offered else "   :members:\n")
-            if offered and not own:
-                body = f".. automodule:: {name}\n   :no-members:\n"
-            text = f"# {name}\n\n```{{eval-rst}}\n{body}```\n"
+            members = "" if offered and not own else f"   :members: {own}\n"
+            text = f"# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n{members}```\n"
             sources.page(f"api/{name}.md", text + (f"\nFrom other modules: {others}.\n" if others else ""))
         parts.append(f"## {package}\n\n" + table(["module", "what it is"], rows))
     parts.append("```{toctree}\n:hidden:\n:glob:\n\neqgat*\n```")
@@ -418,8 +429,8 @@ def ten_lines() -> str:
     return text[text.index("```python") :].partition("\n```\n")[0] + "\n```"
 
 
-def lay_out(folder: Path) -> None:
-    """Write all sources of the site."""
+def lay_out(folder: Path) -> bool:
+    """Write all sources of the site; true if pages of an earlier build are gone."""
     sources = Sources(folder)
     views = notebooks(sources)
     for make in (equations, exercises, notation, options, commands, results, api):
@@ -439,7 +450,7 @@ def lay_out(folder: Path) -> None:
     sources.write("_static/explorer.png", (ROOT / "docs/_static/explorer.png").read_bytes())
     explorer = explore(embedded_structure("5pti"), pretrained("res"), untrained=untrained("res"))
     sources.write("_extra/explorer.html", explorer.to_html())
-    sources.finish()
+    return sources.finish()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -447,9 +458,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "build/site", help="folder of the site (build/site)")
     parser.add_argument("--jobs", default="2", help="processes of Sphinx (2)")
     options = parser.parse_args(argv)
-    source = ROOT / "build/site-source"
-    lay_out(source)
-    arguments = ["-b", "html", "-q", "-j", options.jobs, "-c", str(ROOT / "docs"), "-d", str(ROOT / "build/site-trees")]
+    source, trees = ROOT / "build/site-source", ROOT / "build/site-trees"
+    if lay_out(source):  # a page that is gone would leave its traces
+        shutil.rmtree(trees, ignore_errors=True)
+        shutil.rmtree(options.out, ignore_errors=True)
+    arguments = ["-b", "html", "-j", options.jobs, "-c", str(ROOT / "docs"), "-d", str(trees)]
     failed = build_main([*arguments, str(source), str(options.out)])
     if not failed:
         print(f"The site is made: open {options.out / 'index.html'} in a browser. It needs no network.")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import torch
@@ -28,27 +27,35 @@ RESOLUTION = 1e-3  # Å; structure files give coordinates to three decimals
 MOST_GRAPHS = 10**6  # in a batch; a wrong number in it would fill the memory with empty graphs
 
 
-def check_options(options: Any) -> None:
-    """Check the fields of a dataclass against their types: whole numbers from 1, positive lengths, given choices.
+def check_options(taker: Callable[..., Any], values: Mapping[str, Any]) -> None:
+    """Check options against their types: whole numbers from 1, positive sizes, given choices, dropout below 1.
+
+    Args:
+        taker: the function, or the dataclass, that takes them by name; options of other types are not looked at.
+        values: option -> value, and maybe more.
 
     Raises:
-        UserError: the first field that does not fit.
+        UserError: the first option that does not fit.
 
     >>> from eqgat import EQGATConfig
     >>> EQGATConfig(num_elements=9, out_channels=1, norm="batch")
     Traceback (most recent call last):
     eqgat.errors.UserError: norm must be one of 'equivariant', None; got 'batch'
     """
-    kinds = get_type_hints(type(options))
-    for name in (field.name for field in fields(options)):
-        kind, value = kinds[name], getattr(options, name)
+    for name, kind in get_type_hints(taker).items():
+        if name not in values:
+            continue
+        value, number = values[name], kind in (int, float) and not isinstance(values[name], bool)
         if kind is int:
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if not (number and isinstance(value, int) and value >= 1):
                 raise UserError(f"{name} must be a whole number of at least 1; got {value!r}")
+        elif "dropout" in name:
+            if not (number and isinstance(value, (int, float)) and 0 <= value < 1):
+                raise UserError(f"{name} must be a probability below 1; got {value!r}")
         elif kind is float:
-            if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
+            if not (number and isinstance(value, (int, float)) and 0 < value < math.inf):
                 raise UserError(f"{name} must be a positive length in Å; got {value!r}")
-        elif value not in (choices := _choices(kind)):
+        elif (choices := _choices(kind)) and value not in choices:
             raise UserError(f"{name} must be one of {', '.join(map(repr, choices))}; got {value!r}")
 
 

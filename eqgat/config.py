@@ -24,8 +24,9 @@ class EQGATConfig:
     Attributes:
         num_elements: size of the vocabulary of atom types; 9 for proteins, 2 for the Triangle data.
         out_channels: number of targets.
-        scalar_channels, vector_channels: F_s and F_v.
-        num_layers: L.
+        scalar_channels: F_s, how many numbers an atom carries that no rotation changes.
+        vector_channels: F_v, how many vectors an atom carries, which rotate along.
+        num_layers: L, how many layers stand one after the other.
         num_radial: K, the number of Bessel functions.
         cutoff: c in Å; must be the cutoff that the edges were built with.
         attention: "feature": one attention weight per scalar channel (paper); "scalar": one per edge
@@ -57,7 +58,7 @@ class EQGATConfig:
     readout: Readout = "graph"
 
     def __post_init__(self) -> None:
-        check_options(self)
+        check_options(type(self), vars(self))
 
 
 def one_config(config: EQGATConfig | None, *values: Any) -> EQGATConfig:

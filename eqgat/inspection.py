@@ -68,6 +68,7 @@ def attention_received(record: LayerTrace, channels: int | Iterable[int] | None 
 
     Each atom with neighbours gives away exactly 1, so that the mean over such a graph is 1.
 
+    >>> from eqgat import EQGAT
     >>> from eqgat.datasets import embedded_structure
     >>> graph = embedded_structure("5pti").graph(cutoff=4.5)
     >>> record = EQGAT(num_elements=9, out_channels=1, num_layers=2).trace(graph)[1]
@@ -83,6 +84,7 @@ def equal_share(record: LayerTrace) -> Tensor:
 
     Atom j receives sum over i of 1 / |N(i)|: more where it has many neighbours, and where these have few others.
 
+    >>> from eqgat import EQGAT
     >>> from eqgat.datasets import embedded_structure
     >>> graph = embedded_structure("5pti").graph(cutoff=4.5)
     >>> record = EQGAT(num_elements=9, out_channels=1, num_layers=2).trace(graph)[1]
@@ -98,6 +100,7 @@ def effective_neighbours(record: LayerTrace) -> Tensor:
 
     Atoms without neighbours get NaN.
 
+    >>> from eqgat import EQGAT
     >>> from eqgat.datasets import embedded_structure
     >>> graph = embedded_structure("5pti").graph(cutoff=4.5)
     >>> record = EQGAT(num_elements=9, out_channels=1, num_layers=2).trace(graph)[1]
@@ -115,6 +118,7 @@ def mean_terms(record: LayerTrace) -> dict[str, Tensor]:
 
     For a model that averages, their sum is the vector message m_i,v.
 
+    >>> from eqgat import EQGAT
     >>> from eqgat.datasets import embedded_structure
     >>> graph = embedded_structure("5pti").graph(cutoff=4.5)
     >>> record = EQGAT(num_elements=9, out_channels=1, num_layers=2).trace(graph)[1]

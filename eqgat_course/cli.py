@@ -13,7 +13,7 @@ from eqgat.cli import Parser
 from eqgat.errors import UserError
 from eqgat.files import is_writable, write_files
 from eqgat_course.exercise_map import exercise_map, insert_map
-from eqgat_course.run import find_notebooks
+from eqgat_course.run import find_notebooks, notebook_folder
 
 __all__ = ["main"]
 
@@ -50,7 +50,7 @@ def _parser() -> Parser:
         command.add_argument(
             "--source",
             type=Path,
-            default=Path("notebooks"),
+            default=notebook_folder(),
             metavar="DIR",
             help="the instructor's notebooks (default: notebooks)",
         )

@@ -24,7 +24,7 @@ from eqgat.cli import Parser
 from eqgat.files import is_writable, write_files
 from eqgat.profiles import profile
 
-__all__ = ["copy_notebooks", "find_notebooks", "main", "run_notebook"]
+__all__ = ["copy_notebooks", "find_notebooks", "main", "notebook_folder", "run_notebook"]
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -56,17 +56,22 @@ def run_notebook(source: Path, target: Path, cell_timeout: int = 600) -> float:
     return asyncio.run(_execute(source, target, cell_timeout))
 
 
+def notebook_folder() -> Path:
+    """Where the notebooks are: the folder ``notebooks`` here; else those that came with the installation."""
+    local = Path("notebooks")
+    wheel = Path(__file__).parent / "notebooks"
+    return next((folder for folder in (local, wheel) if folder.is_dir()), Path(__file__).parents[1] / "notebooks")
+
+
 def copy_notebooks(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Copy the notebooks that came with the installation into a folder; what is there stays. Paths new, paths kept.
+    """Copy the notebooks into a folder; what is there stays. Paths new, paths kept.
 
     Raises:
-        FileNotFoundError: none came with it.
+        FileNotFoundError: there are none.
     """
-    here = Path(__file__).parent / "notebooks"  # in a wheel; a checkout has them at its top
-    source = here if here.is_dir() else Path(__file__).parents[1] / "notebooks"
     new: list[Path] = []
     kept: list[Path] = []
-    for path in find_notebooks(source, []):
+    for path in find_notebooks(notebook_folder(), []):
         target = folder / path.name
         (kept if target.exists() else new).append(target)
         if not target.exists():
@@ -184,7 +189,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser(prog="eqgat notebooks", description=__doc__)
     parser.add_argument("names", nargs="*", help="beginnings of file names, such as 00 or 03; all by default")
     parser.add_argument(
-        "--folder", type=Path, default=Path("notebooks"), help="where the notebooks are (default: %(default)s)"
+        "--folder", type=Path, default=notebook_folder(), help="where the notebooks are (default: notebooks)"
     )
     parser.add_argument(
         "--out", type=Path, default=Path("build/notebooks"), help="where executed copies go (default: %(default)s)"

@@ -55,6 +55,7 @@ def test_commands_work_and_notebooks_are_laid_out(installed: Path, tmp_path: Pat
     said = run(installed, tmp_path, "-m", "eqgat", "notebooks", "--copy", "mine")
     assert said.startswith(f"{len(notebooks)} notebooks are new in mine, 0 were there")
     assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == notebooks
+    assert "without solutions, new" in run(installed, tmp_path, "-m", "eqgat", "coursework", "lab", "student")
     structure = installed / "eqgat/datasets/embedded_data/5pti.cif.gz"
     assert structure.is_file()
     run(installed, tmp_path, "-m", "eqgat", "explore", str(structure), "--out", "page.html")

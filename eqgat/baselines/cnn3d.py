@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
-from eqgat.baselines.common import check_options, own_settings
+from eqgat.baselines.common import atom3d_settings
 from eqgat.baselines.spec import ModelSpec
-from eqgat.checks import check_positions
+from eqgat.checks import check_options, check_positions
 from eqgat.errors import UserError
 from eqgat.layers import mean_over_graph
 from eqgat.model import graph_numbers
@@ -113,22 +113,14 @@ class CNN3D(nn.Module):
         elements: Sequence[str] = ("C", "O", "N", "S"),
         radius: float = 40.0,
         resolution: float = 1.3,
-        center: str = "centroid",
-        layout: str = "graph",
+        center: Literal["ligand", "centroid", "alpha_carbon", "backbone"] = "centroid",
+        layout: Literal["graph", "pair", "residue"] = "graph",
         dropout: float = 0.1,
         head_dropout: float = 0.25,
         augment: bool = True,
     ) -> None:
+        check_options(CNN3D.__init__, locals())
         super().__init__()
-        check_options(
-            {
-                "center": (center, ("ligand", "centroid", "alpha_carbon", "backbone")),
-                "layout": (layout, ("graph", "pair", "residue")),
-            },
-            out_channels=out_channels,
-            radius=radius,
-            resolution=resolution,
-        )
         if unknown := [symbol for symbol in elements if symbol not in SYMBOLS[1:]]:
             raise UserError(f"unknown elements {', '.join(map(repr, unknown))}")
         self.center, self.layout, self.resolution, self.augment = center, layout, resolution, augment
@@ -261,11 +253,11 @@ SPEC = ModelSpec(
     CNN3D,
     labels={"1": "CNN"},
     settings={
-        "lba": own_settings(50, 1e-3, 16, _LIGANDS),
-        "psr": own_settings(20, 1e-4, 16, {"elements": _POLYMER, "radius": 40.0, "resolution": 1.3}),
-        "rsr": own_settings(30, 1e-4, 16, {"elements": _RNA, "radius": 40.0, "resolution": 1.3}),
-        "res": own_settings(5, 1e-4, 64, _RESIDUES),
-        "ppi": own_settings(30, 1e-5, 16, _PAIRS),
+        "lba": atom3d_settings(50, 1e-3, 16, _LIGANDS),
+        "psr": atom3d_settings(20, 1e-4, 16, {"elements": _POLYMER, "radius": 40.0, "resolution": 1.3}),
+        "rsr": atom3d_settings(30, 1e-4, 16, {"elements": _RNA, "radius": 40.0, "resolution": 1.3}),
+        "res": atom3d_settings(5, 1e-4, 64, _RESIDUES),
+        "ppi": atom3d_settings(30, 1e-5, 16, _PAIRS),
     },
     profiles={"quick": {"epochs": 3, "schedule": "plateau", "standardise": False}},
     only_named=True,

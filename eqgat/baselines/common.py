@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from eqgat.checks import check_graph
+from eqgat.config import Norm, Readout
 from eqgat.errors import UserError
 from eqgat.layers import EquivariantNorm, mean_over_graph, sum_over_neighbours
 from eqgat.model import graph_numbers
@@ -19,11 +20,10 @@ if TYPE_CHECKING:
 __all__ = [
     "GaussianBasis",
     "GraphModel",
-    "check_options",
+    "atom3d_settings",
     "cosine_cutoff",
     "make_norms",
     "neighbour_mean",
-    "own_settings",
 ]
 
 
@@ -69,22 +69,7 @@ def neighbour_mean(values: Tensor, receiver: Tensor, num_nodes: int) -> Tensor:
     return sum_over_neighbours(values, receiver, num_nodes) / count.view(-1, *[1] * (values.dim() - 1))
 
 
-def check_options(choices: dict[str, tuple[object, tuple[object, ...]]], **sizes: float) -> None:
-    """Raise ``UserError`` where a choice is unknown or a size is not positive.
-
-    >>> check_options({"readout": ("atom", ("graph", "node"))}, width=4)
-    Traceback (most recent call last):
-    eqgat.errors.UserError: readout must be one of ('graph', 'node'); got 'atom'
-    """
-    for name, (value, allowed) in choices.items():
-        if value not in allowed:
-            raise UserError(f"{name} must be one of {allowed}; got {value!r}")
-    for name, size in sizes.items():
-        if not size > 0:
-            raise UserError(f"{name} must be positive; got {size}")
-
-
-def make_norms(norm: str | None, scalar_channels: int, num_layers: int) -> nn.ModuleList:
+def make_norms(norm: Norm, scalar_channels: int, num_layers: int) -> nn.ModuleList:
     """One ``EquivariantNorm`` before each layer and one after the last, as in EQGAT; empty with ``norm=None``.
 
     >>> len(make_norms("equivariant", scalar_channels=4, num_layers=2)), len(make_norms(None, 4, 2))
@@ -100,7 +85,6 @@ class GraphModel(nn.Module):
         num_elements: size of the vocabulary.
         readout: "graph" (mean over the atoms) or "node".
         num_layers: how many edges away an answer at an atom depends on others.
-        choices, sizes: of the subclass, see ``check_options``.
 
     >>> GraphModel(num_elements=9, readout="graph", num_layers=2).hops
     2
@@ -108,21 +92,8 @@ class GraphModel(nn.Module):
 
     head: nn.Module
 
-    def __init__(
-        self,
-        num_elements: int,
-        readout: str,
-        num_layers: int,
-        choices: dict[str, tuple[object, tuple[object, ...]]] | None = None,
-        **sizes: float,
-    ) -> None:
+    def __init__(self, num_elements: int, readout: Readout, num_layers: int) -> None:
         super().__init__()
-        check_options(
-            {"readout": (readout, ("graph", "node")), **(choices or {})},
-            num_elements=num_elements,
-            num_layers=num_layers,
-            **sizes,
-        )
         self.num_elements, self.readout_kind, self.num_layers = num_elements, readout, num_layers
         self.norms = nn.ModuleList()
 
@@ -157,12 +128,12 @@ class GraphModel(nn.Module):
                 nn.init.zeros_(module.bias)
 
 
-def own_settings(
+def atom3d_settings(
     epochs: int, learning_rate: float, batch_size: int, model: dict[str, Any], **data: Any
 ) -> dict[str, Any]:
     """Settings of a task for a model whose training is ATOM3D's and not the paper's.
 
-    >>> own_settings(5, 1e-4, 16, {}, hydrogens=True)["data_options"]
+    >>> atom3d_settings(5, 1e-4, 16, {}, hydrogens=True)["data_options"]
     {'hydrogens': True}
     """
     training = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}

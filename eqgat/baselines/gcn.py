@@ -8,16 +8,16 @@ the bonds, weighted by their order. ATOM3D takes all atoms, hydrogens and waters
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch_geometric.nn import GCNConv, global_add_pool
 
-from eqgat.baselines.common import check_options, own_settings
+from eqgat.baselines.common import atom3d_settings
 from eqgat.baselines.spec import ModelSpec
-from eqgat.checks import check_graph
+from eqgat.checks import check_graph, check_options
 from eqgat.errors import UserError
 from eqgat.graph import edge_geometry
 from eqgat.layers import mean_over_graph
@@ -73,18 +73,12 @@ class GCN(nn.Module):
         hidden: int = 64,
         last_width: int = 4,
         head_width: int = 2,
-        readout: str = "mean",
+        readout: Literal["mean", "sum", "center", "pair"] = "mean",
         ligand: bool = False,
         dropout: float = 0.25,
     ) -> None:
+        check_options(GCN.__init__, locals())
         super().__init__()
-        check_options(
-            {"readout": (readout, ("mean", "sum", "center", "pair"))},
-            out_channels=out_channels,
-            hidden=hidden,
-            last_width=last_width,
-            head_width=head_width,
-        )
         self.readout, self.has_ligand = readout, ligand
         self.vocabularies = [_PROTEIN.split(), *([_LIGAND.split()] if ligand else [])]
         self.sizes = [len(vocabulary) for vocabulary in self.vocabularies]
@@ -150,11 +144,11 @@ SPEC = ModelSpec(
     GCN,
     labels={"1": "GNN"},
     settings={
-        "lba": own_settings(100, 1e-4, 16, {"last_width": 8, "head_width": 4, "readout": "sum", "ligand": True}),
-        "psr": own_settings(20, 1e-4, 40, {}, hydrogens=True),
-        "rsr": own_settings(20, 1e-4, 32, {}, hydrogens=True),
-        "res": own_settings(5, 1e-4, 64, {"last_width": 2, "readout": "center"}),
-        "ppi": own_settings(20, 1e-3, 16, {"last_width": 2, "head_width": 4, "readout": "pair"}, hydrogens=True),
+        "lba": atom3d_settings(100, 1e-4, 16, {"last_width": 8, "head_width": 4, "readout": "sum", "ligand": True}),
+        "psr": atom3d_settings(20, 1e-4, 40, {}, hydrogens=True),
+        "rsr": atom3d_settings(20, 1e-4, 32, {}, hydrogens=True),
+        "res": atom3d_settings(5, 1e-4, 64, {"last_width": 2, "readout": "center"}),
+        "ppi": atom3d_settings(20, 1e-3, 16, {"last_width": 2, "head_width": 4, "readout": "pair"}, hydrogens=True),
     },
     profiles={"quick": {"epochs": 3, "schedule": "plateau", "standardise": False}},
     only_named=True,

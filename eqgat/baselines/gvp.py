@@ -10,7 +10,7 @@ Two published layouts, named by ``layout``:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,8 @@ from torch.nn.functional import dropout, relu
 
 from eqgat.baselines.common import GaussianBasis, GraphModel, neighbour_mean
 from eqgat.baselines.spec import ModelSpec
-from eqgat.errors import UserError
+from eqgat.checks import check_options
+from eqgat.config import Readout
 from eqgat.graph import edge_geometry
 from eqgat.layers import vector_length
 
@@ -157,23 +158,11 @@ class GVPGNN(GraphModel):
         num_message: int = 3,
         cutoff: float = 4.5,
         dropout: float = 0.1,
-        layout: str = "atom3d",
-        readout: str = "graph",
+        layout: Literal["triangle", "atom3d"] = "atom3d",
+        readout: Readout = "graph",
     ) -> None:
-        super().__init__(
-            num_elements,
-            readout,
-            num_layers,
-            {"layout": (layout, ("triangle", "atom3d"))},
-            out_channels=out_channels,
-            scalar_channels=scalar_channels,
-            vector_channels=vector_channels,
-            edge_scalars=edge_scalars,
-            num_message=num_message,
-            cutoff=cutoff,
-        )
-        if not 0 <= dropout < 1:
-            raise UserError(f"dropout is a probability below 1; got {dropout}")
+        check_options(GVPGNN.__init__, locals())
+        super().__init__(num_elements, readout, num_layers)
         f, node, edge = scalar_channels, (scalar_channels, vector_channels), (edge_scalars, 1)
         normed = layout == "atom3d"
         width = num_elements if normed else f

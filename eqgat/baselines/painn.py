@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from eqgat.baselines.common import GaussianBasis, GraphModel, cosine_cutoff, make_norms, neighbour_mean
 from eqgat.baselines.spec import ModelSpec
+from eqgat.checks import check_options
+from eqgat.config import Norm, Readout
 from eqgat.graph import edge_geometry
 from eqgat.layers import InvariantReadout, vector_length
 
@@ -95,19 +97,11 @@ class PaiNN(GraphModel):
         num_layers: int = 5,
         num_radial: int = 32,
         cutoff: float = 4.5,
-        norm: str | None = None,
-        readout: str = "graph",
+        norm: Norm = None,
+        readout: Readout = "graph",
     ) -> None:
-        super().__init__(
-            num_elements,
-            readout,
-            num_layers,
-            {"norm": (norm, (None, "equivariant"))},
-            out_channels=out_channels,
-            scalar_channels=scalar_channels,
-            vector_channels=vector_channels,
-            cutoff=cutoff,
-        )
+        check_options(PaiNN.__init__, locals())
+        super().__init__(num_elements, readout, num_layers)
         f, self.cutoff, self.vector_channels = scalar_channels, cutoff, vector_channels
         self.embedding = nn.Embedding(num_elements, f)
         self.basis = GaussianBasis(num_radial, cutoff)

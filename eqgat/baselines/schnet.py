@@ -15,6 +15,8 @@ from torch.nn.functional import softplus
 
 from eqgat.baselines.common import GaussianBasis, GraphModel, cosine_cutoff, make_norms, neighbour_mean
 from eqgat.baselines.spec import ModelSpec
+from eqgat.checks import check_options
+from eqgat.config import Norm, Readout
 from eqgat.graph import edge_geometry
 
 if TYPE_CHECKING:
@@ -75,18 +77,11 @@ class SchNet(GraphModel):
         num_layers: int = 5,
         num_radial: int = 32,
         cutoff: float = 4.5,
-        norm: str | None = None,
-        readout: str = "graph",
+        norm: Norm = None,
+        readout: Readout = "graph",
     ) -> None:
-        super().__init__(
-            num_elements,
-            readout,
-            num_layers,
-            {"norm": (norm, (None, "equivariant"))},
-            out_channels=out_channels,
-            scalar_channels=scalar_channels,
-            cutoff=cutoff,
-        )
+        check_options(SchNet.__init__, locals())
+        super().__init__(num_elements, readout, num_layers)
         f, self.cutoff = scalar_channels, cutoff
         self.embedding = nn.Embedding(num_elements, f)
         self.basis = GaussianBasis(num_radial, cutoff)

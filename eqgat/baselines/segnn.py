@@ -24,6 +24,8 @@ from torch.nn.functional import silu
 
 from eqgat.baselines.common import GraphModel, neighbour_mean
 from eqgat.baselines.spec import ModelSpec
+from eqgat.checks import check_options
+from eqgat.config import Readout
 from eqgat.graph import edge_geometry
 from eqgat.layers import sum_over_neighbours
 
@@ -194,16 +196,10 @@ class SEGNN(GraphModel):
         width: int = 188,
         num_layers: int = 3,
         cutoff: float = 4.5,
-        readout: str = "graph",
+        readout: Readout = "graph",
     ) -> None:
-        super().__init__(
-            num_elements,
-            readout,
-            num_layers,
-            out_channels=out_channels,
-            width=width,
-            cutoff=cutoff,
-        )
+        check_options(SEGNN.__init__, locals())
+        super().__init__(num_elements, readout, num_layers)
         self.hidden = balanced_irreps(width)
         self.embedding = nn.Embedding(num_elements, num_elements)
         self.node_in = SteerableLinear(Irreps(f"{num_elements}x0e"), self.hidden)

@@ -26,6 +26,7 @@ from torch_geometric.data import Data
 
 from eqgat.datasets.atom3d.environments import residue_item
 from eqgat.datasets.atom3d.samples import Atoms, make_graph
+from eqgat.datasets.atom3d.spec import GraphOptions
 from eqgat.datasets.task import SPLITS, TaskSpec
 from eqgat.errors import UserError
 from eqgat.molecule import Molecule, StructureError
@@ -105,14 +106,6 @@ class TableOptions(StructureOptions):
     hydrogens: bool = False
     waters: bool = False
     hetero: bool = True
-
-
-@dataclass(frozen=True)
-class GraphOptions:
-    """What follows from the model."""
-
-    cutoff: float = 4.5
-    hops: int | None = None
 
 
 class LabelTable(NamedTuple):

@@ -3,8 +3,7 @@
 Nothing here imports Lightning until a run starts.
 """
 
-from importlib import import_module
-from typing import Any
+from eqgat.registry import lazily
 
 _HOME = {
     "MODELS": "models",
@@ -21,25 +20,5 @@ _HOME = {
     "train": "run",
     "seeded": "variants",
 }
-__all__ = [
-    "MODELS",
-    "Settings",
-    "build_model",
-    "evaluate",
-    "load_trained",
-    "make_settings",
-    "own_settings",
-    "predict",
-    "read_history",
-    "read_predictions",
-    "read_results",
-    "seeded",
-    "train",
-]
-
-
-def __getattr__(name: str) -> Any:
-    """Import a part when it is first asked for."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__all__ = [*_HOME]
+__getattr__ = lazily(__name__, _HOME)

@@ -11,7 +11,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
 from eqgat.errors import UserError
 from eqgat.training.checkpoint import write_checkpoint
@@ -28,7 +28,7 @@ from eqgat.training.results import prediction_table
 from eqgat.training.settings import Settings
 from eqgat.training.tasks import ReadoutNorm, Task, standardisation
 
-__all__ = ["EvaluationSampler", "TimeIsUp", "TrainingModule", "TrainingSampler"]
+__all__ = ["TimeIsUp", "TrainingModule", "evaluation_batches", "training_batches"]
 
 
 _READOUT = "readout_norm"  # name of that part of the model while it is trained
@@ -38,7 +38,9 @@ class TimeIsUp(Exception):
     """The time limit was reached, or a signal came; the checkpoint is written."""
 
 
-class TrainingSampler(Sampler[list[int]]):
+def training_batches(
+    size: int, batch_size: int, seed: int, epoch: int, skip: int = 0, rank: int = 0, world: int = 1
+) -> list[list[int]]:
     """Batches of one epoch in an order that (seed, epoch) fix; each of ``world`` processes gets its part of each batch.
 
     Args:
@@ -48,37 +50,17 @@ class TrainingSampler(Sampler[list[int]]):
         skip: batches already done, left out.
         rank, world: number of this process, and how many there are.
     """
-
-    def __init__(
-        self, size: int, batch_size: int, seed: int, epoch: int, skip: int = 0, rank: int = 0, world: int = 1
-    ) -> None:
-        order = torch.randperm(size, generator=torch.Generator().manual_seed(_mix(seed, epoch))).tolist()
-        batches = [order[start : start + batch_size] for start in range(0, size, batch_size)][skip:]
-        # A short last batch may not divide: processes that would miss out repeat its first items.
-        self.batches = [
-            [batch[(rank + k * world) % len(batch)] for k in range(-(-len(batch) // world))] for batch in batches
-        ]
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches)
+    order = torch.randperm(size, generator=torch.Generator().manual_seed(_mix(seed, epoch))).tolist()
+    batches = [order[start : start + batch_size] for start in range(0, size, batch_size)][skip:]
+    # A short last batch may not divide: processes that would miss out repeat its first items.
+    return [[batch[(rank + k * world) % len(batch)] for k in range(-(-len(batch) // world))] for batch in batches]
 
 
-class EvaluationSampler(Sampler[list[int]]):
+def evaluation_batches(size: int, batch_size: int, rank: int = 0, world: int = 1) -> list[list[int]]:
     """Batches in order; process ``rank`` gets items rank, rank + world, ...; the last are repeated to equal length."""
-
-    def __init__(self, size: int, batch_size: int, rank: int = 0, world: int = 1) -> None:
-        per_process = -(-size // world)
-        own = [min(rank + k * world, size - 1) for k in range(per_process)]
-        self.batches = [own[start : start + batch_size] for start in range(0, per_process, batch_size)]
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches)
+    per_process = -(-size // world)
+    own = [min(rank + k * world, size - 1) for k in range(per_process)]
+    return [own[start : start + batch_size] for start in range(0, per_process, batch_size)]
 
 
 def _mix(*numbers: int) -> int:
@@ -165,10 +147,10 @@ class TrainingModule(lightning.LightningModule):
 
     # data
 
-    def _loader(self, split: str, sampler: Sampler[list[int]]) -> DataLoader:
+    def _loader(self, split: str, batches: list[list[int]]) -> DataLoader:
         return DataLoader(
             self.splits[split],
-            batch_sampler=sampler,
+            batch_sampler=batches,
             collate_fn=self.task.collate,
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),
@@ -180,7 +162,7 @@ class TrainingModule(lightning.LightningModule):
             self.splits["train"].set_epoch(self.epoch)
         return self._loader(
             "train",
-            TrainingSampler(
+            training_batches(
                 len(self.splits["train"]),
                 self.settings.batch_size,
                 self.settings.seed,
@@ -194,7 +176,7 @@ class TrainingModule(lightning.LightningModule):
     def _evaluation_loader(self, split: str) -> DataLoader:
         batch_size = max(1, self.settings.batch_size // self.trainer.world_size)
         return self._loader(
-            split, EvaluationSampler(len(self.splits[split]), batch_size, self.global_rank, self.trainer.world_size)
+            split, evaluation_batches(len(self.splits[split]), batch_size, self.global_rank, self.trainer.world_size)
         )
 
     def val_dataloader(self) -> DataLoader:

@@ -76,7 +76,7 @@ def evaluation_figure(predictions: pd.DataFrame, what: str = "label") -> Figure:
         else:
             _parity(left, target, said[:, 0], what)
             _calibrated(middle, said[:, 0], target, f"predicted {what}", f"mean {what} found")
-            _by_group(right, groups, np.abs(said[:, 0] - target), f"mean absolute error, {what}")
+            _by_group(right, groups, np.abs(said[:, 0] - target), f"mean absolute error,\n{what}")
             words = f"mean absolute error {np.abs(said[:, 0] - target).mean():.3g} over {len(target)} predictions"
     close(fig)
     text = f"Prediction against target, calibration (bars: standard error) and error by group; {words}."

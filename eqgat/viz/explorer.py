@@ -53,7 +53,7 @@ from eqgat.inspection import (
 )
 from eqgat.layers import LayerTrace
 from eqgat.model import EQGAT
-from eqgat.molecule import Molecule
+from eqgat.molecule import Molecule, residue_letter
 from eqgat.viz import scripts
 from eqgat.viz.backbone import backbone_rows, secondary_structure
 from eqgat.viz.parts import Camera
@@ -335,7 +335,7 @@ def _molecule(store: _Store, molecule: Molecule) -> dict[str, Any]:
                 "chain": row.chain.strip(),
                 "number": row.residue + row.insertion_code.strip(),
                 "name": row.resname.strip(),
-                "letter": _letter(row.resname) if is_polymer else "",
+                "letter": (residue_letter(row.resname.strip()) or "X") if is_polymer else "",
                 "polymer": bool(is_polymer),
                 "shape": shape,
                 "trace": int(at),
@@ -345,12 +345,6 @@ def _molecule(store: _Store, molecule: Molecule) -> dict[str, Any]:
             )
         ],
     }
-
-
-def _letter(resname: str) -> str:
-    import gemmi
-
-    return gemmi.find_tabulated_residue(resname.strip()).one_letter_code.upper().strip() or "X"
 
 
 def _quantities(extra: dict[str, Sequence[Any]], size: int) -> tuple[list[dict[str, Any]], list[list[np.ndarray]]]:

@@ -92,7 +92,7 @@ function eqgatDraw(box, scene) {
     });
   }
   viewer.zoomTo({ model }); // the atoms: 3Dmol's box around a mesh also holds the origin, however far away
-  viewer.zoom(scene.zoom);
+  viewer.zoom(scene.zoom * Math.min(1, box.clientWidth / scene.width)); // a narrow screen shows the whole width, too
   const look = viewer.getView();
   scene.quaternion.forEach((q, k) => { look[4 + k] = q; });
   viewer.setView(look);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, cast
@@ -19,22 +20,25 @@ from eqgat.layers import EQGATLayer
 from eqgat.pretrained import pretrained
 from eqgat.training.receptive_field import at_centers
 from eqgat_course.experiments.tables import paper_numbers
+from eqgat_course.residues import residue_answers
 from eqgat_course.results import TARGETS, TRIANGLE_MODELS, triangle_runs
 from eqgat_course.toy import sample_items
 
 __all__ = [
     "ABLATED",
+    "CHOICES",
     "FULL",
     "KNOCK_OUTS",
     "METRICS",
     "Interval",
     "ablated_twin",
+    "cost_of_knocking_out",
     "holm",
     "knock_out",
     "linear_errors",
     "lost_and_won",
     "miss_rates",
-    "our_differences",
+    "our_choices",
     "our_runs",
     "paper_differences",
     "paper_rows",
@@ -154,6 +158,84 @@ def our_runs(results: pd.DataFrame) -> pd.DataFrame:
     return rows[columns].reset_index(drop=True)
 
 
+# One change at a time to the full model: what a reader calls it -> the model of the store and its changed options.
+CHOICES: dict[str, tuple[str, dict[str, Any]]] = {
+    "no cross product": ("eqgat-no-cross-product", {}),
+    "no cross product, as many parameters": ("eqgat-no-cross-product", {"vector_channels": 9}),
+    "one attention for all channels": ("eqgat-no-feature-attention", {}),
+    "one attention, as many parameters": ("eqgat-no-feature-attention", {"scalar_channels": 34, "vector_channels": 9}),
+    "cross product of mixed vectors": ("eqgat", {"cross_product": "mixed"}),
+    "sum over neighbours, not mean": ("eqgat", {"vector_aggregation": "sum"}),
+    "no norm": ("eqgat", {"norm": None}),
+    "cutoff 4.5": ("eqgat", {"cutoff": 4.5}),
+    "2 layers, not 3": ("eqgat", {"num_layers": 2}),
+    "4 layers, not 3": ("eqgat", {"num_layers": 4}),
+    "8 radial functions, not 16": ("eqgat", {"num_radial": 8}),
+    "32 radial functions, not 16": ("eqgat", {"num_radial": 32}),
+}
+
+
+def our_choices(results: pd.DataFrame) -> pd.DataFrame:
+    """Every choice of ``CHOICES`` against the full model: test errors of the quick Triangle data, same seeds, same data.
+
+    Columns: choice, n (seeds that both have), full and other (mean error), ratio, difference (other - full) with low and
+    high (Welch, 95 %) and p, effect with effect_low and effect_high (the same in spreads of single runs), worse (seeds in
+    which the other is worse) and sign_p, stands (p by Holm's rule among all rows), sentence. Choices with fewer than two
+    runs are left out.
+    """
+    rows = results[
+        (results["task"] == "triangle")
+        & (results["profile"] == "quick")
+        & (results["split"] == "test")
+        & (results["metric"] == "mse")
+    ].assign(value=lambda frame: frame["value"].astype(float))
+
+    def errors(model: str, options: dict[str, Any]) -> pd.Series:
+        wanted = {"model_options": options} if options else {}
+        same = rows["changed"].map(lambda text: json.loads(text or "{}") == wanted)
+        return rows[same & (rows["model"] == model)].set_index(["data", "seed"])["value"]
+
+    full, made = errors("eqgat", {}), []
+    for choice, (model, options) in CHOICES.items():
+        pair = pd.concat({"full": full, "other": errors(model, options)}, axis=1).dropna()
+        if len(pair) < 2:
+            continue
+        mean, std, worse = pair.mean(), pair.std(), int((pair["other"] > pair["full"]).sum())
+        found = welch(mean["full"], std["full"], mean["other"], std["other"], len(pair), len(pair))
+        spread = float(((std**2).mean()) ** 0.5)
+        made.append(
+            {
+                "choice": choice,
+                "n": len(pair),
+                "full": mean["full"],
+                "other": mean["other"],
+                "ratio": mean["other"] / mean["full"],
+                **{name: getattr(found, name) for name in ("difference", "low", "high", "p")},
+                "effect": found.difference / spread,
+                "effect_low": found.low / spread,
+                "effect_high": found.high / spread,
+                "worse": worse,
+                "sign_p": sign_test(worse, len(pair) - worse),
+            }
+        )
+    table = pd.DataFrame(made)
+    if len(table):
+        table["stands"] = holm(table["p"])
+        table["sentence"] = [_sentence(row) for row in table.to_dict("records")]
+    return table
+
+
+def _sentence(row: Mapping[str, Any]) -> str:
+    """What a row of ``our_choices`` says, in words."""
+    start = f"{row['choice']}: the error is {row['ratio']:.2f} times that of the full model ({row['n']} seeds each, worse in "
+    start += f"{row['worse']})"
+    if row["stands"]:
+        return f"{start}; told from chance, also after counting all rows."
+    if row["p"] < 0.05:
+        return f"{start}; by itself told from chance, not after counting all rows."
+    return f"{start}; not told from chance."
+
+
 def store_label(runs: pd.DataFrame) -> str:
     """What a number from ``our_runs`` needs beside it: profile, device, seeds a model, commit."""
     if runs.empty:
@@ -163,14 +245,6 @@ def store_label(runs: pd.DataFrame) -> str:
         f"{', '.join(sorted(set(runs['profile'])))} profile, {', '.join(sorted(set(runs['device'])))}, "
         f"n = {' to '.join(map(str, number))} seeds, commit {', '.join(sorted(set(runs['commit'])))}"
     )
-
-
-def our_differences(runs: pd.DataFrame) -> pd.DataFrame:
-    """``paper_differences`` for ``our_runs``; variants with fewer than two runs are left out."""
-    rows = runs.groupby(["column", "model"], sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
-    rows = rows.rename(columns={"count": "n"}).assign(sign=-1)
-    rows["column"] = pd.Categorical(rows["column"], list(OUR_METRICS.values()), ordered=True)
-    return _differences(rows[rows["n"] > 1].sort_values("column", kind="stable").astype({"column": str}))
 
 
 def _differences(rows: pd.DataFrame) -> pd.DataFrame:
@@ -376,6 +450,19 @@ def lost_and_won(split: str = "test", parts: Sequence[str] = KNOCK_OUTS) -> pd.D
     table = pd.DataFrame.from_dict(rows, orient="index")
     table.attrs = {"right": int(intact.sum()), "environments": len(intact)}
     return table
+
+
+def cost_of_knocking_out(part: str, split: str = "test") -> pd.Series:
+    """By how much the cross entropy of the shipped RES weights rises without a part, in nats, protein by protein.
+
+    Answers about one protein are not independent, so that the proteins are what is counted.
+    """
+    model = pretrained("res")
+    whole, without = (
+        -np.log(residue_answers(network, split, RES_RADIUS).set_index("protein")["chance"])
+        for network in (model, knock_out(model, part))
+    )
+    return (without - whole).groupby(level="protein").mean()
 
 
 def sign_test(lost: int, won: int) -> float:

@@ -85,17 +85,40 @@ def test_our_runs_are_compared_where_there_are_two_or_more():
     own = ablations.our_runs(store)
     assert set(own["model"]) == {FULL, *ABLATED}
     assert ablations.store_label(own) == "quick profile, CPU, n = 1 to 2 seeds, commit abc"
-    rows = ablations.our_differences(own)
-    assert rows["column"].tolist() == ["mean of the three", "distance", "perimeter", "area"]
-    assert rows["difference"].tolist() == [2.5] * 4, "positive: the full model's error is smaller"
-    assert ablations.our_differences(own[own["seed"] == 0]).empty
+    rows = ablations.our_choices(store).set_index("choice")
+    assert list(rows.index) == ["no cross product"], "one run alone has no spread"
+    row = rows.loc["no cross product"]
+    assert (row["n"], row["full"], row["other"], row["difference"], row["worse"]) == (2, 1.5, 4.0, 2.5, 2)
+    assert row["effect"] == pytest.approx(2.5 / ((0.5 + 2.0) / 2) ** 0.5), "in spreads of single runs"
+    assert row["sign_p"] == 0.5
+    assert not row["stands"]
+    assert row["sentence"].endswith("(2 seeds each, worse in 2); not told from chance.")
+    assert ablations.our_choices(store[store["seed"] == 0]).empty
     assert "no runs" in ablations.store_label(ablations.our_runs(runs()))
 
 
-def test_the_committed_store_has_three_seeds_of_each_variant():
+def test_choices_are_paired_by_seed_and_data_and_by_their_options_alone():
+    store = runs(*(("eqgat", seed, 1.0 + seed) for seed in range(4)), *(("eqgat", seed, 9.0) for seed in range(2)))
+    store.loc[store.index[16:], "changed"] = '{"model_options": {"num_layers": 2}}'
+    assert ablations.our_choices(store)["n"].tolist() == [2]
+    store.loc[store.index[16:], "changed"] = '{"epochs": 3, "model_options": {"num_layers": 2}}'
+    assert ablations.our_choices(store).empty, "another number of epochs is another experiment"
+    store.loc[store.index[16:], ["changed", "data"]] = ['{"model_options": {"num_layers": 2}}', "other clouds"]
+    assert ablations.our_choices(store).empty
+
+
+def test_the_committed_store_has_the_same_seeds_of_each_variant():
     own = ablations.our_runs(read_results(task="triangle"))
-    assert own.groupby(["column", "model"])["seed"].nunique().eq(3).all()
-    assert len(ablations.our_differences(own)) == 8
+    assert own.groupby(["column", "model"])["seed"].nunique().nunique() == 1
+    rows = ablations.our_choices(read_results(task="triangle"))
+    assert {"no cross product", "one attention for all channels"} <= set(rows["choice"])
+    assert rows["n"].min() >= 2
+
+
+def test_the_cost_of_knocking_out_is_that_of_notebook_08():
+    cost = ablations.cost_of_knocking_out("cross product")
+    assert len(cost) == 12
+    assert cost.mean() == pytest.approx(0.017, abs=0.001)
 
 
 def test_power_equals_simulation_and_textbook():

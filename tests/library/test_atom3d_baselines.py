@@ -191,5 +191,5 @@ def test_bad_options_are_named() -> None:
             CNN3D(**wrong)
     with pytest.raises(ValueError, match="readout must be"):
         GCN(readout="max")
-    with pytest.raises(ValueError, match="hidden must be positive"):
+    with pytest.raises(ValueError, match="hidden must be a whole number"):
         GCN(hidden=0)

@@ -182,7 +182,7 @@ def test_bad_input_is_named(name: str) -> None:
     kind, options = SMALL[name]
     with pytest.raises(ValueError, match="readout must be"):
         kind(9, 1, **{**options, "readout": "edge"})
-    with pytest.raises(ValueError, match="num_layers must be positive"):
+    with pytest.raises(ValueError, match="num_layers must be a whole number"):
         kind(9, 1, **{**options, "num_layers": 0})
 
 

@@ -30,7 +30,7 @@ from eqgat.errors import UserError
 from eqgat.files import sums_beside, write_checked
 from eqgat.training import Settings, make_settings, read_history, read_predictions, read_results
 from eqgat.training.checkpoint import read_checkpoint, write_checkpoint
-from eqgat.training.engine import EvaluationSampler, TrainingModule, TrainingSampler
+from eqgat.training.engine import TrainingModule, evaluation_batches, training_batches
 from eqgat.training.run import Run, train
 from eqgat.training.settings import models_of
 from eqgat.training.tasks import LOSSES, Task, make_task
@@ -279,18 +279,18 @@ def test_schedules(finished: Run, tmp_path: Path) -> None:
 
 def test_every_batch_of_an_epoch_is_drawn_once_whatever_the_number_of_processes() -> None:
     for size, world in ((96, 1), (96, 2), (90, 4), (50, 3)):
-        parts = [TrainingSampler(size, 12, seed=3, epoch=1, rank=rank, world=world).batches for rank in range(world)]
-        whole = TrainingSampler(size, 12, seed=3, epoch=1).batches
+        parts = [training_batches(size, 12, seed=3, epoch=1, rank=rank, world=world) for rank in range(world)]
+        whole = training_batches(size, 12, seed=3, epoch=1)
         for number, batch in enumerate(whole):
             shared = [index for part in parts for index in part[number]]
             assert set(shared) == set(batch)
             assert len({len(part[number]) for part in parts}) == 1
         assert sorted(chain.from_iterable(whole)) == list(range(size))
-        assert TrainingSampler(size, 12, seed=3, epoch=1, skip=2).batches == whole[2:]
-    epochs = {tuple(TrainingSampler(96, 96, seed, epoch).batches[0]) for seed in (0, 1) for epoch in range(3)}
+        assert training_batches(size, 12, seed=3, epoch=1, skip=2) == whole[2:]
+    epochs = {tuple(training_batches(96, 96, seed, epoch)[0]) for seed in (0, 1) for epoch in range(3)}
     assert len(epochs) == 6
     for world in (1, 2, 5):
-        parts = [EvaluationSampler(23, 4, rank, world).batches for rank in range(world)]
+        parts = [evaluation_batches(23, 4, rank, world) for rank in range(world)]
         flat = [list(chain.from_iterable(part)) for part in parts]
         assert [index for row in zip(*flat, strict=True) for index in row][:23] == list(range(23))
 
