@@ -154,9 +154,10 @@ def equal_models(pairs: int = 40, n: int = 3) -> Figure:
     return describe(fig, caption, caption)
 
 
-def _nothing(fig: Figure, panels: list[Axes], runs: pd.DataFrame) -> Figure:
-    panels[0].text(0.5, 0.5, store_label(runs), ha="center", va="center", transform=panels[0].transAxes, fontsize=9)
-    return describe(fig, "The results store has no runs yet.", trained=trained_for(runs))
+def _nothing(fig: Figure, ax: Axes) -> Figure:
+    text = "The results store has no runs yet."
+    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, fontsize=9)
+    return describe(fig, text, trained="nothing yet")
 
 
 @figure(
@@ -170,7 +171,7 @@ def our_runs_as_figure() -> Figure:
     runs = our_runs(read_results(task="triangle"))
     fig, panels = _grid([SHORT[model] for model in SHORT], 4.8)
     if runs.empty:
-        return _nothing(fig, panels, runs)
+        return _nothing(fig, panels[0])
     for ax, name in zip(panels, OUR_METRICS.values(), strict=True):
         for place, model in enumerate(SHORT):
             values = runs.query("column == @name and model == @model")["value"].to_numpy()
@@ -199,7 +200,7 @@ def our_intervals() -> Figure:
     rows = our_choices(read_results(task="triangle"))
     fig, ax = subplots(figsize=(6.4, 1.2 + 0.36 * max(len(rows), 3)))
     if rows.empty:
-        return _nothing(fig, [ax], rows)
+        return _nothing(fig, ax)
     for place, row in enumerate(rows.itertuples()):
         colour = COLOURS["vermilion"] if row.stands else COLOURS["blue"]
         ax.plot([row.low, row.high], [place, place], color=colour, lw=3, solid_capstyle="butt")
