@@ -41,24 +41,6 @@ from eqgat_course.exercises import load_exercises
 ROOT = Path(__file__).parents[1]
 LONG = 20  # lines; longer code is folded, its results are not
 GUIDES = ("teachers-guide", "projects", "reliability", "cofactor-rule", "platforms")
-# The figure that stands for a chapter on the list of notebooks and in the README.
-THUMBNAILS = {
-    "00": "first-look",
-    "01": "radius-graph",
-    "02": "standing-waves",
-    "03": "three-attentions",
-    "04": "vector-terms-at-a-peptide",
-    "05": "polar-and-axial",
-    "06": "whole-layer",
-    "07": "commuting-square",
-    "08": "attention-whole-protein",
-    "09": "fig-2-triangle",
-    "10": "lba-pocket",
-    "11": "rsr-decoy",
-    "12": "roc-and-precision-by-hand",
-    "13": "ablation-our-intervals",
-    "14": "torsion-seen",
-}
 
 
 def slug(text: str) -> str:
@@ -150,18 +132,11 @@ def notebook_paths() -> list[Path]:
     return sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
-def chapter_rows() -> dict[str, tuple[str, str]]:
-    """Of each notebook that the README lists: its title and what it shows."""
+def chapter_rows() -> dict[str, tuple[str, str, str]]:
+    """Of each notebook that the README lists: the figure that stands for it, its title and what it shows."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = re.findall(r"\[([^\]]+)\]\(notebooks/(\d\d)_\w+\.ipynb\) *\| *(.+?) *\|\n", text)
-    return {number: (title, what) for title, number, what in found}
-
-
-def thumbnail(number: str) -> str:
-    """The figure that stands for a chapter; the first one that it has drawn if none was chosen."""
-    of_chapter = [entry.name for entry in figures.load_all().values() if entry.notebook == number]
-    drawn = [name for name in of_chapter if (ROOT / f"figures/{name}.png").is_file()]
-    return THUMBNAILS.get(number) or (drawn or [""])[0]
+    row = r'^\| <img src="figures/([\w-]+)\.png"[^|]*\| \[(.+?)\]\(notebooks/(\d\d)_\w+\.ipynb\) \| (.+?) \|$'
+    return {number: (name, title, what) for name, title, number, what in re.findall(row, text, re.MULTILINE)}
 
 
 def notebooks(sources: Sources) -> list[dict[str, str]]:
@@ -173,10 +148,8 @@ def notebooks(sources: Sources) -> list[dict[str, str]]:
         notebook = executed(path)
         views += prepared(sources, path, notebook)
         sources.write(f"notebooks/{path.name}", nbformat.writes(notebook))
-        number = path.stem[:2]
-        title, what = known.get(number, (f"{number} · {path.stem[3:]}", ""))
-        name = thumbnail(number)
-        picture = f":img-top: /figures/{name}.png\n:img-alt: {name}\n" if name else ""
+        name, title, what = known[path.stem[:2]]
+        picture = f":img-top: /figures/{name}.png\n:img-alt: {name}\n"
         cards.append(
             f":::{{grid-item-card}} {title}\n:link: {path.stem}\n:link-type: doc\n{picture}\n{what}\n\n"
             f"*{reading_time(notebook.cells[0].source)}*\n:::\n"

@@ -138,6 +138,7 @@ NAMED = {
     "the code of the figure polar-and-axial": "figures/chapter-05.html#figure-polar-and-axial",
     "the figure of Table 3": "figures/chapter-09.html#figure-triangle-table-3",
     "the 3D views": "figures/views.html",
+    "training on labels of one's own": "notebooks/15_your_own_structure.html",
     "the explorer": "explorer.html",
     "Table 3": "results/table3.html",
     "the command of a result": "results/runs.html#triangle",
