@@ -14,7 +14,7 @@ QUIET_LAB := --LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.
 FUZZ ?= 10000
 DIALECTS ?= 500
 
-.PHONY: help install run site lab solutions test lint check mutants fuzz figures tables notebooks bench coursework
+.PHONY: help install run site lab solutions test lint check mutants fuzz damage figures tables notebooks bench coursework
 
 help:
 	@echo "make run        install, execute all notebooks (quick profile, CPU), draw the figures, make the site"
@@ -27,6 +27,7 @@ help:
 	@echo "make bench      measure speed and memory    make lint     check the style of the code"
 	@echo "make mutants    put small errors into the core and see that the tests notice each"
 	@echo "make fuzz       read thousands of mangled structure files (FUZZ=10000), and hundreds beside Biopython"
+	@echo "make damage     turn over bits in files, kill training, and see that nothing is believed or lost"
 	@echo "make coursework build the student notebooks and the solutions set into build/coursework"
 
 # One stamp file: a second call installs nothing. A changed pyproject.toml installs again. A new pip is twice as fast as
@@ -86,6 +87,10 @@ mutants: $(INSTALLED)
 fuzz: $(INSTALLED)
 	$(BIN)/python tests/fuzz_structures.py $(FUZZ)
 	$(BIN)/python tests/dialects.py $(DIALECTS)
+
+damage: $(INSTALLED)
+	$(BIN)/python tests/damage.py flips 1000
+	$(BIN)/python tests/damage.py kills 50
 
 figures: $(INSTALLED)
 	$(BIN)/python -m eqgat figures

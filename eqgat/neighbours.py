@@ -59,10 +59,9 @@ def by_trees(points: NDArray[np.float64], graph: NDArray[np.int64], cutoff: floa
     x, y, z = (points.take(first, axis=0) - points.take(second, axis=0)).T
     near = np.sqrt(x * x + y * y + z * z) < cutoff
     first, second = first[near], second[near]
-    # A sparse matrix sorts the edges by (receiver, source) several times faster than a comparison sort.
+    # Making a sparse matrix sorts the edges by (receiver, source) several times faster than a comparison sort.
     receiver, source = np.concatenate([first, second]), np.concatenate([second, first])
     matrix = csr_array((np.ones(len(source), dtype=bool), (receiver, source)), shape=(len(points), len(points)))
-    matrix.sort_indices()
     receiver = np.repeat(np.arange(len(points)), np.diff(matrix.indptr))
     return np.stack([matrix.indices.astype(np.int64), receiver])
 

@@ -14,6 +14,7 @@ import re
 import stat
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ _ATOM_LIKE = re.compile(r" *(?:ATOM|HETATM)\b|.{27,33}(?: *-?\d+\.\d{3}){3}(?!\d
 _NOT_ATOMS = ("REMARK", "SIGATM", "USER")
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\(\d+\))?\s*")
 _CHARGE = re.compile(r"(\d+[-+]|[-+]\d*)$")  # mmCIF's symbols may have one: Fe3+
+_PLAIN = b"-. 0123456789"  # what plain numbers with blanks between them are made of
 _SEQUENCE_NUMBER = re.compile(r"([-+]?\d{1,9})([A-Za-z]?)")
 
 
@@ -345,7 +347,7 @@ def _decimals(text: str) -> np.ndarray | None:
     exact in float64.
     """
     data = text.encode()
-    if not data or data.translate(None, b"-. 0123456789"):
+    if not data or data.translate(None, _PLAIN):
         return None
     letters = np.frombuffer(data, np.uint8)
     blank = letters == ord(" ")
@@ -414,8 +416,12 @@ def _read_mmcif(file: str, text: str, model: int | str | None) -> tuple[dict[str
         return said.map(lambda text: stand_in if text is None else text) if None in said.values else said
 
     def numbers(tag: str, stand_in: str = "") -> np.ndarray:
-        if (values := _decimals(" ".join([*raw(tag), ""]))) is not None:
-            return values
+        values = raw(tag)
+        if (found := _decimals(text := " ".join([*values, ""]))) is not None:
+            return found
+        if values and not text.encode().translate(None, _PLAIN):
+            with suppress(ValueError):
+                return np.array(values, np.float64)
         return _parsed(texts(tag, stand_in=stand_in), _number, tag, "no number", error).array(np.float64)
 
     def whole(*tags: str, stand_in: str) -> tuple[Coded, Coded]:

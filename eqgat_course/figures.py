@@ -168,8 +168,14 @@ def _write(fig: Figure, stem: Path) -> list[Path]:
 
 
 def _look_alike(one: Path, other: io.BytesIO) -> bool:
-    """Are two PNG files the same picture: at most one pixel in a thousand differs by more than an eye can see?"""
-    first, second = plt.imread(one), plt.imread(other)
+    """Are two PNG files the same picture: at most one pixel in a thousand differs by more than an eye can see?
+
+    A first one that cannot be read is no picture.
+    """
+    try:
+        first, second = plt.imread(one), plt.imread(other)
+    except (OSError, SyntaxError, ValueError):  # Pillow's, for damaged files of all kinds
+        return False
     return first.shape == second.shape and bool((np.abs(first - second).max(axis=-1) > 0.04).mean() < 1e-3)
 
 

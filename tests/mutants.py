@@ -50,7 +50,6 @@ MUTANTS = [
         "np.stack([receiver, matrix.indices.astype(np.int64)])",
         "source before receiver",
     ),
-    Mutant("neighbours", "    matrix.sort_indices()\n", "", "sources ascend within a neighbourhood"),
     Mutant("neighbours", "2 * cutoff * graph", "0.5 * cutoff * graph", "graphs of a batch stay apart"),
     Mutant("neighbours", "_at_most(points, graph, cutoff) > MOST_EDGES", "False", "too many edges are refused: trees"),
     Mutant("neighbours", "        _refuse_too_many(found, cutoff)\n", "", "too many edges are refused: cells"),

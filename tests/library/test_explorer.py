@@ -174,7 +174,7 @@ def test_command_writes_the_page_and_says_what_is_wrong(tmp_path, capsys, monkey
     assert stored == pytest.approx(attention_received(fresh_layer).numpy(), abs=2e-3)
     for argv, message in (
         (["nothing.pdb"], "nothing.pdb"),
-        ([str(embedded_path("5pti")), "--model", "nowhere"], "no config.json in nowhere"),
+        ([str(embedded_path("5pti")), "--model", "nowhere"], "there is no model in 'nowhere'"),
         ([str(embedded_path("5pti")), "-o", "no/folder.html"], "there is no folder no"),
         ([str(embedded_path("5pti")), "--explain", "A:99"], "does not exist"),
     ):

@@ -361,6 +361,12 @@ def test_a_free_amino_acid_is_not_part_of_the_sequence(write):
     assert read_structure(write([*PEPTIDE, *ligand])).sequence() == "AG"
 
 
+def test_a_ligand_that_has_the_name_of_a_water_but_carbon_is_kept(write):
+    ligand = [record(" C1 ", "SOL", 900, (20, 0, 0), "C"), record(" O1 ", "SOL", 900, (21.4, 0, 0), "O")]
+    molecule = read_structure(write([*PEPTIDE[:4], *ligand]))
+    assert (len(molecule), molecule.dropped) == (6, {})
+
+
 @pytest.mark.parametrize("name", ["GDP", "ATP", "GTP", "SAM"])  # with the letter g; known; unknown; an amino acid
 def test_a_ligand_that_looks_like_a_residue_has_no_letter(name, write):
     ligand = [
