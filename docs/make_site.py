@@ -20,9 +20,9 @@ import shutil
 import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
 
 import nbformat
+from readme import table
 from sphinx.cmd.build import build_main
 
 import eqgat
@@ -110,11 +110,6 @@ def block(text: str, language: str) -> str:
     """Code as a block of Markdown, whatever backticks are in it."""
     fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{fence}{{code-block}} {language}\n{text.rstrip()}\n{fence}"
-
-
-def table(head: list[str], rows: list[list[Any]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in line) + " |" for line in lines)
 
 
 def executed(path: Path) -> nbformat.NotebookNode:

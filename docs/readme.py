@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 from eqgat_course.equations import insert_between
@@ -22,9 +23,10 @@ def rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def table(head: list[str], lines: list[list[str]]) -> str:
-    """A table of Markdown."""
-    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines])
+def table(head: list[str], lines: Sequence[Sequence[object]]) -> str:
+    """A table of Markdown; a bar in a cell would end it, and is escaped."""
+    every = [head, ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in line) + " |" for line in every)
 
 
 def results() -> str:
