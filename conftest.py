@@ -32,6 +32,7 @@ LONGEST = (
     "test_training",
     "test_toy",
     "test_browser",
+    "test_site",
     "11_atom3d_psr_rsr",
     "08_seeing_a_protein",
     "test_symmetry",

@@ -24,7 +24,9 @@ COMMANDS = {
         "eqgat.viz.explorer:main",
         "see what a model attends to on a structure: one page that needs no network",
     ),
-    "train": ("eqgat.training.cli:train", "train a model on a task"),
+    "train": ("eqgat.training.cli:train", "train a model on a task, or on a table of your own"),
+    "predict": ("eqgat.training.cli:predict", "predict for structure files with a trained model"),
+    "evaluate": ("eqgat.viz.evaluation:main", "test a trained model: metrics with intervals, predictions, plots"),
     "download": ("eqgat.datasets.cli:download", "fetch an ATOM3D data set"),
     "prepare": ("eqgat.datasets.cli:prepare", "convert a data set into the form that loads fast"),
 }

@@ -17,6 +17,7 @@ from pathlib import Path
 from eqgat.errors import UserError
 
 __all__ = [
+    "check_space",
     "checksum",
     "is_writable",
     "new_folder",
@@ -31,14 +32,14 @@ __all__ = [
 _CHUNK = 2**20
 
 
-def checksum(file: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, in hexadecimal.
+def checksum(file: str | os.PathLike[str], kind: str = "sha256") -> str:
+    """SHA-256 of a file, or another sum that ``hashlib`` knows, in hexadecimal.
 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     checksum(write_checked(Path(folder) / "a.txt", "some text"))[:8]
     'b94f6f12'
     """
-    digest = hashlib.sha256()
+    digest = hashlib.new(kind, usedforsecurity=False)
     with open(file, "rb") as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
@@ -190,6 +191,18 @@ def no_space(error: OSError, place: Path, needed: float) -> OSError | UserError:
         f"the disk is full: {place} needs {_size(needed)}, and {folder} has {_size(free)} free. Make room for "
         f"{_size(max(needed - free, 1))} more; what was there before is unchanged"
     )
+
+
+def check_space(place: Path, needed: float) -> None:
+    """Raise what ``no_space`` says of a full disk, where ``place`` needs more bytes than there are.
+
+    >>> check_space(Path("weights.pt"), 1e30)
+    Traceback (most recent call last):
+    eqgat.errors.UserError: the disk is full: weights.pt needs ...
+    """
+    folder = next(path for path in place.absolute().parents if path.is_dir())
+    if shutil.disk_usage(folder).free < needed:
+        raise no_space(OSError(errno.ENOSPC, "no room"), place, needed)
 
 
 def _size(count: float) -> str:

@@ -502,6 +502,10 @@ class Coded:
 
     def __init__(self, values: Iterable[Any], codes: np.ndarray | None = None) -> None:
         if codes is None:
+            values = list(values)
+            if len(values) > 1 and values[0] == values[-1] and values.count(values[0]) == len(values):
+                values, codes = values[:1], np.zeros(len(values), np.int64)  # many columns say one thing only
+        if codes is None:
             numbers: defaultdict[Any, int] = defaultdict()
             numbers.default_factory = numbers.__len__  # a new value has the next number
             codes = np.fromiter(map(numbers.__getitem__, values), np.int64)
@@ -513,7 +517,10 @@ class Coded:
 
     def map(self, change: Callable[[Any], Any]) -> Coded:
         """The column with each value changed; values that become equal become one."""
-        return Coded(map(change, self.values)).take(self.codes)
+        changed = Coded(map(change, self.values))
+        return (
+            Coded(changed.values, self.codes) if len(changed.values) == len(self.values) else changed.take(self.codes)
+        )
 
     def take(self, rows: np.ndarray) -> Coded:
         return Coded(self.values, self.codes[rows])
@@ -570,7 +577,7 @@ class AtomRows:
                 }
         self.coded = {key: columns[key] for key in ("source", "model", "residue_number", "padded_name")}
         for key, stand_in in _TEXTS.items():
-            self.coded[key] = columns[key].map(_clean).map(lambda text, blank=stand_in: text or blank)
+            self.coded[key] = columns[key].map(lambda text, blank=stand_in: _clean(text) or blank)
         self.coded["symbol"] = self.coded["symbol"].map(str.capitalize)
         self.positions = columns["positions"]
         self.columns: dict[str, np.ndarray] = {key: columns[key] for key in _NUMERIC}
@@ -794,10 +801,13 @@ def _clean(text: Any) -> str:
 
 def _ordered(codes: np.ndarray) -> np.ndarray:
     """Whole numbers, numbered anew: 0 for the first and all that equal it, 1 for the next other one, ..."""
-    _, first, place = np.unique(codes, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[place]
+    if codes.min() < 0 or codes.max() > 8 * len(codes):  # a table of all numbers would be large
+        codes = np.unique(codes, return_inverse=True)[1]
+    rows = np.arange(len(codes))
+    first = np.empty(codes.max() + 1, np.int64)
+    first[codes[::-1]] = rows[::-1]
+    begun = first[codes]  # the first row that equals this one
+    return np.asarray((np.cumsum(begun == rows) - 1)[begun])
 
 
 def _combined(*codes: np.ndarray) -> np.ndarray:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 
 from eqgat.errors import UserError
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "lazily"]
 
 T = TypeVar("T")
 
@@ -51,3 +51,22 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __len__(self) -> int:
         return len(self.homes)
+
+
+def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """A ``__getattr__`` for a package: its names are imported when they are first asked for.
+
+    Args:
+        package: its name.
+        homes: name -> the module in the package that has it.
+
+    >>> lazily("xml", {"Element": "etree.ElementTree"})("Element").__name__
+    'Element'
+    """
+
+    def find(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(f"{package}.{homes[name]}"), name)
+
+    return find

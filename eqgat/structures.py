@@ -54,7 +54,6 @@ _ENCODINGS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _ATOM_LIKE = re.compile(r" *(?:ATOM|HETATM)\b|.{27,33}(?: *-?\d+\.\d{3}){3}(?!\d)", re.IGNORECASE)
 _NOT_ATOMS = ("REMARK", "SIGATM", "USER")
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\(\d+\))?\s*")
-_PLAIN = re.compile(r"[-. 0-9]+")
 _SEQUENCE_NUMBER = re.compile(r"([-+]?\d{1,9})([A-Za-z]?)")
 
 
@@ -341,9 +340,10 @@ def _decimals(text: str) -> np.ndarray | None:
     They are read as whole numbers and then divided: five times faster than ``float``, and the same, as 15 digits are
     exact in float64.
     """
-    if not _PLAIN.fullmatch(text):
+    data = text.encode()
+    if not data or data.translate(None, b"-. 0123456789"):
         return None
-    letters = np.frombuffer(text.encode(), np.uint8)
+    letters = np.frombuffer(data, np.uint8)
     blank = letters == ord(" ")
     edges = np.flatnonzero(np.diff(blank, prepend=True))
     starts, ends = edges[::2], edges[1::2]
@@ -395,7 +395,7 @@ def _read_mmcif(file: str, text: str, model: int | str | None) -> tuple[dict[str
         return values if len(values) <= len(rows) else [values[row] for row in rows]
 
     models = raw("pdbx_pdb_model_num")
-    if model is None and len(set(models)) > 1:
+    if model is None and models[:1] * len(models) != models:
         rows = [row for row in rows if models[row] == models[0]]
     if len(rows) > MAX_ATOMS:
         raise StructureError(f"the model has more than {MAX_ATOMS} atoms", file, line_of(rows[MAX_ATOMS]))
@@ -413,7 +413,7 @@ def _read_mmcif(file: str, text: str, model: int | str | None) -> tuple[dict[str
                     pairs = zip(said.array(object).tolist(), other.array(object).tolist(), strict=True)
                     other = Coded([second if first is None else first for first, second in pairs])
                 said = other
-        return said.map(lambda text: stand_in if text is None else text)
+        return said.map(lambda text: stand_in if text is None else text) if None in said.values else said
 
     def numbers(tag: str, stand_in: str = "") -> np.ndarray:
         if (values := _decimals(" ".join([*raw(tag), ""]))) is not None:

@@ -1,4 +1,4 @@
-"""Symmetry, measured: random rotations and reflections, equivariance errors, and models that must fail.
+"""Symmetry, measured: random rotations and reflections, equivariance errors of any model or function.
 
 Positions are rows, so that a matrix Q acts as ``pos @ Q.T``; vector features [N, 3, F_v] transform as ``Q @ v``.
 Everything is meant for float64: an exact symmetry then shows errors near 1e-15, a broken one far above.
@@ -11,28 +11,22 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from eqgat.errors import UserError
-from eqgat.graph import edge_geometry, radius_graph
-from eqgat.layers import EquivariantNorm, mean_over_graph, sum_over_neighbours
-from eqgat.model import EQGAT
+from eqgat.graph import radius_graph
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
 __all__ = [
     "EquivarianceErrors",
-    "ReleasedNorm",
-    "coordinate_update",
     "equivariance_errors",
     "random_reflection",
     "random_rotation",
     "relative_error",
     "rotation_about",
     "transform",
-    "with_released_norm",
-    "with_vector_bias",
 ]
 
 KINDS = ("rotation", "reflection", "translation", "permutation")
@@ -280,81 +274,3 @@ def _check_kinds(role: str, values: Sequence[Any], kinds: Sequence[str | None], 
             raise UserError(
                 f"a {kind} among the {role} must have the shape {shape}; got {[*getattr(value, 'shape', ())]}"
             )
-
-
-class ReleasedNorm(EquivariantNorm):
-    """The normalisation of the released code, kept as a negative control: it breaks rotation equivariance.
-
-    Scalars are divided by the variance, vectors by q = mean over the graph of sum over channels of v_x^2: the x
-    component alone. Only rotations about the x axis leave q as it is.
-
-    >>> along_y = torch.tensor([[[0.0], [1.0], [0.0]]])
-    >>> ReleasedNorm(1)(torch.zeros(1, 1), along_y, torch.tensor([0]), 1)[1].amax() > 1e5  # divided by almost nothing
-    tensor(True)
-    """
-
-    def forward(self, s: Tensor, v: Tensor, batch: Tensor, num_graphs: int) -> tuple[Tensor, Tensor]:
-        """(``s`` [N, F_s], ``v`` [N, 3, F_v], ``batch`` [N]) -> the same shapes."""
-
-        def mean(x: Tensor) -> Tensor:
-            return mean_over_graph(x, batch, num_graphs).index_select(0, batch)
-
-        centred = s - mean(s.mean(dim=1, keepdim=True))
-        s = self.weight * centred / (mean(centred.square().mean(dim=1, keepdim=True)) + self.epsilon) + self.bias
-        q = mean(v[:, 0].square().sum(dim=1, keepdim=True)) + self.epsilon
-        return s, v / q.unsqueeze(2)
-
-
-def with_released_norm(model: EQGAT) -> EQGAT:
-    """The model, changed in place, with every equivariant norm replaced by ``ReleasedNorm``.
-
-    Raises:
-        UserError: the model has no norm to replace.
-
-    >>> type(with_released_norm(EQGAT(num_elements=9, out_channels=1, norm="equivariant")).norms[0]).__name__
-    'ReleasedNorm'
-    """
-    if not model.norms:
-        raise UserError('the model has no norm; build it with norm="equivariant" first')
-    weights = [weight for name, weight in model.norms.named_parameters() if name.endswith("weight")]
-    norms = nn.ModuleList(ReleasedNorm(len(weight)) for weight in weights)
-    norms.load_state_dict(model.norms.state_dict())
-    model.norms = norms.to(model.embedding.weight)
-    return model
-
-
-def with_vector_bias(model: EQGAT, bias: float = 0.1) -> EQGAT:
-    """The model, changed in place, with a bias on the vectors of its first update: a negative control.
-
-    One number per channel is added to x, y and z alike, as ``nn.Linear`` does unless told not to: a vector along
-    (1, 1, 1) that stays where it is when the molecule turns.
-
-    >>> with_vector_bias(EQGAT(num_elements=9, out_channels=1)).layers[0].update.vector_out.bias[:2]
-    tensor([0.1000, 0.1000], grad_fn=...)
-    """
-    update: Any = model.layers[0].update
-    biased = nn.Linear(*update.vector_out.weight.shape[::-1]).to(update.vector_out.weight)
-    biased.load_state_dict({"weight": update.vector_out.weight, "bias": torch.full_like(biased.bias, bias)})
-    update.vector_out = biased
-    return model
-
-
-def coordinate_update(pos: Tensor, edge_index: Tensor, weight: Tensor) -> Tensor:
-    """p_i + sum_j p_ji,n s_ji: new positions that turn and shift with the old (Appendix A.1, note; [27]).
-
-    The paper prints the formula without the sum over the neighbours j.
-
-    Args:
-        pos: p [N, 3] in Å.
-        edge_index: [2, E], source j and receiver i.
-        weight: s_ji [E], invariant, in Å.
-
-    Returns:
-        New positions [N, 3] in Å.
-
-    >>> coordinate_update(torch.tensor([[0.0, 0, 0], [0, 0, 2]]), torch.tensor([[0], [1]]), torch.tensor([0.5]))
-    tensor([[0.0000, 0.0000, 0.0000],
-            [0.0000, 0.0000, 2.5000]])
-    """
-    _, direction = edge_geometry(pos, edge_index)
-    return pos + sum_over_neighbours(direction * weight.unsqueeze(1), edge_index[1], len(pos))

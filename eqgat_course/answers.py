@@ -1,7 +1,8 @@
 """What a learner may hand in, read in one way for all exercises: letters, words, numbers, tensors.
 
-``"b"``, ``"(B)"`` and ``"b)"`` are one choice; ``"A, C"``, ``["a", "c"]`` and ``{"C", "A"}`` the same letters; ``6464``,
-``"6,464"``, ``Fraction(6464)`` and ``torch.tensor([6464])`` one number.
+``"b"``, ``"(B)"`` and ``"b)"`` are one choice; ``"A, C"``, ``["a", "c"]`` and ``{"C", "A"}`` the same letters; ``612``,
+``"6, 1, 2"`` and ``[6, 1, 2]`` the same digits; ``6464``, ``"6,464"``, ``Fraction(6464)`` and ``torch.tensor([6464])``
+one number.
 """
 
 from __future__ import annotations
@@ -31,15 +32,17 @@ def word(answer: Any) -> str:
 
 
 def letters(answer: Any, allowed: Collection[str]) -> list[str] | None:
-    """The letters of an answer in their order, each among ``allowed``; None if something else is in it.
+    """The letters, or digits, of an answer in their order, each among ``allowed``; None if something else is in it.
 
     >>> letters("(a), (c) and D", "abcd"), letters({"B"}, "abcd"), letters("ax", "abcd"), letters("", "abcd")
     (['a', 'c', 'd'], ['b'], None, [])
+    >>> letters(21, "123"), letters([2, 1], "123"), letters("2 > 1", "123")
+    (['2', '1'], ['2', '1'], ['2', '1'])
     """
-    parts = [answer] if isinstance(answer, str) else answer
-    if not isinstance(parts, list | tuple | set | frozenset) or not all(isinstance(part, str) for part in parts):
+    parts = [answer] if isinstance(answer, str | int) else answer
+    if not isinstance(parts, list | tuple | set | frozenset) or not all(isinstance(part, str | int) for part in parts):
         return None
-    words = re.sub(r"\band\b|[\s()\[\]{}.:;,'\"&+-]+", " ", " ".join(parts).casefold()).split()
+    words = re.sub(r"\band\b|[\s()\[\]{}.:;,'\"&+>→-]+", " ", " ".join(map(str, parts)).casefold()).split()
     found = list("".join(words))
     return found if set(found) <= set(allowed) else None
 

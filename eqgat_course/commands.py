@@ -4,6 +4,10 @@ COMMANDS = {
     "runs": ("eqgat_course.experiments.cli:runs", "run what a plan of runs asks for and the results store lacks"),
     "trivial": ("eqgat_course.experiments.cli:trivial", "score the answers that need no learning on a task"),
     "tables": ("eqgat_course.experiments.cli:tables", "write the paper's tables with our results beside them"),
+    "expressivity": (
+        "eqgat_course.experiments.expressivity:main",
+        "train models to tell clouds apart, as success rates",
+    ),
     "toy": ("eqgat_course.toy:main", "write toy data in the form of the ATOM3D archives, without a download"),
     "notebooks": ("eqgat_course.run:main", "execute the notebooks"),
     "figures": ("eqgat_course.figures:main", "rebuild every figure"),

@@ -30,13 +30,14 @@ _EXITS = {"numpy", "__array__", "tolist", "__dlpack__"}
 class Cost(NamedTuple):
     """What a call took. Numbers only, so that it can be sent from process to process.
 
-    flops: floating-point operations: 2 for each product in a matrix product, 1 for each number that goes into a sum,
-        1 for each that any other operation writes.
-    products: multiplications of two factors that both depend on the same argument of floating-point numbers: 0 for a
-        linear function, and 6 for a cross product of two vectors of one argument.
-    operations: how many operations ran; it grows with a Python loop, not with the sizes of tensors.
-    crossed: numbers that came out of PyTorch's own cross product.
-    outside: floating-point numbers that left PyTorch (``tolist``, ``numpy``, ``item``), where nothing is counted.
+    Attributes:
+        flops: floating-point operations: 2 for each product in a matrix product, 1 for each number that goes into a sum,
+            1 for each that any other operation writes.
+        products: multiplications of two factors that both depend on the same argument of floating-point numbers: 0 for a
+            linear function, and 6 for a cross product of two vectors of one argument.
+        operations: how many operations ran; it grows with a Python loop, not with the sizes of tensors.
+        crossed: numbers that came out of PyTorch's own cross product.
+        outside: floating-point numbers that left PyTorch (``tolist``, ``numpy``, ``item``), where nothing is counted.
     """
 
     flops: int = 0

@@ -1,20 +1,16 @@
 """One registry: each equation of the paper -> the code that is it -> the notebook section that derives it ->
 the test that checks it -> its exercises. ``tests/course/test_equations.py`` walks it and fails where a link is dead.
 
-``python -m eqgat equations`` prints it as a table; ``--write README.md`` renews the table in a file.
+``python -m eqgat equations`` prints it as a table; the site has a page of it.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 
-__all__ = ["EQUATIONS", "MARKERS", "Equation", "equation_table", "insert_table", "resolve"]
-
-MARKERS = ("<!-- equations -->", "<!-- /equations -->")
+__all__ = ["EQUATIONS", "Equation", "equation_table", "insert_between", "resolve"]
 
 
 @dataclass(frozen=True)
@@ -186,10 +182,10 @@ EQUATIONS: tuple[Equation, ...] = (
         "Coordinate update",
         "Appendix A.1, note, reference [27]",
         r"p_i\leftarrow p_i+\sum_j p_{ji,n}\,s_{ji}",
-        "eqgat.symmetry.coordinate_update",
+        "eqgat_course.ch07_proofs.study.coordinate_update",
         "07_proofs",
         "Moving the atoms: a coordinate update",
-        "tests/library/test_symmetry.py::test_coordinate_update_is_equivariant_under_rotation_and_translation",
+        "tests/course/test_ch07_proofs.py::test_coordinate_update_is_equivariant_under_rotation_and_translation",
         ("07.3",),
     ),
 )
@@ -231,7 +227,7 @@ def equation_table() -> str:
             equation.paper,
             # A bar would end the cell; the backticks keep the backslashes of the formula from Markdown.
             "$`" + equation.latex.replace("|", r"\vert ") + "`$",
-            f"[`{equation.code.removeprefix('eqgat.')}`]({path})",
+            f"[`{equation.code.removeprefix('eqgat.').removeprefix('eqgat_course.')}`]({path})",
             f"[{equation.notebook[:2]}, {equation.section}](notebooks/{equation.notebook}.ipynb)",
             f"[`{test.removeprefix('test_')}`]({test_file})",
             ", ".join(equation.exercises),
@@ -252,25 +248,11 @@ def insert_between(markers: tuple[str, str], text: str, table: str) -> str:
     return f"{text.split(start)[0]}{start}\n{table}\n{end}{text.split(end)[1]}"
 
 
-def insert_table(text: str) -> str:
-    """``text`` with the table of equations between its ``MARKERS``; errors as ``insert_between``."""
-    return insert_between(MARKERS, text, equation_table())
-
-
 def main(argv: list[str] | None = None) -> int:
-    """The command ``python -m eqgat equations [--write FILE]``; its exit status."""
+    """The command ``python -m eqgat equations``; its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m eqgat equations", description="The paper's equations, with code, notebook, test and exercises."
     )
-    parser.add_argument("--write", type=Path, metavar="FILE", help="renew the table in this file (README.md)")
-    options = parser.parse_args(argv)
-    if options.write is None:
-        print(equation_table())
-        return 0
-    try:
-        options.write.write_text(insert_table(options.write.read_text(encoding="utf-8")), encoding="utf-8")
-    except (OSError, ValueError) as error:
-        print(f"{options.write}: {error}", file=sys.stderr)
-        return 2
-    print(f"{options.write}: {len(EQUATIONS)} equations")
+    parser.parse_args(argv)
+    print(equation_table())
     return 0

@@ -215,11 +215,15 @@ def expect_choice(answer: Any, right: str, hints: Mapping[str, str]) -> None:
 
 
 def expect_letters(answer: Any, allowed: Collection[str]) -> list[str]:
-    """The letters of ``answer`` in their order, small; ``CheckFailed`` if they are not all among ``allowed``."""
+    """The letters, or digits, of ``answer`` in their order; ``CheckFailed`` if they are not all among ``allowed``."""
     found = letters(answer, allowed)
-    example = "".join(sorted(allowed))
+    all_of_them = sorted(allowed)
     if found is None:
-        raise CheckFailed(f'give letters from {example[0]} to {example[-1]}, such as "{example[:2]}"; not {answer!r}')
+        kind = "digits" if all_of_them[0].isdigit() else "letters"
+        example = "".join(all_of_them[:2])
+        raise CheckFailed(
+            f'give {kind} from {all_of_them[0]} to {all_of_them[-1]}, such as "{example}"; not {answer!r}'
+        )
     return found
 
 

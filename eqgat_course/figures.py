@@ -1,4 +1,4 @@
-"""The registry of the suite's figures: each is one function, called by its notebook and by `make figures` alike.
+"""The registry of the suite's figures: each is one function, called by its notebook and by `make figures` alike::
 
     @figure(name="bessel-basis", notebook="02", data="computed, cutoff 4.5 Å", trained="nothing", caption="The ...")
     def bessel_basis() -> Figure:
@@ -12,12 +12,11 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib
+import io
 import multiprocessing
 import os
 import re
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -28,7 +27,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from eqgat.viz.style import describe, details_of, save, style
+from eqgat.files import write_files
+from eqgat.viz.style import as_files, describe, details_of, style
 from eqgat_course.chapters import chapters
 
 SMALL = 11.5  # points: still 8 when a figure is printed 4.5 inches wide
@@ -108,6 +108,7 @@ def build(outdir: str | Path = "figures", names: Iterable[str] | None = None, wo
 
     Raises:
         ValueError: if a name is not registered; the message lists those that are. Or if there is no worker.
+        UserError: the disk is full; each figure is then the old one or the new one, as PNG and SVG.
     """
     entries = load_all()
     wanted = list(entries) if names is None else list(names)
@@ -137,7 +138,7 @@ def build(outdir: str | Path = "figures", names: Iterable[str] | None = None, wo
     written = [path for name in wanted for path in made[name][0]]
     if names is None:
         path = outdir / README
-        path.write_text(readme([(entries[name], made[name][1]) for name in wanted]), encoding="utf-8")
+        write_files({path: readme([(entries[name], made[name][1]) for name in wanted])})
         written.append(path)
     return written
 
@@ -159,18 +160,14 @@ def _drawn(name: str, outdir: Path) -> tuple[str, list[Path], dict[str, str], fl
 
 def _write(fig: Figure, stem: Path) -> list[Path]:
     """Save a figure, unless the files that are there show the same picture: processors differ in the last digits."""
-    there = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
-    with tempfile.TemporaryDirectory() as folder:
-        new = save(fig, Path(folder) / stem.name)
-        if not (all(path.is_file() for path in there) and _look_alike(there[0], new[0])):
-            stem.parent.mkdir(parents=True, exist_ok=True)
-            for source, target in zip(new, there, strict=True):
-                shutil.copyfile(source, target.with_suffix(".tmp"))
-                os.replace(target.with_suffix(".tmp"), target)
-    return there
+    contents = as_files(fig, stem)
+    png = stem.with_name(f"{stem.name}.png")
+    if not (all(path.is_file() for path in contents) and _look_alike(png, io.BytesIO(contents[png]))):
+        write_files(contents)
+    return list(contents)
 
 
-def _look_alike(one: Path, other: Path) -> bool:
+def _look_alike(one: Path, other: io.BytesIO) -> bool:
     """Are two PNG files the same picture: at most one pixel in a thousand differs by more than an eye can see?"""
     first, second = plt.imread(one), plt.imread(other)
     return first.shape == second.shape and bool((np.abs(first - second).max(axis=-1) > 0.04).mean() < 1e-3)

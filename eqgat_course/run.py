@@ -1,7 +1,7 @@
 """Execute the notebooks, each in a fresh kernel, and say which one runs and how long it took.
 
-``python -m eqgat notebooks`` writes executed copies, HTML pages and an index of them into ``build/notebooks`` and
-leaves the committed ones alone; ``--in-place`` renews the committed ones.
+``python -m eqgat notebooks`` writes executed copies into ``build/notebooks`` and leaves the committed ones alone;
+``--in-place`` renews the committed ones. ``--copy DIR`` executes nothing and lays out the notebooks in a folder.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import queue
+import shutil
 import signal
 import sys
 import tempfile
@@ -22,9 +23,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eqgat.profiles import profile
-from eqgat_course.pages import write_index, write_mathjax, write_page
 
-__all__ = ["find_notebooks", "main", "run_notebook"]
+__all__ = ["copy_notebooks", "find_notebooks", "main", "run_notebook"]
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -54,6 +54,25 @@ def run_notebook(source: Path, target: Path, cell_timeout: int = 600) -> float:
         nbclient.exceptions.CellExecutionError: a cell failed; nothing is written.
     """
     return asyncio.run(_execute(source, target, cell_timeout))
+
+
+def copy_notebooks(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Copy the notebooks that came with the installation into a folder; what is there stays. Paths new, paths kept.
+
+    Raises:
+        FileNotFoundError: none came with it.
+    """
+    here = Path(__file__).parent / "notebooks"  # in a wheel; a checkout has them at its top
+    source = here if here.is_dir() else Path(__file__).parents[1] / "notebooks"
+    new: list[Path] = []
+    kept: list[Path] = []
+    for path in find_notebooks(source, []):
+        target = folder / path.name
+        (kept if target.exists() else new).append(target)
+        if not target.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    return new, kept
 
 
 async def _execute(source: Path, target: Path, cell_timeout: int = 600) -> float:
@@ -166,38 +185,44 @@ def main(argv: list[str] | None = None) -> int:
     """The command ``python -m eqgat notebooks``; 0 if all notebooks ran."""
     parser = argparse.ArgumentParser(prog="python -m eqgat notebooks", description=__doc__)
     parser.add_argument("names", nargs="*", help="beginnings of file names, such as 00 or 03; all by default")
-    parser.add_argument("--folder", type=Path, default=Path("notebooks"))
-    parser.add_argument("--out", type=Path, default=Path("build/notebooks"))
+    parser.add_argument(
+        "--folder", type=Path, default=Path("notebooks"), help="where the notebooks are (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("build/notebooks"), help="where executed copies go (default: %(default)s)"
+    )
     parser.add_argument("--in-place", action="store_true", help="write the outputs into the notebooks themselves")
     parser.add_argument("--workers", type=int, default=1, help="notebooks to run at the same time (default: 1)")
+    parser.add_argument(
+        "--copy", type=Path, metavar="DIR", help="copy the notebooks into DIR, to work in; run none; keep what is there"
+    )
     options = parser.parse_args(argv)
     if options.workers < 1:
         parser.error(f"--workers must be 1 or more; got {options.workers}")
     out = options.folder if options.in_place else options.out
     try:
+        if options.copy is not None:
+            new, kept = copy_notebooks(options.copy)
+            print(f"{len(new)} notebooks are new in {options.copy}, {len(kept)} were there and stay as they are")
+            return 0
         paths = find_notebooks(options.folder, options.names)
         out.mkdir(parents=True, exist_ok=True)
-        local_mathjax = not options.in_place and write_mathjax(out)
-    except (FileNotFoundError, ValueError) as error:
+    except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 2
-    seconds: dict[str, float | None] = {}
-    several = options.workers > 1 and len(paths) > 1
+    ended = ran = 0
+    start = time.perf_counter()
     try:
         with _terminating(), contextlib.closing(_run_all(paths, out, options.workers)) as events:
             for path, took, reason in events:
                 if took is None and reason is None:
-                    print(f"{path.stem:<32} {profile()} profile", end=", started\n" if several else " ... ", flush=True)
                     continue
-                seconds[path.name] = took
-                print(f"{path.stem:<32} " if several else "", end="")
-                print(f"failed\n{reason}" if took is None else f"{took:5.1f} s", flush=True)
-                if took is not None and not options.in_place:
-                    write_page(out / path.name, local_mathjax)
+                ended, ran = ended + 1, ran + (took is not None)
+                said = f"failed\n{reason}" if took is None else f"{took:5.1f} s"
+                print(f"[{ended}/{len(paths)}] {path.stem:<32} {said}", flush=True)
     except KeyboardInterrupt:
         print("interrupted; the notebooks done so far are kept")
         return 130
-    ran = sum(took is not None for took in seconds.values())
-    where = out if options.in_place else write_index(out, find_notebooks(options.folder, []), seconds, profile())
-    print(f"{ran} of {len(paths)} notebooks ran; written to {where}")
+    seconds = time.perf_counter() - start
+    print(f"{ran} of {len(paths)} notebooks ran in {seconds:.0f} s, {profile()} profile; written to {out}")
     return 0 if ran == len(paths) else 1

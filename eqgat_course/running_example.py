@@ -4,20 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from eqgat import EQGAT
-from eqgat.datasets import RUNNING_EXAMPLE, embedded_structure
+from eqgat.datasets import embedded_structure
 from eqgat.layers import LayerTrace
 from eqgat.molecule import Molecule
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = ["RunningExample", "running_example"]
+__all__ = ["RUNNING_EXAMPLE", "AtomAddress", "RunningExample", "running_example"]
+
+
+class AtomAddress(NamedTuple):
+    """One atom of an embedded structure; ``structure.find_atom(*address[1:])`` is its row."""
+
+    structure: str
+    chain: str
+    residue: int
+    name: str
+
+
+# The atom that the notebooks follow: the alpha carbon of phenylalanine 22, in the core of the inhibitor's beta sheet.
+# Within 4.5 Å it has 20 neighbours of all four elements C, N, O and S: its own side chain, the backbone of residues 21
+# and 23, and parts of residues 31, 43, 45 and 51, which are close in space and far along the chain.
+RUNNING_EXAMPLE = AtomAddress("5pti", "A", 22, "CA")
 
 
 @dataclass(frozen=True)
@@ -63,35 +78,35 @@ class RunningExample:
         rows = [  # the notebook that computes it, what it is, and for each neighbour one number or three
             (1, "distance d, Å", layer.edges.distance[edges]),
             (1, "direction p, from neighbour", layer.edges.direction[edges]),
-            (2, "radial values 0, 1, 2", layer.edges.radial[edges, :3]),
+            (2, "radial values k = 1, 2, 3", layer.edges.radial[edges, :3]),
             (3, "logit a", layer.attention_logits[edges, 0]),
             (3, f"attention exp(a) / {sum_of_exp:.2f}", layer.attention[edges, 0]),
             (4, "coefficient b_0", layer.b_direction[edges, 0]),
-            (4, "direction term b_0 p", 1000 * layer.v_direction[edges, :, 0]),
+            (4, "direction term b_0 p, 1/1000", 1000 * layer.v_direction[edges, :, 0]),
             (4, "coefficient b_1", layer.b_mix[edges, 0]),
-            (4, "mixed vector of neighbour", 1000 * mixed),
-            (4, "mixing term b_1 (v W_v)", 1000 * layer.v_mix[edges, :, 0]),
+            (4, "mixed vector v_j W_v, 1/1000", 1000 * mixed),
+            (4, "mixing b_1 (v_j W_v), 1/1000", 1000 * layer.v_mix[edges, :, 0]),
             (5, "coefficient b_2", layer.b_cross[edges, 0]),
-            (5, "vector v_j of neighbour", 1000 * partner),
-            (5, "cross term, millionths", 1e6 * layer.v_cross[edges, :, 0]),
+            (5, "vector v_j, 1/1000", 1000 * partner),
+            (5, "cross term, 1/1000000", 1e6 * layer.v_cross[edges, :, 0]),
         ]
         i = self.centre
         sums = [
-            (5, "vector v_i before", 1000 * layer.v_in[i, :, 0]),
+            (5, "vector v_i before, 1/1000", 1000 * layer.v_in[i, :, 0]),
             (6, "scalar s before", layer.s_in[i, 0]),
             (6, "+ message of 20 neighbours", layer.scalar_message[i, 0]),
             (6, "-> after the update", layer.s[i, 0]),
-            (6, "+ vector message, mean of 20", 1000 * layer.vector_message[i, :, 0]),
-            (6, "-> after the update", 1000 * layer.v[i, :, 0]),
+            (6, "+ vector message, 1/1000", 1000 * layer.vector_message[i, :, 0]),
+            (6, "-> after the update, 1/1000", 1000 * layer.v[i, :, 0]),
         ]
         names = [self.label(row) for row in self.neighbours[columns].tolist()]
-        lines = [f"{self.label(i):31}" + "".join(f"{name:>21}" for name in names)]
+        lines = [f"{self.label(i):33}" + "".join(f"{name:>21}" for name in names)]
         lines += [
-            f"{number:02}  {what:27}" + "".join(f"{_numbers(value):>21}" for value in values)
+            f"{number:02}  {what:29}" + "".join(f"{_numbers(value):>21}" for value in values)
             for number, what, values in rows
             if number <= notebook
         ]
-        own = [f"{number:02}  {what:27}{_numbers(value):>21}" for number, what, value in sums if number <= notebook]
+        own = [f"{number:02}  {what:29}{_numbers(value):>21}" for number, what, value in sums if number <= notebook]
         return "\n".join(lines + (["", "the atom itself", *own] if own else []))
 
 

@@ -29,11 +29,11 @@ import scipy.spatial  # noqa: F401
 import torch_geometric.data  # noqa: F401
 
 ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file())
-PACKAGE = "eqgat"
+PACKAGES = ("eqgat", "eqgat_course")
 
 
 class Mutant(NamedTuple):
-    """A module of the package, the text to replace, the new text, and what the change breaks."""
+    """A module of a package, the text to replace, the new text, and what the change breaks."""
 
     module: str
     old: str
@@ -222,24 +222,6 @@ MUTANTS = [
         "graphs of a batch stay together",
     ),
     Mutant(
-        "symmetry",
-        "q = mean(v[:, 0].square()",
-        "q = mean(v.square().sum(dim=1)",
-        "the released norm breaks the symmetry",
-    ),
-    Mutant(
-        "symmetry",
-        "torch.full_like(biased.bias, bias)",
-        "torch.zeros_like(biased.bias)",
-        "the biased control breaks the symmetry",
-    ),
-    Mutant(
-        "symmetry",
-        "direction * weight.unsqueeze(1), edge_index[1]",
-        "direction.abs() * weight.unsqueeze(1), edge_index[1]",
-        "the coordinate update turns along",
-    ),
-    Mutant(
         "inspection",
         "over_channels(record.attention, channels), edges.source",
         "over_channels(record.attention, channels), edges.receiver",
@@ -263,33 +245,33 @@ MUTANTS = [
         "edges.receiver, len(record.s)) for",
         "terms are averaged",
     ),
-    Mutant("inspection", "full_matrices=True)[2][2]", "full_matrices=True)[2][0]", "the normal of a plane"),
-    Mutant("inspection", "positions - positions.mean(dim=0)", "positions", "a plane need not pass the origin"),
+    Mutant("shapes", "full_matrices=True)[2][2]", "full_matrices=True)[2][0]", "the normal of a plane"),
+    Mutant("shapes", "positions - positions.mean(dim=0)", "positions", "a plane need not pass the origin"),
     Mutant(
-        "inspection",
+        "shapes",
         "normal * normal[normal.abs().argmax()].sign()",
         "-normal * normal[normal.abs().argmax()].sign()",
         "the sign of a normal",
     ),
     Mutant(
-        "inspection",
+        "shapes",
         "(here.v + back) / 2, (here.v - back) / 2",
         "(here.v - back) / 2, (here.v + back) / 2",
         "polar before axial",
     ),
     Mutant(
-        "inspection",
+        "shapes",
         "difference[there] -= second.attention",
         "difference[there] -= first.attention",
         "attention of both shapes",
     ),
     Mutant(
-        "inspection",
+        "shapes",
         "1 - shared / total.clamp(min=1)",
         "shared / total.clamp(min=1)",
         "the sets' difference, not their overlap",
     ),
-    Mutant("inspection", "num_nodes) / 2\n", "num_nodes)\n", "a share of at most 1"),
+    Mutant("shapes", "num_nodes) / 2\n", "num_nodes)\n", "a share of at most 1"),
     Mutant(
         "inspection",
         "torch.arange(num_channels).tensor_split(num_heads)",
@@ -307,33 +289,100 @@ MUTANTS = [
         "a damaged configuration is noticed",
     ),
     Mutant("saving", "            if config != saved:\n", "            if False:\n", "a changed head starts anew"),
+    Mutant(
+        "molecule",
+        '(columns["symbol"] == "H") | (columns["symbol"] == "D")',
+        'columns["symbol"] == "H"',
+        "deuterium is hydrogen",
+    ),
+    Mutant("molecule", "-round(sum(s) / len(s), 4)", "round(sum(s) / len(s), 4)", "the highest occupancy"),
+    Mutant(
+        "molecule",
+        'taken.setdefault(c["atom_name"][index], label) != label',
+        'label != c["altloc"][rows[0]]',
+        "a residue without a hole",
+    ),
+    Mutant(
+        "molecule",
+        'kept = kept[np.argsort(self.residue[kept], kind="stable")]',
+        "pass",
+        "the atoms of a residue stand together",
+    ),
+    Mutant("molecule", " & ~organic[self.residue]", "", "what has carbon is no water"),
+    Mutant(
+        "molecule",
+        "(self.positions[other] == self.positions[index]).all() for other in before",
+        "False for other in before",
+        "a repeated row is one atom",
+    ),
+    Mutant("molecule", 'if polymer and one and one in "HDCNOSP":', "if False:", "carbon alpha is no calcium"),
+    Mutant(
+        "molecule", "self._tell_by_segment()\n        organic", "pass\n        organic", "segments tell residues apart"
+    ),
+    Mutant(
+        "molecule",
+        'arrays["residue_index"] = _ordered(arrays["residue_index"])',
+        "pass",
+        "the residues of a selection count from 0",
+    ),
+    Mutant(
+        "molecule", "self.dropped[reason], self.left = count", "self.dropped[reason], self.left = 1", "all are counted"
+    ),
+    Mutant(
+        "molecule", "radius_graph(exact, cutoff)", "radius_graph(exact.float(), cutoff)", "edges of exact positions"
+    ),
+    Mutant(
+        "molecule", '(self.atom_name == "CA") & (self.symbol == "C")', 'self.atom_name == "CA"', "an ion is no residue"
+    ),
+    Mutant("molecule", "if len(symbol) == 2 or len(name) > 3", "if len(name) > 3", "calcium in the columns of PDB"),
+    Mutant("molecule", " & ~(hydrogen[i] & hydrogen[j])", "", "no bond between hydrogens"),
+    Mutant("molecule", "np.abs(self.positions) <= MAX_COORDINATE", "np.abs(self.positions) < np.inf", "no far atoms"),
+    Mutant("structures", '"utf-8-sig")', '"utf-8")', "a byte order mark"),
+    Mutant("structures", '.replace("\\r", "\\n")', "", "lines that end as on an old Macintosh"),
+    Mutant("structures", "if len(data) > MAX_BYTES:", "if False:", "too large files are refused"),
+    Mutant("structures", "None in numbers or len(set(numbers)) < len(numbers)", "None in numbers", "repeated models"),
+    Mutant("structures", "(-10 if digits[0].isupper()", "(10 if digits[0].isupper()", "numbers beyond 9999"),
+    Mutant(
+        "structures",
+        'texts("auth_asym_id", "label_asym_id")',
+        'texts("label_asym_id", "auth_asym_id")',
+        "the authors' names of chains",
+    ),
+    Mutant("structures", "if len(tables) > 1:", "if len(tables) > 2:", "two data blocks are refused"),
+    Mutant("structures", r"(?:\(\d+\))?", "", "uncertainties behind a number"),
 ]
 
-# A module without a test file of its own name is tested with the one that uses it.
-TESTED_BY = {"saving": "model"}
+# A module without a test file of its own name is tested with those that use it.
+TESTED_BY = {"saving": ["model"], "molecule": ["structures", "dialects"], "structures": ["structures", "dialects"]}
 
 
-def tests_of(module: str) -> Path:
-    """The file with the tests of a module."""
-    name = f"test_{TESTED_BY.get(module, module)}.py"
-    return next(path for path in sorted((ROOT / "tests").rglob(name)))
+def file_of(module: str) -> Path:
+    """The file of a module, in the first package that has it."""
+    return next(path for package in PACKAGES if (path := ROOT / package / f"{module}.py").is_file())
+
+
+def tests_of(module: str) -> list[Path]:
+    """The files with the tests of a module."""
+    names = [f"test_{name}.py" for name in TESTED_BY.get(module, [module])]
+    return [next(iter(sorted((ROOT / "tests").rglob(name)))) for name in names]
 
 
 def copy_project(folder: Path) -> None:
     """The project in another folder: modules and tests copied, all that no mutant touches linked."""
     for path in ROOT.iterdir():
-        if path.name in (PACKAGE, "tests", "conftest.py", "pyproject.toml") or path.name.startswith("."):
+        if path.name in (*PACKAGES, "tests", "conftest.py", "pyproject.toml") or path.name.startswith("."):
             continue
         (folder / path.name).symlink_to(path)
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("conftest.py", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
-    (folder / PACKAGE).mkdir()
-    for path in (ROOT / PACKAGE).iterdir():
-        if path.is_dir() and path.name != "__pycache__":
-            (folder / PACKAGE / path.name).symlink_to(path)
-        elif path.is_file():
-            shutil.copy(path, folder / PACKAGE / path.name)
+    for package in PACKAGES:
+        (folder / package).mkdir()
+        for path in (ROOT / package).iterdir():
+            if path.is_dir() and path.name != "__pycache__":
+                (folder / package / path.name).symlink_to(path)
+            elif path.is_file():
+                shutil.copy(path, folder / package / path.name)
 
 
 def run_tests(folder: Path, module: str) -> bool:
@@ -341,12 +390,10 @@ def run_tests(folder: Path, module: str) -> bool:
     os.chdir(folder)
     os.environ["PYTHONPATH"] = str(folder)  # for tests that start a process
     sys.path[:] = [str(folder), *(path for path in sys.path if Path(path).resolve() not in (ROOT, ROOT / "tests"))]
-    file = folder / tests_of(module).relative_to(ROOT)
+    files = [str(folder / file.relative_to(ROOT)) for file in tests_of(module)]
     with open(folder / "log", "w") as log, redirect_stdout(log), redirect_stderr(log):
-        code = pytest.main(
-            ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(folder), str(file)]
-        )
-    home = Path(sys.modules[PACKAGE].__file__ or "").parent.parent
+        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(folder), *files])
+    home = Path(sys.modules["eqgat"].__file__ or "").parent.parent
     if code not in (0, 1, 2) or home != folder:  # passed, failed, stopped while collecting; else pytest itself failed
         raise RuntimeError(f"the tests of {module} could not be run:\n{(folder / 'log').read_text()}")
     return code == 0
@@ -359,7 +406,7 @@ def passes(task: str | Mutant) -> bool:
         folder = Path(name).resolve()
         copy_project(folder)
         if not isinstance(task, str):
-            file = folder / PACKAGE / f"{module}.py"
+            file = folder / file_of(module).relative_to(ROOT)
             file.write_text(file.read_text(encoding="utf-8").replace(task.old, task.new), encoding="utf-8")
         return run_tests(folder, module)
 
@@ -368,7 +415,7 @@ def out_of_date(mutants: Sequence[Mutant]) -> list[str]:
     """Mutants whose text is not exactly once in its module."""
     problems = []
     for mutant in mutants:
-        count = (ROOT / PACKAGE / f"{mutant.module}.py").read_text(encoding="utf-8").count(mutant.old)
+        count = file_of(mutant.module).read_text(encoding="utf-8").count(mutant.old)
         if count != 1:
             problems.append(f"{mutant.module}.py holds {count} times, not once: {mutant.old!r}")
     return problems

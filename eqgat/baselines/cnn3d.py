@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from eqgat.baselines.common import check_options
+from eqgat.baselines.common import check_options, own_settings
 from eqgat.baselines.spec import ModelSpec
 from eqgat.checks import check_positions
 from eqgat.errors import UserError
@@ -253,39 +253,20 @@ def _residue_network(channels: int, out_channels: int, dropout: float) -> nn.Seq
     return nn.Sequential(*layers, nn.Conv3d(channels, out_channels, 5, bias=False))
 
 
-def _own(epochs: int, learning_rate: float, **model: Any) -> dict[str, Any]:
-    """Settings of a task: ATOM3D's, whose training is not the paper's."""
-    batch_size = 64 if model.get("layout") == "residue" else 16
-    return {
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-        "batch_size": batch_size,
-        "model_options": model,
-        "data_options": {},
-    }
-
-
 _POLYMER, _RNA = ("C", "O", "N", "S"), ("C", "O", "N", "P")
+_LIGANDS = {"elements": ("H", "C", "O", "N", "F"), "radius": 20.0, "resolution": 1.0, "center": "ligand"}
+_RESIDUES = {"elements": (*_POLYMER, "P"), "radius": 9.5, "resolution": 1.0, "center": "backbone", "layout": "residue"}
+_PAIRS = {"elements": _POLYMER, "radius": 17.0, "resolution": 1.0, "center": "alpha_carbon", "layout": "pair"}
 SPEC = ModelSpec(
     CNN3D,
     labels={"1": "CNN"},
     settings={
-        "lba": _own(50, 1e-3, elements=("H", "C", "O", "N", "F"), radius=20.0, resolution=1.0, center="ligand"),
-        "psr": _own(20, 1e-4, elements=_POLYMER, radius=40.0, resolution=1.3),
-        "rsr": _own(30, 1e-4, elements=_RNA, radius=40.0, resolution=1.3),
-        "res": _own(
-            5,
-            1e-4,
-            elements=("C", "O", "N", "S", "P"),
-            radius=9.5,
-            resolution=1.0,
-            center="backbone",
-            layout="residue",
-        ),
-        "ppi": _own(30, 1e-5, elements=_POLYMER, radius=17.0, resolution=1.0, center="alpha_carbon", layout="pair"),
+        "lba": own_settings(50, 1e-3, 16, _LIGANDS),
+        "psr": own_settings(20, 1e-4, 16, {"elements": _POLYMER, "radius": 40.0, "resolution": 1.3}),
+        "rsr": own_settings(30, 1e-4, 16, {"elements": _RNA, "radius": 40.0, "resolution": 1.3}),
+        "res": own_settings(5, 1e-4, 64, _RESIDUES),
+        "ppi": own_settings(30, 1e-5, 16, _PAIRS),
     },
-    profiles={
-        "quick": {"epochs": 3, "schedule": "plateau", "standardise": False},
-    },
+    profiles={"quick": {"epochs": 3, "schedule": "plateau", "standardise": False}},
     only_named=True,
 )

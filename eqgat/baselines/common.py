@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,15 @@ from eqgat.model import graph_numbers
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = ["GaussianBasis", "GraphModel", "check_options", "cosine_cutoff", "make_norms", "neighbour_mean"]
+__all__ = [
+    "GaussianBasis",
+    "GraphModel",
+    "check_options",
+    "cosine_cutoff",
+    "make_norms",
+    "neighbour_mean",
+    "own_settings",
+]
 
 
 def cosine_cutoff(distance: Tensor, cutoff: float) -> Tensor:
@@ -86,17 +94,42 @@ def make_norms(norm: str | None, scalar_channels: int, num_layers: int) -> nn.Mo
 
 
 class GraphModel(nn.Module):
-    """A model with EQGAT's call. A subclass sets ``head`` and writes ``_embed``.
+    """A model with EQGAT's call. A subclass sets ``head``, may set ``norms``, and writes ``_embed``.
 
-    >>> GraphModel(num_elements=9, readout="graph").readout_kind
-    'graph'
+    Args:
+        num_elements: size of the vocabulary.
+        readout: "graph" (mean over the atoms) or "node".
+        num_layers: how many edges away an answer at an atom depends on others.
+        choices, sizes: of the subclass, see ``check_options``.
+
+    >>> GraphModel(num_elements=9, readout="graph", num_layers=2).hops
+    2
     """
 
     head: nn.Module
 
-    def __init__(self, num_elements: int, readout: str) -> None:
+    def __init__(
+        self,
+        num_elements: int,
+        readout: str,
+        num_layers: int,
+        choices: dict[str, tuple[object, tuple[object, ...]]] | None = None,
+        **sizes: float,
+    ) -> None:
         super().__init__()
-        self.num_elements, self.readout_kind = num_elements, readout
+        check_options(
+            {"readout": (readout, ("graph", "node")), **(choices or {})},
+            num_elements=num_elements,
+            num_layers=num_layers,
+            **sizes,
+        )
+        self.num_elements, self.readout_kind, self.num_layers = num_elements, readout, num_layers
+        self.norms = nn.ModuleList()
+
+    @property
+    def hops(self) -> int | None:
+        """How many edges away an answer at an atom depends on others; None: on the whole graph, through a norm."""
+        return None if self.norms else self.num_layers
 
     def forward(self, data: Data) -> Tensor:
         """Predictions [number of graphs, out_channels], or [N, out_channels] with ``readout="node"``.
@@ -122,3 +155,15 @@ class GraphModel(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def own_settings(
+    epochs: int, learning_rate: float, batch_size: int, model: dict[str, Any], **data: Any
+) -> dict[str, Any]:
+    """Settings of a task for a model whose training is ATOM3D's and not the paper's.
+
+    >>> own_settings(5, 1e-4, 16, {}, hydrogens=True)["data_options"]
+    {'hydrogens': True}
+    """
+    training = {"epochs": epochs, "learning_rate": learning_rate, "batch_size": batch_size}
+    return {**training, "model_options": model, "data_options": data}

@@ -8,14 +8,14 @@ the bonds, weighted by their order. ATOM3D takes all atoms, hydrogens and waters
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch_geometric.nn import GCNConv, global_add_pool
 
-from eqgat.baselines.common import check_options
+from eqgat.baselines.common import check_options, own_settings
 from eqgat.baselines.spec import ModelSpec
 from eqgat.checks import check_graph
 from eqgat.errors import UserError
@@ -146,29 +146,16 @@ class GCN(nn.Module):
         return one_hot(column, sum(self.sizes)).to(dtype), edges, weight.to(dtype)
 
 
-def _own(epochs: int, learning_rate: float, batch_size: int, model: dict[str, Any], **data: Any) -> dict[str, Any]:
-    """Settings of a task: ATOM3D's, whose training is not the paper's."""
-    return {
-        "epochs": epochs,
-        "learning_rate": learning_rate,
-        "batch_size": batch_size,
-        "model_options": model,
-        "data_options": data,
-    }
-
-
 SPEC = ModelSpec(
     GCN,
     labels={"1": "GNN"},
     settings={
-        "lba": _own(100, 1e-4, 16, {"last_width": 8, "head_width": 4, "readout": "sum", "ligand": True}),
-        "psr": _own(20, 1e-4, 40, {}, hydrogens=True),
-        "rsr": _own(20, 1e-4, 32, {}, hydrogens=True),
-        "res": _own(5, 1e-4, 64, {"last_width": 2, "readout": "center"}),
-        "ppi": _own(20, 1e-3, 16, {"last_width": 2, "head_width": 4, "readout": "pair"}, hydrogens=True),
+        "lba": own_settings(100, 1e-4, 16, {"last_width": 8, "head_width": 4, "readout": "sum", "ligand": True}),
+        "psr": own_settings(20, 1e-4, 40, {}, hydrogens=True),
+        "rsr": own_settings(20, 1e-4, 32, {}, hydrogens=True),
+        "res": own_settings(5, 1e-4, 64, {"last_width": 2, "readout": "center"}),
+        "ppi": own_settings(20, 1e-3, 16, {"last_width": 2, "head_width": 4, "readout": "pair"}, hydrogens=True),
     },
-    profiles={
-        "quick": {"epochs": 3, "schedule": "plateau", "standardise": False},
-    },
+    profiles={"quick": {"epochs": 3, "schedule": "plateau", "standardise": False}},
     only_named=True,
 )

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, relu
 
-from eqgat.baselines.common import GaussianBasis, GraphModel, check_options, neighbour_mean
+from eqgat.baselines.common import GaussianBasis, GraphModel, neighbour_mean
 from eqgat.baselines.spec import ModelSpec
 from eqgat.errors import UserError
 from eqgat.graph import edge_geometry
@@ -160,15 +160,15 @@ class GVPGNN(GraphModel):
         layout: str = "atom3d",
         readout: str = "graph",
     ) -> None:
-        super().__init__(num_elements, readout)
-        check_options(
-            {"layout": (layout, ("triangle", "atom3d")), "readout": (readout, ("graph", "node"))},
-            num_elements=num_elements,
+        super().__init__(
+            num_elements,
+            readout,
+            num_layers,
+            {"layout": (layout, ("triangle", "atom3d"))},
             out_channels=out_channels,
             scalar_channels=scalar_channels,
             vector_channels=vector_channels,
             edge_scalars=edge_scalars,
-            num_layers=num_layers,
             num_message=num_message,
             cutoff=cutoff,
         )
@@ -188,11 +188,6 @@ class GVPGNN(GraphModel):
         wide = [nn.Linear(f, 2 * f), nn.ReLU(), nn.Dropout(dropout), nn.Linear(2 * f, out_channels)]
         narrow = [nn.Linear(f, f), nn.ReLU(), nn.Linear(f, out_channels)]
         self.head = nn.Sequential(*(wide if normed else narrow))
-
-    @property
-    def hops(self) -> int:
-        """How many edges away an answer at an atom depends on others."""
-        return len(self.layers)
 
     def _embed(self, data: Data, batch: Tensor, num_graphs: int) -> Tensor:
         source, receiver = data.edge_index

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from eqgat.baselines.common import GaussianBasis, GraphModel, check_options, cosine_cutoff, make_norms, neighbour_mean
+from eqgat.baselines.common import GaussianBasis, GraphModel, cosine_cutoff, make_norms, neighbour_mean
 from eqgat.baselines.spec import ModelSpec
 from eqgat.graph import edge_geometry
 from eqgat.layers import InvariantReadout, vector_length
@@ -98,14 +98,14 @@ class PaiNN(GraphModel):
         norm: str | None = None,
         readout: str = "graph",
     ) -> None:
-        super().__init__(num_elements, readout)
-        check_options(
-            {"norm": (norm, (None, "equivariant")), "readout": (readout, ("graph", "node"))},
-            num_elements=num_elements,
+        super().__init__(
+            num_elements,
+            readout,
+            num_layers,
+            {"norm": (norm, (None, "equivariant"))},
             out_channels=out_channels,
             scalar_channels=scalar_channels,
             vector_channels=vector_channels,
-            num_layers=num_layers,
             cutoff=cutoff,
         )
         f, self.cutoff, self.vector_channels = scalar_channels, cutoff, vector_channels
@@ -119,11 +119,6 @@ class PaiNN(GraphModel):
         self.readout = InvariantReadout(f, vector_channels)
         self.head = nn.Sequential(nn.Linear(f, f), nn.SiLU(), nn.Linear(f, out_channels))
         self._zero_biases()
-
-    @property
-    def hops(self) -> int | None:
-        """How many edges away an answer at an atom depends on others; None: on the whole graph, through the norm."""
-        return None if self.norms else len(self.messages)
 
     def _embed(self, data: Data, batch: Tensor, num_graphs: int) -> Tensor:
         source, receiver = data.edge_index

@@ -22,7 +22,7 @@ from e3nn.o3 import Irreps, spherical_harmonics, wigner_3j
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from eqgat.baselines.common import GraphModel, check_options, neighbour_mean
+from eqgat.baselines.common import GraphModel, neighbour_mean
 from eqgat.baselines.spec import ModelSpec
 from eqgat.graph import edge_geometry
 from eqgat.layers import sum_over_neighbours
@@ -196,13 +196,12 @@ class SEGNN(GraphModel):
         cutoff: float = 4.5,
         readout: str = "graph",
     ) -> None:
-        super().__init__(num_elements, readout)
-        check_options(
-            {"readout": (readout, ("graph", "node"))},
-            num_elements=num_elements,
+        super().__init__(
+            num_elements,
+            readout,
+            num_layers,
             out_channels=out_channels,
             width=width,
-            num_layers=num_layers,
             cutoff=cutoff,
         )
         self.hidden = balanced_irreps(width)
@@ -227,7 +226,7 @@ class SEGNN(GraphModel):
     @property
     def hops(self) -> int:
         """One more than layers: the first states depend on the edges into an atom."""
-        return len(self.layers) + 1
+        return self.num_layers + 1
 
     def _embed(self, data: Data, batch: Tensor, num_graphs: int) -> Tensor:
         source, receiver = data.edge_index

@@ -16,7 +16,7 @@ import hashlib
 import zlib
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,21 +24,6 @@ if TYPE_CHECKING:
     from eqgat.molecule import Molecule
 
 DATA = Path(__file__).parent / "embedded_data"
-
-
-class AtomAddress(NamedTuple):
-    """One atom of an embedded structure; ``structure.find_atom(*address[1:])`` is its row."""
-
-    structure: str
-    chain: str
-    residue: int
-    name: str
-
-
-# The atom that the notebooks follow: the alpha carbon of phenylalanine 22, in the core of the inhibitor's beta sheet.
-# Within 4.5 Å it has 20 neighbours of all four elements C, N, O and S: its own side chain, the backbone of residues 21
-# and 23, and parts of residues 31, 43, 45 and 51, which are close in space and far along the chain.
-RUNNING_EXAMPLE = AtomAddress("5pti", "A", 22, "CA")
 
 
 @cache
@@ -95,7 +80,7 @@ def embedded_structure(name: str, **options: Any) -> Molecule:
         FileNotFoundError: the file is not installed.
 
     >>> structure = embedded_structure("5pti")
-    >>> structure.atoms["resname"][structure.find_atom(*RUNNING_EXAMPLE[1:])]
+    >>> structure.atoms["resname"][structure.find_atom("A", 22, "CA")]
     'PHE'
     """
     from eqgat.structures import read_structure

@@ -35,6 +35,7 @@ class TaskSpec:
             them.
         finish: last touch to a batch on the device, of the batch and the options of the model: for example its edges.
         trivial: name -> what an answer without learning gives for the samples of a data set, [n, 1].
+        derived: options that follow from the data and from others, so that nobody types them.
         archive, reader, sizes: of the tasks of ATOM3D: see ``eqgat.datasets.atom3d.spec``.
     """
 
@@ -49,6 +50,7 @@ class TaskSpec:
     losses: tuple[str, ...] = ("mse",)
     finish: Callable[[Any, Mapping[str, Any]], Any] = lambda batch, _options: batch
     trivial: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    derived: tuple[str, ...] = ()
     archive: Any = None
     reader: Any = None
     sizes: tuple[int | None, ...] = ()
@@ -73,5 +75,8 @@ TASKS: Registry[TaskSpec] = Registry(
         "rsr": "eqgat.datasets.atom3d.rsr:SPEC",
         "res": "eqgat.datasets.atom3d.res:SPEC",
         "ppi": "eqgat.datasets.atom3d.ppi:SPEC",
+        "own": "eqgat.datasets.own:NUMBERS",
+        "own-classes": "eqgat.datasets.own:CLASSES",
+        "own-res": "eqgat.datasets.own:RESIDUES",
     },
 )

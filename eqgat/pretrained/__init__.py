@@ -9,11 +9,12 @@ import torch
 
 from eqgat.errors import UserError
 from eqgat.model import EQGAT
+from eqgat.saving import CONFIG
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["pretrained", "pretrained_history", "pretrained_names", "pretrained_rows", "untrained"]
+__all__ = ["pretrained", "pretrained_history", "pretrained_names", "pretrained_rows", "saved_folder", "untrained"]
 
 HERE = Path(__file__).parent
 
@@ -37,6 +38,25 @@ def pretrained(name: str) -> EQGAT:
     20
     """
     return EQGAT.from_pretrained(_folder(name)).eval()
+
+
+def saved_folder(name: str | Path) -> Path:
+    """The folder of a model: that of a shipped one by name, or one that ``save_pretrained`` or a finished run wrote.
+
+    Raises:
+        UserError: it is neither.
+
+    >>> saved_folder("res").name
+    'res'
+    """
+    if str(name) in pretrained_names():
+        return HERE / name
+    for folder in (Path(name).expanduser(), Path(name).expanduser() / "model"):
+        if (folder / CONFIG).is_file():
+            return folder
+    raise UserError(
+        f"there is no model in {str(name)!r}; give one of {', '.join(pretrained_names())}, or the folder of a finished run"
+    )
 
 
 def untrained(name: str) -> EQGAT:

@@ -14,17 +14,27 @@ _HOME = {
     "read_history": "results",
     "read_predictions": "results",
     "read_results": "results",
+    "evaluate": "evaluation",
+    "load_trained": "evaluation",
+    "own_settings": "own",
+    "predict": "evaluation",
+    "train": "run",
     "seeded": "variants",
 }
 __all__ = [
     "MODELS",
     "Settings",
     "build_model",
+    "evaluate",
+    "load_trained",
     "make_settings",
+    "own_settings",
+    "predict",
     "read_history",
     "read_predictions",
     "read_results",
     "seeded",
+    "train",
 ]
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from eqgat.cli import Parser
 from eqgat.datasets.task import TASKS
 from eqgat.errors import UserError
-from eqgat.files import is_writable
+from eqgat.files import is_writable, write_files
 from eqgat.options import named_value
 from eqgat.profiles import profile
 from eqgat.training.models import MODELS
 
-__all__ = ["seconds", "train"]
+__all__ = ["predict", "seconds", "train"]
 
 _HOW = (
     *("runs", "data", "accelerator", "devices", "nodes", "strategy"),
@@ -39,33 +39,39 @@ def train(argv: list[str]) -> int:
     Returns:
         0 when finished, 3 when the time limit came first, 128 + the number of a signal.
     """
-    options = _parser().parse_args(argv)
+    options = _with_task(_parser().parse_args(argv))
     for folder, option in ((options.runs, "--runs"), (options.results, "--results")):
         if folder is not None:
             is_writable(folder, option)
     if options.data is not None and not Path(options.data).expanduser().is_dir():
-        raise UserError(f"there is no folder {options.data!r} (--data)")
+        raise UserError(f"there is no folder {options.data!r} ({'--structures' if options.structures else '--data'})")
     from eqgat.training.results import results_folder
     from eqgat.training.settings import CHANGES, make_settings
 
-    settings = make_settings(
-        options.task,
-        options.model,
-        options.profile or profile(),
-        options.seed,
-        **{name: getattr(options, name) for name in CHANGES},
-        model_options=dict(map(named_value, options.model_option)),
-        data_options={
-            **({} if options.size is None else {"n": options.size}),
+    chosen = {
+        "model": options.model,
+        "profile": options.profile or profile(),
+        "seed": options.seed,
+        "model_options": dict(map(named_value, options.model_option)),
+        "data_options": {
+            **{k: v for k, v in (("n", options.size), ("split", options.split)) if v is not None},
             **dict(map(named_value, options.option)),
         },
-    )
+        **{name: getattr(options, name) for name in CHANGES},
+    }
+    if options.task == "own":
+        from eqgat.training.own import own_settings
+
+        settings = own_settings(options.labels, options.target, classes=options.classes, **chosen)
+    else:
+        settings = make_settings(options.task, **chosen)
     from eqgat.training import run as module
+    from eqgat.training.evaluation import metric_lines, metric_table
 
     try:
         run = module.train(
             settings,
-            results=options.results or results_folder(),
+            results=options.results or (Path(options.runs) / "results" if options.structures else results_folder()),
             test=not options.no_test,
             on_epoch=_say_epoch,
             say=lambda line: print(line, file=sys.stderr, flush=True),
@@ -77,16 +83,71 @@ def train(argv: list[str]) -> int:
     if not run.first_process:
         return 0
     done = len(run.history)
-    stopped = not run.finished and not (options.no_test and done == settings.epochs)
+    stopped = not run.finished and not (options.no_test and run.trained)
     for split, metrics in run.metrics.items():
         so_far = f" (unfinished: best of {done} of {settings.epochs} epochs)" if stopped else ""
         found = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         print(f"{run.folder.name} {split}{so_far}: {found}")
+    if options.structures and run.predictions is not None:
+        print(f"{run.folder}: the model, and predictions for the test set; on the test set, with 95 % intervals:")
+        print(metric_lines(metric_table(run.metrics["test"], run.predictions)))
     if stopped:
         print(f"time limit reached after {done} of {settings.epochs} epochs; the same command goes on", file=sys.stderr)
         # torchrun takes every status but 0 for a crash.
         return 0 if "TORCHELASTIC_RUN_ID" in os.environ else 3
     return 0
+
+
+def _with_task(options: argparse.Namespace) -> argparse.Namespace:
+    """The options with the task that --structures and --labels mean, and its folder.
+
+    Raises:
+        UserError: options that do not go together.
+    """
+    own = options.structures is not None
+    if not own and (options.task is None or options.task.startswith("own")):
+        raise UserError("name a task, or give your own data with --structures, --labels and --target")
+    if not own and (options.labels or options.target or options.split or options.classes):
+        raise UserError(
+            "--labels, --target, --split and --classes go with own data: give their folder with --structures"
+        )
+    if own:
+        if options.data is not None or options.size is not None:
+            raise UserError("--structures takes the place of --data and --size")
+        if options.task not in (None, "own", "own-classes", "res", "own-res"):
+            raise UserError(f"own structures can be trained on with a table of labels, or for res; got {options.task}")
+        guesses = options.task in ("res", "own-res")
+        if guesses and (options.labels or options.target or options.classes):
+            raise UserError("res needs no labels: leave --labels, --target and --classes out, or leave res out")
+        if not guesses and not (options.labels and options.target):
+            raise UserError("own structures need a table and its column: --labels FILE --target COLUMN (or train res)")
+        options.classes = options.classes or options.task == "own-classes"
+        options.task, options.data = "own-res" if guesses else "own", options.structures
+    return options
+
+
+def predict(argv: list[str]) -> None:
+    """Predict for structure files with a trained model; a row a structure, or a residue."""
+    parser = Parser(prog="eqgat predict", description=predict.__doc__)
+    parser.add_argument("trained", metavar="MODEL", help="folder of a finished run or of its model, or res")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="structure files, or folders of them")
+    parser.add_argument("-o", "--out", metavar="FILE", help="CSV to write (default: to the terminal)")
+    options = parser.parse_args(argv)
+    if options.out is not None:
+        is_writable(Path(options.out).expanduser().parent, "--out")
+        if Path(options.out).expanduser().is_dir():
+            raise UserError(f"--out {options.out} is a folder; give the name of a file in it")
+    from eqgat.training.evaluation import predict as run
+
+    table, told = run(options.trained, options.files)
+    for name, what in told.items():
+        print(f"{name}: {what}", file=sys.stderr)
+    text = table.to_csv(index=False, float_format="%.6g")
+    if options.out is None:
+        print(text, end="")
+        return
+    write_files({Path(options.out).expanduser(): text})
+    print(f"{len(table)} predictions for {table['structure'].nunique()} structures are in {options.out}")
 
 
 def _say_epoch(record: dict[str, float]) -> None:
@@ -103,11 +164,31 @@ def _parser() -> Parser:
         epilog=_SEVERAL_DEVICES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("task", choices=list(TASKS), metavar="TASK", help=", ".join(TASKS))
+    names = ", ".join(task for task in TASKS if not task.startswith("own"))
+    parser.add_argument("task", nargs="?", choices=list(TASKS), metavar="TASK", help=f"{names}; none for a table")
     parser.add_argument("--model", choices=list(MODELS), default="eqgat", metavar="MODEL", help=", ".join(MODELS))
     parser.add_argument("--profile", choices=["quick", "cpu", "full"], help="default: EQGAT_PROFILE, else quick")
     parser.add_argument("--seed", type=int, default=0, help="of initial weights, order of batches and dropout")
+    own = parser.add_argument_group("own data (with res and no labels: which amino acid was here?)")
+    own.add_argument("--structures", metavar="DIR", help="folder of structure files")
+    own.add_argument(
+        "--labels", metavar="FILE", help="CSV with a column structure; a column residue: labels of residues"
+    )
+    own.add_argument("--target", metavar="COLUMN", help="column of the labels")
+    own.add_argument("--classes", action="store_true", help="the labels are names of classes, not numbers")
+    own.add_argument(
+        "--split",
+        metavar="COLUMN|random|clusters",
+        help="a column that says train, val or test (default: split, where there is one), structures drawn at random, "
+        "or whole clusters of similar sequences",
+    )
     change = parser.add_argument_group("changes to the profile")
+    change.add_argument(
+        "--from", dest="start", metavar="NAME|DIR", help="start with the weights of a shipped model (res) or of a run"
+    )
+    change.add_argument(
+        "--stop-after", type=int, metavar="N", help="stop after N epochs without a better one; 0: never"
+    )
     change.add_argument("--epochs", type=int)
     change.add_argument("--batch-size", type=int, help="graphs, over all devices together")
     change.add_argument("--learning-rate", type=float)

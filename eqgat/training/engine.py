@@ -151,6 +151,14 @@ class TrainingModule(lightning.LightningModule):
         """Time spent on this run, over interruptions."""
         return self.seconds_before + time.monotonic() - self.started
 
+    @property
+    def complete(self) -> bool:
+        """Whether all epochs are done, or the last ``stop_after`` of them brought nothing better."""
+        if len(self.history) >= self.settings.epochs:
+            return True
+        best = self.best["epoch"] if self.best else -1
+        return 0 < self.settings.stop_after < len(self.history) - best
+
     def _done_before(self) -> int:
         """Batches of this epoch that were done before an interruption."""
         return self.skip if self.current_epoch == 0 else 0
@@ -308,7 +316,9 @@ class TrainingModule(lightning.LightningModule):
             self.logger.log_metrics(record, step=self.epoch)
         if self.on_epoch is not None and self.trainer.is_global_zero:
             self.on_epoch(record)
-        if self.epoch + 1 < self.settings.epochs and self._must_stop(0):
+        if self.complete:
+            self.trainer.should_stop = True
+        elif self._must_stop(0):
             raise TimeIsUp
 
     def _save(self, epoch: int, batch: int) -> None:

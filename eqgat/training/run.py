@@ -31,6 +31,7 @@ from eqgat.training.tasks import left_out, make_task
 __all__ = ["Run", "check_device", "train"]
 
 PREDICTIONS = "predictions.csv.gz"  # in the folder of a run
+SETTINGS = "settings.json"  # in the folder of a model, beside its weights
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Run:
         predictions: for the test set, see ``prediction_table``; None while the run is unfinished.
         first_process: False in all processes but the first of a run that has several.
         data: what the data are, and their digest.
+        trained: whether no epoch is left to do.
     """
 
     settings: Settings
@@ -59,6 +61,7 @@ class Run:
     predictions: pd.DataFrame | None = None
     first_process: bool = True
     data: str = ""
+    trained: bool = False
 
 
 def train(
@@ -134,6 +137,12 @@ def train(
         folder = Path(runs) / settings.task / settings.run_name(digest)
         if say is not None and getattr(rank_zero_only, "rank", 0) == 0:
             say(_first_line(settings, splits, digest, on))
+            if settings.start:
+                fresh = getattr(network, "fresh_parameters", [n for n in network.state_dict() if n.startswith("head.")])
+                kept = len(network.state_dict()) - len(fresh)
+                say(
+                    f"starts from {settings.start}: {kept} tensors of weights kept, fresh: {', '.join(fresh) or 'none'}"
+                )
             for split, part in splits.items():
                 if told := left_out(part):
                     say(f"{settings.task} {split}: {told}")
@@ -179,11 +188,12 @@ def train(
         )
         stopped = False
         try:
-            if module.start_epoch < settings.epochs:
+            if not module.complete:
                 trainer.fit(module)
         except TimeIsUp:
             stopped = True
         _pass_on(module.stopped_by)
+        run = replace(run, trained=module.complete)
         if module.best is not None:
             run = replace(run, metrics={"val": _best_validation(module.history, module.best["epoch"])})
         if stopped:
@@ -285,6 +295,7 @@ def _write_finished(
     """The trained model, the predictions and, last, the record that says that the run is finished."""
     if hasattr(model, "save_pretrained"):
         cast(Any, model).save_pretrained(file.parent / "model")
+        write_checked(file.parent / "model" / SETTINGS, run.settings.to_json())
     else:
         stream = io.BytesIO()
         torch.save(model.state_dict(), stream)
@@ -335,6 +346,7 @@ def _read_finished(file: Path, settings: Settings, digest: str, model: nn.Module
         known["metrics"],
         known["history"],
         finished=True,
+        trained=True,
         model=model.eval(),
         predictions=predictions,
         data=digest,

@@ -12,7 +12,11 @@ from torch import nn
 
 from eqgat.datasets.task import TASKS
 from eqgat.errors import UserError
+from eqgat.files import checksum
+from eqgat.model import EQGAT
 from eqgat.options import check_values, known_options
+from eqgat.pretrained import saved_folder
+from eqgat.saving import WEIGHTS
 from eqgat.training.models import MODELS
 from eqgat.training.variants import num_parameters, seeded
 
@@ -38,6 +42,10 @@ class Settings:
         loss: name of a loss that the task has; "" is its default.
         monitor: name of the validation metric that chooses the best epoch and steers the learning rate; "" is the
             task's default.
+        stop_after: epochs without a better validation metric after which the training ends early; 0: it never does.
+        start: where the weights come from: the name of shipped ones, or the folder of a model or of a run; "": they are
+            drawn from the seed. The head starts fresh, but for "res", whose classes are the same everywhere.
+        start_weights: checksum of the weights in ``start``.
         precision: Lightning's name: "32-true", "bf16-mixed" or "64-true".
         model_options, data_options: given to the model and to the task's data.
         changed: what the user changed against the profile, "" for the profile itself.
@@ -62,6 +70,9 @@ class Settings:
     standardise_readout: bool = False
     loss: str = ""
     monitor: str = ""
+    stop_after: int = 0
+    start: str = ""
+    start_weights: str = ""
     precision: str = "32-true"
     model_options: dict[str, Any] = field(default_factory=dict)
     data_options: dict[str, Any] = field(default_factory=dict)
@@ -82,6 +93,8 @@ class Settings:
             if getattr(self, name) not in allowed:
                 choices = ", ".join(choice for choice in allowed if choice)
                 raise UserError(f"{name} must be one of {choices} for {self.task}; got {getattr(self, name)!r}")
+        if self.stop_after < 0:
+            raise UserError(f"stop_after must not be negative; got {self.stop_after}")
         if not 0 <= self.seed < 2**63:
             raise UserError(f"seed must not be negative, and have at most 63 bits; got {self.seed}")
 
@@ -124,22 +137,39 @@ class Settings:
             "--seed",
             f"{self.seed}",
         ]
+        derived = TASKS[self.task].derived
+        if self.task in _TYPED:
+            words[2:3] = _TYPED[self.task]
         for name, value in json.loads(self.changed or "{}").items():
             if name == "data_options":
-                words += [
-                    w
-                    for k, v in value.items()
-                    for w in (["--size", f"{v}"] if k == "n" else ["--option", f"{k}={_plain(v)}"])
-                ]
+                for k, v in value.items():
+                    if k in FLAGS:
+                        words += [FLAGS[k], f"{v}"]
+                    elif k not in derived:
+                        words += ["--option", f"{k}={_plain(v)}"]
             elif name == "model_options":
-                words += [w for k, v in value.items() for w in ("--model-option", f"{k}={_plain(v)}")]
+                words += [
+                    w for k, v in value.items() if k not in derived for w in ("--model-option", f"{k}={_plain(v)}")
+                ]
+            elif name == "start":
+                words += ["--from", value]
             elif not isinstance(value, dict):
                 words += [f"--{name.replace('_', '-')}", f"{value}"]
         return shlex.join(words)
 
     def to_json(self) -> str:
-        """All fields, in a form that is equal for equal settings."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """All fields, in a form that is equal for equal settings; fields that came later only where they are used."""
+        values = asdict(self)
+        return json.dumps({k: v for k, v in values.items() if v or k not in _LATER}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Settings:
+        """What ``to_json`` wrote.
+
+        >>> Settings.from_json(make_settings("lba").to_json()) == make_settings("lba")
+        True
+        """
+        return cls(**json.loads(text))
 
 
 def make_settings(
@@ -185,16 +215,36 @@ def make_settings(
         if value is not None and value != values.get(name, defaults[name])
     }
     changed = json.dumps({**changes, **{k: v for k, v in extra.items() if v}}, sort_keys=True)
-    values["model_options"] = {**common, **own.get("model_options", {}), **about.options, **extra["model_options"]}
+    values["model_options"] = {**common, **own.get("model_options", {}), **about.options}
+    if changes.get("start"):
+        values["model_options"] |= _saved_options(changes["start"], model, extra["model_options"])
+        values["start_weights"] = checksum(saved_folder(changes["start"]) / WEIGHTS)[:12]
+    values["model_options"] |= extra["model_options"]
     values["data_options"] = {**values.get("data_options", {}), **extra["data_options"]}
     return Settings(task, model, profile, seed, **{**values, **changes}, changed="" if changed == "{}" else changed)
 
 
 # What the command line can change against a profile, beside the options; and all that can be changed.
-CHANGES = ("epochs", "batch_size", "learning_rate", "precision", "loss", "monitor", "schedule")
+CHANGES = ("epochs", "batch_size", "learning_rate", "precision", "loss", "monitor", "schedule", "stop_after", "start")
+FLAGS = {"n": "--size", "labels": "--labels", "target": "--target", "split": "--split"}  # of options of the data
+_TYPED = {"own": [], "own-classes": ["--classes"], "own-res": ["res"]}  # what is typed for a task on own data
+_LATER = ("stop_after", "start", "start_weights")
 _FREE = {f.name for f in fields(Settings)} - {
-    *("task", "model", "profile", "seed", "changed", "model_options", "data_options")
+    *("task", "model", "profile", "seed", "changed", "model_options", "data_options", "start_weights")
 }
+
+
+def _saved_options(start: str, model: str, asked: dict[str, Any]) -> dict[str, Any]:
+    """The options of the model whose weights a run starts from, but for those of its head."""
+    if model != "eqgat":
+        raise UserError(f"only eqgat can start from saved weights; got {model}")
+    saved = asdict(EQGAT.from_pretrained(saved_folder(start)).config)
+    other = {k: v for k, v in asked.items() if k not in ("out_channels", "readout") and saved.get(k) != v}
+    if other:
+        raise UserError(
+            f"the weights of {start} are of a model with { ({k: saved.get(k) for k in other}) }; leave {other} out"
+        )
+    return {k: v for k, v in saved.items() if k not in ("out_channels", "readout")}
 
 
 def _plain(value: Any) -> str:
@@ -225,6 +275,20 @@ def build_model(settings: Settings) -> nn.Module:
     27411
     """
     try:
+        if settings.start:
+            return seeded(_started, settings.seed, settings=settings)
         return seeded(MODELS[settings.model].model, settings.seed, **settings.model_options)
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"{settings.model} cannot be built with {settings.model_options}: {error}") from error
+
+
+def _started(settings: Settings) -> EQGAT:
+    """The model that a run starts from; its ``fresh_parameters`` are not the saved ones."""
+    shape = {
+        name: settings.model_options[name] for name in ("out_channels", "readout") if name in settings.model_options
+    }
+    model = EQGAT.from_pretrained(saved_folder(settings.start), **shape)
+    if not settings.task.endswith("res"):
+        model.head = EQGAT(model.config).head
+        model.fresh_parameters = tuple(f"head.{name}" for name in model.head.state_dict())
+    return model

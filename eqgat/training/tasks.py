@@ -13,6 +13,7 @@ from torch_geometric.data import Batch, Data
 
 from eqgat.datasets.task import SPLITS, TASKS, direction
 from eqgat.errors import UserError
+from eqgat.options import known_options
 from eqgat.training.metrics import classification_metrics, pair_metrics, ranking_metrics, regression_metrics
 from eqgat.training.receptive_field import at_centers
 from eqgat.training.settings import Settings, build_model
@@ -25,7 +26,6 @@ __all__ = [
     "correlation_loss",
     "left_out",
     "make_task",
-    "predict_the_mean",
     "standardisation",
 ]
 
@@ -80,9 +80,9 @@ class Task:
         Where the answer is read off one atom, graphs hold no atoms that it does not depend on (``hops``).
         """
         own: dict[str, Any] = {}
-        if self.spec.reader is not None:
+        if "hops" in known_options(self.spec.options):
             own["cutoff"] = self.all_options["cutoff"]
-            if self.spec.reader.num_marks and self.settings.model_options.get("readout") == "node":
+            if self.settings.model_options.get("readout") == "node":
                 own["hops"] = getattr(build_model(self.settings), "hops", None)
         return {**own, **self.settings.data_options}
 
@@ -131,8 +131,8 @@ class Task:
         return self.spec.finish(batch, self.all_options)
 
     def predict(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Predictions [rows, out_channels], raw."""
-        return model(batch)
+        """Predictions [rows, out_channels], raw; a model with ``readout="node"`` answers at the central atoms."""
+        return at_centers(model, batch) if self.settings.model_options.get("readout") == "node" else model(batch)
 
     def targets(self, batch: Batch) -> Tensor:
         """Targets [rows, out_channels], raw."""
@@ -162,11 +162,7 @@ class RankingTask(Task):
 
 
 class ClassTask(Task):
-    """A class, from logits [rows, classes]; a model with ``readout="node"`` answers at the central atom."""
-
-    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Logits [rows, classes]."""
-        return at_centers(model, batch) if self.settings.model_options.get("readout") == "node" else model(batch)
+    """A class, from logits [rows, classes]."""
 
     def metrics(self, prediction: Tensor, target: Tensor, data: Any) -> dict[str, float]:
         """See ``classification_metrics``."""
@@ -187,6 +183,10 @@ class PairTask(Task):
             return model
         wide = getattr(model, "wide_pair_head", False)
         return seeded(PairModel, self.settings.seed, network=model, wide=wide)
+
+    def predict(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Logits [pairs, 1]."""
+        return model(batch)
 
     def targets(self, batch: Batch) -> Tensor:
         """One row a pair [pairs, 1]."""
@@ -250,13 +250,13 @@ def left_out(data: Any) -> str:
     >>> left_out(object())
     ''
     """
-    skipped = getattr(data, "skipped", None)
+    skipped, told = getattr(data, "skipped", None), getattr(data, "told", "")
     if skipped is None or skipped.empty:
-        return ""
+        return told
     broken = int((skipped["name"] == "").sum())
-    return (
+    return (f"{told}; " if told else "") + (
         f"left out: {broken} of {data.num_items} items and {len(skipped) - broken} samples, which leaves "
-        f"{len(data)}; most often: {skipped['reason'].mode()[0]}. All reasons: load_atom3d(...).skipped"
+        f"{len(data)}; most often: {skipped['reason'].mode()[0]}. All reasons: .skipped of the data"
     )
 
 
@@ -306,10 +306,3 @@ class ReadoutNorm(nn.Module):
         assert self.norm.running_var is not None
         first.weight.div_((self.norm.running_var + self.norm.eps).sqrt().cpu())
         first.bias.sub_(first.weight @ self.norm.running_mean.cpu())
-
-
-def predict_the_mean(task: Task, splits: Mapping[str, Any], split: str = "test") -> dict[str, float]:
-    """Metrics of the trivial model that always predicts the mean of the training targets; for regression."""
-    target = splits[split].y
-    mean = splits["train"].y.double().mean(dim=0).float()
-    return task.metrics(mean.expand_as(target), target, splits[split])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -45,7 +46,7 @@ NO_FEATURE_ATTENTION = ModelSpec(
 )
 
 
-def seeded(kind: type[Model], seed: int, **options: Any) -> Model:
+def seeded(kind: Callable[..., Model], seed: int, **options: Any) -> Model:
     """A model whose initial weights depend on the seed alone; the state of the random numbers is left as it was.
 
     >>> a, b = (seeded(EQGAT, 3, num_elements=2, out_channels=1) for _ in range(2))

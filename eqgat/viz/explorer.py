@@ -40,6 +40,7 @@ from scipy.spatial.transform import Rotation
 from eqgat.attribution import Target, attributions, fresh
 from eqgat.cli import Parser
 from eqgat.errors import UserError
+from eqgat.files import write_files
 from eqgat.inspection import (
     TERM_NAMES,
     attention_received,
@@ -98,9 +99,9 @@ class Explorer:
         )
 
     def save(self, path: str | Path) -> Path:
-        """Write the page into a file and return its path."""
+        """Write the page into a file, whole or not at all, and return its path. ``UserError``: the disk is full."""
         path = Path(path)
-        path.write_text(self.to_html(), encoding="utf-8")
+        write_files({path: self.to_html()})
         return path
 
     def still(self, width: float = 6.4, height: float = 4.0) -> Figure:
@@ -435,7 +436,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: a structure, model or residue that cannot be used.
     """
-    from eqgat.pretrained import pretrained, pretrained_names, untrained
+    from eqgat.pretrained import pretrained, pretrained_names, saved_folder, untrained
     from eqgat.structures import read_structure
 
     parser = Parser(
@@ -446,7 +447,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         "-o", "--out", metavar="OUT", help="the page; FILE's name with .html, in this folder, if left out"
     )
     parser.add_argument(
-        "--model", default="res", metavar="DIR", help="folder of save_pretrained, or a shipped model (%(default)s)"
+        "--model",
+        default="res",
+        metavar="DIR",
+        help="folder of save_pretrained or of a run, or a shipped model (%(default)s)",
     )
     parser.add_argument("--other", metavar="FILE", help="a second structure to show beside the first")
     parser.add_argument("--chains", metavar="A,B", help="only these chains; all if left out")
@@ -460,7 +464,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     chains = arguments.chains.split(",") if arguments.chains else None
     try:
         shipped = arguments.model in pretrained_names()
-        model = pretrained(arguments.model) if shipped else EQGAT.from_pretrained(arguments.model)
+        model = pretrained(arguments.model) if shipped else EQGAT.from_pretrained(saved_folder(arguments.model))
         files = [file for file in (arguments.file, arguments.other) if file is not None]
         molecules = [read_structure(file, chains=chains) for file in files]
         control = untrained(arguments.model) if shipped else fresh(model)

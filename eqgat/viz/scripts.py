@@ -7,7 +7,6 @@ views, MathJax (Apache-2.0) the formulas of the HTML pages. Where one is missing
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,8 @@ import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from eqgat.files import checksum, write_files
 
 VENDOR = Path(__file__).with_name("vendor")
 LICENCE = "package/LICENSE"
@@ -90,7 +91,7 @@ def fetch(script: Script, timeout: float = 60.0) -> Path:
         ValueError: if what came is not the pinned file; nothing is kept.
     """
     path = script.path
-    if script.licence_path.exists() and path.exists() and _sha256(path.read_bytes()) == script.sha256:
+    if script.licence_path.exists() and path.exists() and checksum(path) == script.sha256:
         return path
     npm = shutil.which("npm")
     if npm is None:
@@ -108,37 +109,19 @@ def fetch(script: Script, timeout: float = 60.0) -> Path:
         with tarfile.open(Path(folder) / f"{script.package}-{script.version}.tgz") as archive:
             content, licence = (_read(archive, name, package) for name in (script.member, LICENCE))
     _check(script, content)
-    VENDOR.mkdir(exist_ok=True)
-    _write(script.licence_path, licence)
-    _write(path, content)
+    write_files({script.licence_path: licence, path: content})
     return path
 
 
 def _read(archive: tarfile.TarFile, name: str, package: str) -> bytes:
-    try:
-        member = archive.extractfile(name)
-    except KeyError:
-        member = None
+    member = archive.extractfile(name) if name in archive.getnames() else None
     if member is None:
         raise ValueError(f"the npm package {package} has no file {name}")
     return member.read()
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write beside the target, then rename, so that nobody ever reads half a file."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    os.chmod(name, 0o644)
-    os.replace(name, path)
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 def _check(script: Script, content: bytes) -> None:
-    found = _sha256(content)
+    found = hashlib.sha256(content).hexdigest()
     if found != script.sha256:
         raise ValueError(
             f"{script.path.name} is not {script.name} {script.version} as published: SHA-256 {found}, "

@@ -16,6 +16,8 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from eqgat.files import write_files
+
 STYLE_SHEET = Path(__file__).with_name("style.mplstyle")
 
 COLOURS = {
@@ -45,8 +47,8 @@ ELEMENT_COLOURS = {
 }
 OTHER_ELEMENT_COLOUR = "#CC79A7"
 
-# The colours of the three vector terms of Eqs. 3-5, the same in every notebook.
-TERM_COLOURS = {"v_direction": COLOURS["blue"], "v_mix": COLOURS["orange"], "v_cross": COLOURS["pink"]}
+# The colours of the three vector terms of Eqs. 3-5, the same in every notebook; none is that of a protein's element.
+TERM_COLOURS = {"v_direction": COLOURS["green"], "v_mix": COLOURS["orange"], "v_cross": COLOURS["pink"]}
 
 # What one meets in several notebooks, each in one colour. Fills of boxes: what no rotation changes, and what turns along.
 KIND_FILLS = {"scalar": "#CFE4F2", "vector": "#FBE3B5"}
@@ -101,18 +103,27 @@ def png_bytes(fig: Figure, dpi: float | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def save(fig: Figure, stem: str | Path) -> list[Path]:
-    """Write `stem`.png and `stem`.svg, byte-identical from run to run on one machine. Returns the two paths."""
-    stem = Path(stem)
-    stem.parent.mkdir(parents=True, exist_ok=True)
+def as_files(fig: Figure, stem: str | Path) -> dict[Path, bytes]:
+    """What `save` writes: `stem`.png and `stem`.svg, with their content."""
+    stem, contents = Path(stem), {}
     metadata: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-    paths = []
     with style():
         for suffix, entries in metadata.items():
-            path = stem.with_name(f"{stem.name}.{suffix}")
-            fig.savefig(path, format=suffix, metadata=entries)
-            paths.append(path)
-    return paths
+            buffer = io.BytesIO()
+            fig.savefig(buffer, format=suffix, metadata=entries)
+            contents[stem.with_name(f"{stem.name}.{suffix}")] = buffer.getvalue()
+    return contents
+
+
+def save(fig: Figure, stem: str | Path) -> list[Path]:
+    """Write `stem`.png and `stem`.svg, byte-identical from run to run on one machine, both or none; the two paths.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    contents = as_files(fig, stem)
+    write_files(contents)
+    return list(contents)
 
 
 def _display(fig: Figure) -> None:

@@ -9,13 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from eqgat.datasets import RUNNING_EXAMPLE, embedded_structure
+from eqgat.datasets import embedded_structure
 from eqgat.viz.parts import Camera, Edges
 from eqgat.viz.scene import Scene
-from eqgat.viz.scenes import neighbourhood_scene
 from eqgat.viz.style import COLOURS, KIND_FILLS, describe
 from eqgat_course.figures import figure
-from eqgat_course.running_example import running_example
+from eqgat_course.running_example import RUNNING_EXAMPLE, running_example
+from eqgat_course.scenes import neighbourhood_scene
 
 BACKBONE = ("N", "CA", "C", "O", "OXT")
 FILL = {**KIND_FILLS, "map": "#FFFFFF", "sum": "#FFFFFF"}
@@ -56,7 +56,7 @@ def neighbourhood(cutoff: float = 4.5) -> Figure:
         positions,
         [*atoms["element"].to_numpy()[rows], *["C"] * len(boxes)],
         bonds,
-        edges=Edges([senders, np.full(len(senders), place[centre])], colour=COLOURS["blue"]),
+        edges=Edges([senders, np.full(len(senders), place[centre])], colour=COLOURS["black"]),
         faded=~heard,
         radii=np.where(np.arange(len(positions)) == place[centre], 0.6, 0.4),
         camera=Camera.facing(positions[heard]),
@@ -205,6 +205,9 @@ def first_look() -> Figure:
     """What the second layer of an untrained EQGAT does at one carbon atom of a real protein."""
     example = running_example()
     record = example.model.trace(example.graph)[1]
-    scene = neighbourhood_scene(example.structure, record, example.centre, channel=0, vector_channel=0)
+    largest = float(record.attention[example.incoming, 0].max())
+    scene = neighbourhood_scene(
+        example.structure, record, example.centre, channel=0, vector_channel=0, limits=(0.0, largest)
+    )
     where = f"{example.label(example.centre)} of BPTI (5PTI), layer 2 of an untrained model."
     return describe(scene.still(7.2, 5.0), f"{where} {scene.caption()}", scene.alt_text())

@@ -37,7 +37,7 @@ def _edges(keep: Tensor) -> Tensor:
     return keep.nonzero().T.flip(0)
 
 
-@exercise("01.1", "the radius graph", "implement", points=2)
+@exercise("01.1", "the radius graph without loops", "implement", points=2)
 def radius_graph_exercise(function: Any) -> None:
     cutoff = 2 + int(between(1, 16, 64)) / 64  # a binary fraction: two atoms can be exactly so far apart
     far = torch.tensor([[20.0, 0, 0], [20.0 + cutoff, 0, 0]], dtype=torch.float64)
@@ -154,7 +154,7 @@ def who_passes(answer: Any) -> None:
         expect(letter.lower() in chosen, f"{letter} does pass. {hints[letter]}")
 
 
-@exercise("01.4", "break the cap", "break it", points=2)
+@exercise("01.4", "a cap that is not even symmetric", "break it", points=2)
 def break_the_cap(answer: Any) -> None:
     pos = read(answer, "give positions [N, 3], two to eight atoms").to(torch.float64)
     expect(pos.dim() == 2 and pos.shape[1] == 3 and 2 <= len(pos) <= 8, "give positions [N, 3], two to eight atoms")
@@ -194,7 +194,7 @@ def blind_rotation(answer: Any) -> None:
     )
 
 
-@exercise("01.6", "turn a molecule by degrees", "implement", points=2)
+@exercise("01.6", "turn a molecule", "implement", points=2)
 def turn_by_degrees(function: Any) -> None:
     for size, degrees in ((9, between(7, 20, 85)), (int(between(6, 3, 20)), between(8, -170, -100))):
         _expect_turned(function, _cloud(size, 4.0, size), degrees)

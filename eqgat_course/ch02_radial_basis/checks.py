@@ -120,7 +120,7 @@ def envelope(function: Any) -> None:
     )
 
 
-@exercise("02.3", "what happens at the cutoff", "predict")
+@exercise("02.3", "a neighbour leaves", "predict")
 def at_the_cutoff(answer: Any) -> None:
     expect_choice(
         answer,
@@ -136,7 +136,7 @@ def at_the_cutoff(answer: Any) -> None:
     )
 
 
-@exercise("02.4", "an envelope that fails the third condition", "break it", points=2)
+@exercise("02.4", "all conditions but the last", "break it", points=2)
 def third_condition(function: Any) -> None:
     cutoff = between(7, 3.5, 6.0)
     d = torch.tensor([0.0, cutoff / 2, cutoff - 1e-7, cutoff], dtype=torch.float64)

@@ -31,7 +31,7 @@ def _last_alone(values: Tensor, receiver: Tensor, nodes: int) -> Tensor:
     return kept
 
 
-@exercise("03.1", "The edge filter, without the concatenation", "implement", points=2)
+@exercise("03.1", "The edge filter without the concatenation", "implement", points=2)
 def edge_filter(answer: Any) -> None:
     nodes, scalars, vectors, radials = int(between(30, 5, 8)), int(between(34, 11, 14)), int(between(36, 2, 4)), 5
     receiver, source = torch.cartesian_prod(torch.arange(nodes), torch.arange(nodes)).T

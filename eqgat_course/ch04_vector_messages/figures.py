@@ -16,7 +16,7 @@ from eqgat.graph import edge_geometry
 from eqgat.layers import sum_over_neighbours
 from eqgat.symmetry import rotation_about
 from eqgat.viz.parts import Camera
-from eqgat.viz.style import COLOURS, SIGN_COLOURS, element_colour
+from eqgat.viz.style import COLOURS, SIGN_COLOURS
 from eqgat_course.figures import SMALL, figure
 from eqgat_course.running_example import running_example
 
@@ -51,9 +51,10 @@ def direction_term_of_one_atom() -> Figure:
     for channel, ax in enumerate(axes.flat):
         for i, j in near:
             ax.plot(*place[[i, j], :2].T, color="#C8C8C8", linewidth=2, zorder=1)
-        for row in [*rows, example.centre]:
-            colour = element_colour(example.structure.atoms["element"].iloc[row])
-            ax.scatter(*place[row, :2], s=42, color=colour, edgecolor="#222222", linewidth=0.7, zorder=2)
+        for row in [*rows, example.centre]:  # as letters: red and blue are the signs of b here
+            element = example.structure.atoms["element"].iloc[row]
+            ax.scatter(*place[row, :2], s=16, color="#777777", linewidth=0, zorder=2)
+            ax.annotate(element, place[row, :2], (-3, 3), textcoords="offset points", fontsize=9, ha="right", zorder=4)
         colours = np.where(b[:, channel] > 0, SIGN_COLOURS["plus"], SIGN_COLOURS["minus"])
         arrows = {"angles": "xy", "scale_units": "xy", "scale": 1, "zorder": 3}
         ax.quiver(*place[rows, :2].T, *(scale * terms[:, :2, channel]).T, color=colours, width=0.011, **arrows)
@@ -65,11 +66,6 @@ def direction_term_of_one_atom() -> Figure:
         ax.set_xlabel("in the page (Å)")
     for ax in axes[:, 0]:
         ax.set_ylabel("in the page (Å)")
-    handles = [
-        ax.scatter([], [], s=42, color=element_colour(e), edgecolor="#222222", linewidth=0.7, label=e)
-        for e in ("C", "N", "O", "S")
-    ]
-    fig.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=SMALL, handletextpad=0.2)
     fig.get_layout_engine().set(h_pad=0.09)
     key = [
         Line2D([], [], color=colour, marker=">", markersize=9, markevery=[1], label=label)

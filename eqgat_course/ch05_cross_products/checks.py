@@ -36,7 +36,7 @@ def _cross(a: Tensor, b: Tensor) -> Tensor:
     return torch.linalg.cross(a, b, dim=1)
 
 
-@exercise("05.1", "the cross-product term of every edge", "implement", points=2)
+@exercise("05.1", "the cross-product term", "implement", points=2)
 def cross_term(answer: Any) -> None:
     costs, numbers = [], []
     for nodes, channels in ((int(between(51, 5, 7)), 4), (int(between(52, 9, 12)), 3)):
@@ -137,7 +137,7 @@ def factored_mean(answer: Any) -> None:
     )
 
 
-@exercise("05.3", "mirror images and layers", "predict")
+@exercise("05.3", "how many layers tell mirror images apart", "predict")
 def mirror_layers(answer: Any) -> None:
     expect_choice(
         answer,

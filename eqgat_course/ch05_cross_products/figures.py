@@ -153,8 +153,8 @@ def polar_and_axial() -> Figure:
             ):
                 ax.quiver(*start, *vector, color=colour, lw=2.5, arrow_length_ratio=0.16)
                 tip = np.add(start, 1.2 * vector)
-                if name == "a'" and np.linalg.det(q) < 0:
-                    tip[2] += 0.17  # it points away from the reader: above its arrow's head
+                if name == "a" or (name == "a'" and np.linalg.det(q) < 0):
+                    tip[2] += 0.2  # it points away from the reader: above its arrow's head
                 if "×" in name:  # axial: hollow and with a ring, as in every other picture
                     ax.quiver(*start, *(0.84 * vector), color="white", lw=1.0, arrow_length_ratio=0, zorder=3)
                     turn = np.linspace(0, 2 * np.pi, 40)[:, None]
@@ -209,7 +209,8 @@ def learning_handedness(results: dict[str, HandTest] | None = None) -> Figure:
         as_found, mirrored = result.logits.T.numpy()
         right.plot(as_found, mirrored, marker, color=colour, mfc="none", label=name)
     left.axhline(math.log(2), color=COLOURS["grey"], lw=1, ls=":")
-    left.annotate("ln 2: a guess", (0, math.log(2)), xytext=(0, -18), textcoords="offset points")
+    end = left.get_xlim()[1]
+    left.annotate("ln 2: a guess", (end, math.log(2)), (0, -18), textcoords="offset points", ha="right")
     left.set(xlabel="training step", ylabel="loss (nats)")
     fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncol=2)
     reach = 1.1 * max(float(result.logits.abs().max()) for result in results.values())

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from eqgat import EQGAT
 from eqgat.layers import EquivariantNorm
-from eqgat.symmetry import ReleasedNorm, rotation_about, transform, with_released_norm
+from eqgat.symmetry import rotation_about, transform
 from eqgat.viz.style import COLOURS, KIND_FILLS, TERM_COLOURS, describe
 from eqgat_course.ch06_update_and_layer.study import PUBLISHED, parameter_terms
+from eqgat_course.controls import ReleasedNorm, with_released_norm
 from eqgat_course.figures import figure
 from eqgat_course.running_example import running_example
 

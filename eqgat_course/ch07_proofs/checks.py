@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from eqgat.graph import edge_geometry
-from eqgat.symmetry import coordinate_update, random_rotation
+from eqgat.symmetry import random_rotation
+from eqgat_course.ch07_proofs.study import coordinate_update
 from eqgat_course.exercises import (
     between,
     call,
@@ -191,13 +192,13 @@ def translation_test(answer: Any) -> None:
     )
     expect(
         found["features", "feature"],
-        "features that do not notice a shift fail as features. They are translation invariant: nothing is added to "
-        "them, f(pos + shift) = f(pos).",
+        "kind 'feature': it reports a violation for features that a shift does not change. What is right for them is "
+        "f(pos + shift) = f(pos); nothing is added.",
     )
     expect(
         found["positions", "position"],
-        "new positions fail as positions. They are translation equivariant: they "
-        "shift with the molecule, f(pos + shift) = f(pos) + shift.",
+        "kind 'position': it reports a violation for positions that shift with the molecule. What is right for them is "
+        "f(pos + shift) = f(pos) + shift.",
     )
     expect(
         not found["features", "position"] and not found["positions", "feature"],
@@ -271,7 +272,7 @@ LAYERS = {  # letter -> (is it equivariant, why)
 }
 
 
-@exercise("07.4", "Which of these are equivariant?", "predict", points=2)
+@exercise("07.4", "Which of these are equivariant under rotations?", "predict", points=2)
 def which_are_equivariant(answer: Any) -> None:
     letters = expect_letters(answer, LAYERS)
     for letter, (equivariant, why) in LAYERS.items():
@@ -311,8 +312,7 @@ NEEDS = {  # line -> the line that must stand before it, and why
 
 @exercise("07.6", "Put a proof in order", "prove", points=2)
 def proof_in_order(answer: Any) -> None:
-    letters = _marks(answer, "letters", 'such as "abcdef"')
-    expect(set(letters) <= set(ORDER), f"the lines have the letters a to f; you wrote {answer!r}.")
+    letters = expect_letters(answer, ORDER)
     expect(sorted(letters) == sorted(ORDER), "each of the six lines stands in the proof exactly once.")
     for line, (earlier, why) in NEEDS.items():
         expect(letters.index(earlier) < letters.index(line), why)
@@ -331,9 +331,8 @@ WHY = (
 
 @exercise("07.7", "Name the facts", "prove", points=2)
 def facts_of_a_proof(answer: Any) -> None:
-    digits = _marks(answer, "digits", 'one for each line, such as "111111"')
+    digits = expect_letters(answer, FACTS)
     expect(len(digits) == len(FACTS), f"the proof has six lines, and each uses one fact; you named {len(digits)}.")
-    expect(set(digits) <= set(FACTS), f"the facts have the numbers 1 to 6; you wrote {answer!r}.")
     for number, (given, right, why) in enumerate(zip(digits, FACTS, WHY, strict=True), start=1):
         expect(given == right, f"line {number} does not use fact {given}: {why}")
 
@@ -361,10 +360,3 @@ def false_line(answer: Any) -> None:
         torch.linalg.det(matrix) < 0,
         "line 4 is the false one, but for your matrix it is true: |det Q| = 1 leaves two possibilities; take the other.",
     )
-
-
-def _marks(answer: Any, what: str, example: str) -> str:
-    """Letters or digits in a string or a list, without what stands between them."""
-    text = "".join(str(part) for part in answer) if isinstance(answer, list | tuple) else answer
-    expect(isinstance(text, str), f"a string of {what} is expected, {example}.")
-    return "".join(mark for mark in text.lower() if mark.isalnum())

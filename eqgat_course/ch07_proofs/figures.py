@@ -15,17 +15,11 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 
 from eqgat import EQGAT
-from eqgat.symmetry import (
-    coordinate_update,
-    random_rotation,
-    relative_error,
-    rotation_about,
-    transform,
-    with_released_norm,
-    with_vector_bias,
-)
+from eqgat.symmetry import random_rotation, relative_error, rotation_about, transform
 from eqgat.viz.parts import Camera
 from eqgat.viz.style import CHANNEL_COLOURS, COLOURS, describe, element_colour
+from eqgat_course.ch07_proofs.study import coordinate_update
+from eqgat_course.controls import with_released_norm, with_vector_bias
 from eqgat_course.figures import figure
 from eqgat_course.running_example import RunningExample, running_example
 

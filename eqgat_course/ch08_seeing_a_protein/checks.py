@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from eqgat.inspection import best_plane, out_of_plane
 from eqgat.symmetry import random_reflection, random_rotation
 from eqgat_course.exercises import between, call, close, exercise, expect, expect_close, gaussian, read, seeded
+from eqgat_course.shapes import best_plane, out_of_plane
 
 
 @exercise("08.1", "How much attention an atom receives", "predict")

@@ -19,15 +19,7 @@ from eqgat import EQGAT
 from eqgat.attribution import Target, attributions, deletion_curve, rollout
 from eqgat.datasets import embedded_structure
 from eqgat.datasets.atom3d import RESIDUES
-from eqgat.inspection import (
-    effective_neighbours,
-    handed_vectors,
-    heads,
-    mean_terms,
-    neighbourhood_change,
-    residue_preference,
-    with_controls,
-)
+from eqgat.inspection import effective_neighbours, heads, mean_terms, residue_preference, with_controls
 from eqgat.layers import LayerTrace
 from eqgat.molecule import Molecule
 from eqgat.pretrained import pretrained, pretrained_history, pretrained_rows, untrained
@@ -35,7 +27,7 @@ from eqgat.symmetry import rotation_about
 from eqgat.viz import still
 from eqgat.viz.parts import Camera
 from eqgat.viz.scene import Scene
-from eqgat.viz.scenes import neighbourhood_scene, residue_scene, terms_scene
+from eqgat.viz.scenes import residue_scene
 from eqgat.viz.style import COLOURS, DIVERGING, TERM_COLOURS, describe
 from eqgat_course.ch08_seeing_a_protein.study import (
     ADK_DOMAINS,
@@ -46,6 +38,8 @@ from eqgat_course.ch08_seeing_a_protein.study import (
 )
 from eqgat_course.figures import figure
 from eqgat_course.residues import aromatic_rings, peptide_planes, without_side_chain
+from eqgat_course.scenes import neighbourhood_scene, terms_scene
+from eqgat_course.shapes import handed_vectors, neighbourhood_change
 
 MODEL = "res"
 RADIUS = 9.0  # Å, of the environments that the model was trained on

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from eqgat import EQGAT, radius_graph
-from eqgat.inspection import best_plane, mean_terms, out_of_plane
+from eqgat.inspection import mean_terms
 from eqgat.molecule import Molecule
+from eqgat_course.shapes import best_plane, out_of_plane
 
 __all__ = [
     "ADK_DOMAINS",

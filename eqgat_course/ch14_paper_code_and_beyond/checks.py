@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from eqgat import radius_graph
-from eqgat_course.ch14_paper_code_and_beyond.study import CUTOFF, difference, star, untrained
+from eqgat_course.clouds import CUTOFF, difference, star, untrained
 from eqgat_course.exercises import between, call, exercise, expect, expect_choice, generator, read, seeded
 
 

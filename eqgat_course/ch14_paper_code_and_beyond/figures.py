@@ -13,13 +13,12 @@ from mpl_toolkits.mplot3d import Axes3D
 
 from eqgat.viz.style import COLOURS, TERM_COLOURS, describe
 from eqgat_course.ch14_paper_code_and_beyond.study import (
-    PAIRS,
     PARTS,
     multiplications,
     symmetry_of_variants,
     torsion_curve,
-    untrained,
 )
+from eqgat_course.clouds import PAIRS, untrained
 from eqgat_course.figures import figure
 from eqgat_course.handedness import HandTest, learn_handedness, split_by_protein
 from eqgat_course.results import benchmark

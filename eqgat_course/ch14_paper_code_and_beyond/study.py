@@ -7,34 +7,29 @@ import math
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import silu
 from torch.utils.flop_counter import FlopCounterMode
 from torch_geometric.data import Batch, Data
 
 from eqgat import EQGAT, radius_graph
-from eqgat.baselines import PaiNN, SchNet
-from eqgat.baselines.segnn import SEGNN
 from eqgat.datasets import embedded_structure
-from eqgat.layers import AttentionFilter, Edges, EQGATLayer
-from eqgat.symmetry import random_rotation, relative_error, with_released_norm
-from eqgat_course.controls import capped_radius_graph
+from eqgat.layers import AttentionFilter, Edges
+from eqgat.symmetry import random_rotation, relative_error
+from eqgat_course.clouds import PAIRS, chain, difference, untrained
+from eqgat_course.controls import capped_radius_graph, with_released_norm
 
 __all__ = [
     "AUDIT",
-    "CUTOFF",
     "GROUPS",
-    "PAIRS",
     "PARTS",
-    "STARS",
     "AuditRow",
     "audit_table",
-    "chain",
-    "difference",
     "edges_lost",
     "harmonic_sums",
     "literal_filter",
@@ -43,13 +38,10 @@ __all__ = [
     "multiplications",
     "numbers_kept",
     "released_seeds",
-    "rings",
     "shrinkage_of_std",
-    "star",
     "symmetry_of_variants",
     "tells_apart",
     "torsion_curve",
-    "untrained",
 ]
 
 GROUPS = ("equations", "training", "data and metrics")
@@ -60,6 +52,7 @@ class AuditRow:
     """One difference: what the paper says, what the released code does, what this suite does, what it matters.
 
     ``here`` names the option in code where there is one. ``matters`` is our own measurement or count, or where it is.
+    ``where`` is the place in the released source: file, function.
     """
 
     group: str
@@ -68,6 +61,7 @@ class AuditRow:
     code: str
     here: str
     matters: str
+    where: str
 
 
 def _read_audit() -> tuple[AuditRow, ...]:
@@ -88,7 +82,7 @@ def audit_table(group: str) -> str:
         raise ValueError(f"there is no group {group!r}; there are {', '.join(GROUPS)}")
     lines = ["| | the paper | the released code | this suite | what it matters |", "|---|---|---|---|---|"]
     lines += [
-        f"| **{row.topic}** | {row.paper} | {row.code} | {row.here} | {row.matters} |"
+        f"| **{row.topic}** | {row.paper} | {row.code} <br><small>{escape(row.where)}</small> | {row.here} | {row.matters} |"
         for row in AUDIT
         if row.group == group
     ]
@@ -248,122 +242,6 @@ def numbers_kept(function: Callable[[], object], known: tuple[Tensor, ...] = ())
         result = function()
     del result
     return sum(tensor.numel() for pointer, tensor in kept.items() if pointer not in besides)
-
-
-# -- clouds of atoms, built by hand, that one model must confuse and another need not -----------------------------------
-
-CUTOFF = 4.5  # Å, as in the paper
-BOND = 4.0  # Å: of all clouds here, so that an edge joins a centre and its neighbours and no two of the neighbours
-
-
-def rings(number: int, size: int) -> Data:
-    """``number`` rings of ``size`` carbons, 20 Å apart; neighbours in a ring are 4 Å apart. Float64."""
-    angle = 2 * math.pi * torch.arange(size, dtype=torch.float64) / size
-    radius = BOND / (2 * math.sin(math.pi / size))
-    ring = torch.stack([radius * angle.cos(), radius * angle.sin(), 0 * angle], dim=1)
-    pos = torch.cat([ring + torch.tensor([20.0 * k, 0, 0]) for k in range(number)])
-    return Data(z=torch.ones(len(pos), dtype=torch.int64), pos=pos, edge_index=radius_graph(pos, CUTOFF))
-
-
-def chain(torsion: float, angle: float = 112.0) -> Data:
-    """Four carbons in a chain with steps of 4 Å. ``angle``, at the inner two, and ``torsion`` are in degrees.
-
-    Only neighbours in the chain are closer than 4.5 Å. A torsion of 0 is cis, 180 is trans; ``-torsion`` is the mirror
-    image.
-    """
-    bend, turn = math.radians(angle), math.radians(torsion)
-    out, up = BOND * math.sin(bend), BOND * math.cos(bend)
-    pos = torch.tensor(
-        [[out, 0, up], [0, 0, 0], [0, 0, BOND], [out * math.cos(turn), out * math.sin(turn), BOND - up]],
-        dtype=torch.float64,
-    )
-    return Data(z=torch.ones(4, dtype=torch.int64), pos=pos, edge_index=radius_graph(pos, CUTOFF))
-
-
-def star(
-    directions: Iterable[Iterable[float]] | Tensor, elements: Iterable[int] | None = None, bond: float = BOND
-) -> Data:
-    """A carbon (row 0) with neighbours around it; the edges are all pairs closer than 4.5 Å. Float64.
-
-    Args:
-        directions: [k, 3], of any length.
-        elements: element numbers of the neighbours, [k]; nitrogen if left out.
-        bond: distance of the neighbours from the carbon, Å. With 4 Å, neighbours more than 68.5 degrees apart do not
-            see each other.
-    """
-    units = torch.as_tensor(directions, dtype=torch.float64)
-    pos = torch.cat([torch.zeros(1, 3, dtype=torch.float64), bond * units / units.norm(dim=1, keepdim=True)])
-    z = torch.tensor([1, *([2] * len(units) if elements is None else elements)])
-    return Data(z=z, pos=pos, edge_index=radius_graph(pos, CUTOFF))
-
-
-def _prism(twist: float) -> list[list[float]]:
-    """The eight corners of a cube, the upper four turned by ``twist`` degrees about the vertical axis."""
-    corners = []
-    for z in (-1.0, 1.0):
-        for quarter in range(4):
-            angle = math.radians(45 + 90 * quarter + (twist if z > 0 else 0))
-            corners.append([math.sqrt(2) * math.cos(angle), math.sqrt(2) * math.sin(angle), z])
-    return corners
-
-
-SQUARE: list[list[float]] = [[1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]]
-STARS: dict[str, list[list[float]]] = {
-    "square": SQUARE,
-    "tetrahedron": [[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]],
-    "cube": _prism(0),
-    "twisted cube": _prism(45),
-}
-# What is compared: name -> the two clouds. In cis, equal elements are next to each other; in trans, opposite.
-PAIRS: dict[str, Callable[[], tuple[Data, Data]]] = {
-    "one ring of 6 / two of 3": lambda: (rings(1, 6), rings(2, 3)),
-    "torsion 180° / 60°": lambda: (chain(180), chain(60)),
-    "torsion 60° / −60°": lambda: (chain(60), chain(-60)),
-    "cis / trans square": lambda: (star(SQUARE, (6, 6, 2, 2)), star(SQUARE, (6, 2, 6, 2))),
-    "square / tetrahedron": lambda: (star(SQUARE), star(STARS["tetrahedron"])),
-    "cube / twisted cube": lambda: (star(STARS["cube"]), star(STARS["twisted cube"])),
-    "square / tetrahedron, 1.5 Å": lambda: (star(SQUARE, bond=1.5), star(STARS["tetrahedron"], bond=1.5)),
-}
-
-
-def untrained(kind: str, seed: int = 0, num_layers: int = 3) -> nn.Module:
-    """A small untrained model in float64, graph readout, 8 outputs.
-
-    Args:
-        kind: "SchNet", "PaiNN", "EQGAT", "EQGAT without cross product" or "SEGNN" (l = 0, 1, 2).
-        seed: of its weights.
-        num_layers: L.
-
-    EQGAT's cross-product coefficients are multiplied by 30: a trained model may have any, and in an untrained one the
-    term is small. Nothing that is proved depends on it.
-    """
-    common: dict[str, Any] = {"num_elements": 9, "out_channels": 8, "num_layers": num_layers, "cutoff": CUTOFF}
-    scalars = {**common, "scalar_channels": 16, "num_radial": 8}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if kind == "SchNet":
-            return SchNet(**scalars).double()
-        if kind == "PaiNN":
-            return PaiNN(**scalars, vector_channels=8).double()
-        if kind == "SEGNN":
-            return SEGNN(**common, width=76).double()
-        if kind == "EQGAT without cross product":
-            return EQGAT(**scalars, vector_channels=8, cross_product=None).double()
-        if kind != "EQGAT":
-            raise ValueError(f"there is no kind {kind!r}")
-        model = EQGAT(**scalars, vector_channels=8).double()
-    with torch.no_grad():
-        for layer in cast(Iterable[EQGATLayer], model.layers):
-            if len(layer.filter.sizes) == 4:
-                layer.filter.out.weight[-layer.filter.sizes[-1] :] *= 30
-    return model
-
-
-@torch.no_grad()
-def difference(model: Callable[[Data], Tensor], one: Data, other: Data) -> float:
-    """Largest difference of the two predictions, relative to the largest of the first."""
-    first, second = model(one), model(other)
-    return float((first - second).abs().max() / first.abs().max())
 
 
 def tells_apart(kinds: Iterable[str], seeds: int = 2, threshold: float = 1e-10) -> dict[str, dict[str, bool]]:

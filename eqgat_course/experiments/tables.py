@@ -10,9 +10,9 @@ import pandas as pd
 from eqgat.datasets.task import TASKS
 from eqgat.errors import UserError
 from eqgat.files import write_files
+from eqgat.training.intervals import cluster_interval
 from eqgat.training.results import read_predictions, read_results
 from eqgat.training.settings import MODELS, build_model, make_settings, num_parameters
-from eqgat_course.experiments.intervals import cluster_interval
 from eqgat_course.experiments.plans import plan_names, read_plan, recorded
 
 __all__ = ["build_table", "markdown", "paper_numbers", "plans_page", "write_tables"]

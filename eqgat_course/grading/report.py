@@ -17,8 +17,8 @@ from jinja2 import DictLoader, Environment
 from markupsafe import Markup
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 
+from eqgat.viz import scripts
 from eqgat_course.exercises import EXERCISES, load_exercises
-from eqgat_course.pages import MATHJAX_FILE, write_mathjax
 
 __all__ = ["COLUMNS", "write_reports"]
 
@@ -148,7 +148,10 @@ def write_reports(
         loader=DictLoader({"frame": _FRAME, "student": _STUDENT, "class": _CLASS}), autoescape=True, trim_blocks=True
     )
     pages.globals.update(number=lambda value: f"{value:g}")
-    formulas = MATHJAX_FILE if write_mathjax(out / "reports") else ""
+    script = scripts.source(scripts.MATHJAX)
+    formulas = "mathjax.js" if script else ""
+    if script:
+        (out / "reports" / formulas).write_text(script, encoding="utf-8")
     with _replacing(out / "grades.csv") as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)

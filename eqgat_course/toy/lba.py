@@ -30,9 +30,10 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
+from eqgat.datasets.atom3d.environments import official_atoms
 from eqgat.datasets.embedded import embedded_structure
 from eqgat.molecule import Molecule
-from eqgat_course.toy._schema import official_atoms, split_of
+from eqgat_course.toy._schema import split_of
 
 POCKET = 6.0  # Å
 

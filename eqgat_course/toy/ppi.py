@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
+from eqgat.datasets.atom3d.environments import official_atoms
 from eqgat.datasets.embedded import embedded_structure, embedded_table
-from eqgat_course.toy._schema import official_atoms, split_of
+from eqgat_course.toy._schema import split_of
 
 CONTACT = 6.0  # Å
 # Complex and its two chains.

@@ -30,9 +30,10 @@ from functools import lru_cache
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from eqgat.datasets.atom3d.environments import generator, official_atoms
 from eqgat.datasets.cache import cache_folder
 from eqgat_course.toy import decoys as decoy_code
-from eqgat_course.toy._schema import generator, official_atoms, polymer, split_of
+from eqgat_course.toy._schema import polymer, split_of
 from eqgat_course.toy.decoys import walk
 from eqgat_course.toy.superposition import rmsd, structure_scores
 

@@ -79,8 +79,10 @@ def test_exercises_are_checked_and_of_all_kinds(path):
     known = {number: item for number, item in load_exercises().items() if number.startswith(path.name[:2])}
     here = [number for number, _, _ in exercises(path)]
     assert sorted(here) == sorted(known), "a check without its exercise, or the reverse"
-    headings = re.findall(r"^### Exercise ([0-9.]+) \(([a-z ]+)\):", "\n".join(cells(path, "markdown")), re.MULTILINE)
-    assert dict(headings) == {number: item.kind for number, item in known.items()}
+    text = "\n".join(cells(path, "markdown"))
+    headings = re.findall(r"^### Exercise ([0-9.]+) \(([a-z ]+)\): (.+)$", text, re.MULTILINE)
+    titles = {number: (kind, title.casefold()) for number, kind, title in headings}
+    assert titles == {number: (item.kind, item.title.casefold()) for number, item in known.items()}
     if path.name < "08":  # the notebooks that derive the model
         assert len(known) >= 3
         assert {item.kind for item in known.values()} >= {"predict", "implement", "break it"}

@@ -38,7 +38,6 @@ from eqgat.inspection import attention_received, equal_share, mean_terms  # noqa
 from eqgat.pretrained import pretrained, untrained  # noqa: E402
 from eqgat.viz import Edges, Scalars, Scene, Vectors, scripts  # noqa: E402
 from eqgat.viz.explorer import SHARE_STEP, STEPS, explore  # noqa: E402
-from eqgat_course.pages import write_mathjax, write_page  # noqa: E402
 
 SCENE = """
 import numpy as np
@@ -56,39 +55,6 @@ scene = Scene(
 PATIENCE = 180  # s, for machines that do other things as well; on a quiet one each wait is over in a few seconds
 CELLS = ["from eqgat.viz import setup, show\nsetup()", SCENE, "show(scene, 320, 240)"]
 SHOWN = ["import importlib\nfrom eqgat.viz import scripts\nimportlib.reload(scripts)", *CELLS]  # nothing hidden
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("no Chromium with chromedriver on PATH (Debian: apt-get install chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for flag in (
-        "--headless=new",
-        "--no-sandbox",
-        "--use-angle=swiftshader",  # WebGL without a graphics card
-        "--enable-unsafe-swiftshader",
-        "--window-size=900,800",  # software WebGL takes time for every pixel
-        "--disable-dev-shm-usage",  # containers have little shared memory
-        "--disable-gpu-sandbox",
-        "--no-first-run",
-        "--disable-quic",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--proxy-server=http://127.0.0.1:9",  # nobody listens there, and only loopback goes round it
-        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):
-        options.add_argument(flag)
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    browser.set_page_load_timeout(PATIENCE)
-    browser.set_script_timeout(PATIENCE)
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture(scope="module")
@@ -271,22 +237,6 @@ def test_page_without_the_script_says_so_and_shows_the_still(browser, executed):
     wait(browser, "the view says what is missing", lambda b: "is not stored in this page" in note.text)
     assert not browser.find_elements(By.CSS_SELECTOR, ".eqgat-box canvas")
     assert coloured(pixels(browser.find_elements(By.CSS_SELECTOR, "img")[-1])) > 0.01
-
-
-@pytest.mark.skipif(
-    scripts.source(scripts.MATHJAX) is None, reason="MathJax is not here (python -m eqgat.viz.scripts fetches it)"
-)
-def test_formulas_of_a_page_are_set_without_network(browser, tmp_path):
-    cells = [
-        r"In line $\lVert v_i \rVert$ and $\mathcal N(i)$ $$\begin{aligned} \boldsymbol v&=Rv \\ s&=s \end{aligned}$$",
-        "| symbol | shape |\n|---|---|\n| $\\alpha_{ji}$ | $[E, F_s]$ |",
-    ]
-    path = tmp_path / "01_formulas.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(cell) for cell in cells]), path)
-    browser.get(write_page(path, write_mathjax(tmp_path)).as_uri())
-    wait(browser, "five formulas", lambda b: len(b.find_elements(By.CSS_SELECTOR, "mjx-container svg")) == 5)
-    assert not browser.find_elements(By.CSS_SELECTOR, "[data-mml-node='merror']")
-    assert "$" not in browser.find_element(By.TAG_NAME, "main").text
 
 
 @pytest.fixture

@@ -11,11 +11,9 @@ from eqgat.attribution import fresh
 from eqgat.datasets import embedded_structure
 from eqgat.inspection import (
     attention_received,
-    best_plane,
     effective_neighbours,
     equal_share,
     heads,
-    neighbourhood_change,
     residue_preference,
     uniform_attention,
     with_controls,
@@ -28,6 +26,7 @@ from eqgat_course.ch08_seeing_a_protein.study import (
     upright_shares,
 )
 from eqgat_course.residues import aromatic_rings, peptide_planes, without_side_chain
+from eqgat_course.shapes import best_plane, neighbourhood_change
 
 
 @pytest.fixture(scope="module")

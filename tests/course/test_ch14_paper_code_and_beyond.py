@@ -12,6 +12,7 @@ from torch.testing import assert_close
 from eqgat import EQGAT, radius_graph
 from eqgat.datasets import embedded_structure, make_triangles
 from eqgat.datasets.atom3d.res import RESOptions
+from eqgat_course import clouds
 from eqgat_course.ch06_update_and_layer.study import PUBLISHED, parameter_terms
 from eqgat_course.ch14_paper_code_and_beyond import study
 from eqgat_course.exercises import load_exercises
@@ -73,7 +74,7 @@ def test_seeds_and_their_spread():
 
 
 def test_the_edges_of_the_clouds_are_as_drawn():
-    for name, build in study.PAIRS.items():
+    for name, build in clouds.PAIRS.items():
         for cloud in build():
             length = (cloud.pos[cloud.edge_index[0]] - cloud.pos[cloud.edge_index[1]]).norm(dim=1)
             if "1.5" not in name:
@@ -81,13 +82,13 @@ def test_the_edges_of_the_clouds_are_as_drawn():
         one, other = build()
         assert len(one.z) == len(other.z)
         assert one.edge_index.shape == other.edge_index.shape
-    assert study.star(study.SQUARE).edge_index.shape[1] == 8
-    assert_close(torch.pdist(study.chain(60).pos), torch.pdist(study.chain(-60).pos))
+    assert clouds.star(clouds.SQUARE).edge_index.shape[1] == 8
+    assert_close(torch.pdist(clouds.chain(60).pos), torch.pdist(clouds.chain(-60).pos))
 
 
 def test_each_model_confuses_what_it_must_and_no_more():
     apart = study.tells_apart(("SchNet", "PaiNN", "EQGAT without cross product", "EQGAT", "SEGNN"), seeds=1)
-    names = list(study.PAIRS)
+    names = list(clouds.PAIRS)
     blind = {kind: {names.index(name) for name, value in row.items() if not value} for kind, row in apart.items()}
     assert blind == {
         "SchNet": {0, 1, 2, 3, 4, 5},
@@ -97,23 +98,23 @@ def test_each_model_confuses_what_it_must_and_no_more():
         "SEGNN": {2, 5},
     }
     with pytest.raises(ValueError, match="no kind"):
-        study.untrained("nothing")
+        clouds.untrained("nothing")
 
 
 def test_sums_of_harmonics():
     assert study.harmonic_sums([[0, 0, 2.0]]) == pytest.approx({1: 1, 2: 1, 3: 1, 4: 1})
-    square, cube = (study.harmonic_sums(study.STARS[name]) for name in ("square", "twisted cube"))
+    square, cube = (study.harmonic_sums(clouds.STARS[name]) for name in ("square", "twisted cube"))
     assert square[1] < 1e-12 < 0.4 < square[2]
     assert max(cube[degree] for degree in (1, 2, 3)) < 1e-12 < cube[4]
 
 
 def test_even_and_odd_part_add_up_to_the_curve():
-    model = study.untrained("EQGAT", 1)
+    model = clouds.untrained("EQGAT", 1)
     even, odd = study.torsion_curve(model, torch.tensor([60.0, 180.0]))
     assert float(odd[0].abs()) > 1e-6
     assert float(even[1].abs()) < 1e-12
     with torch.no_grad():
-        change = model(study.chain(60))[0] - model(study.chain(180))[0]
+        change = model(clouds.chain(60))[0] - model(clouds.chain(180))[0]
     assert float((change - (even[0] + odd[0])).abs().min()) < 1e-12
 
 

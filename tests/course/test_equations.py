@@ -1,4 +1,4 @@
-"""The registry of equations: every link in it must lead somewhere, and the README must show it as it is."""
+"""The registry of equations: every link in it must lead somewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 import eqgat_course.equations as equations
 from eqgat.__main__ import main
-from eqgat_course.equations import EQUATIONS, MARKERS, equation_table, insert_table, resolve
+from eqgat_course.equations import EQUATIONS, equation_table, insert_between, resolve
 from eqgat_course.exercises import load_exercises
 
 ROOT = Path(__file__).parents[2]
@@ -58,11 +58,6 @@ def test_exercises_exist_and_stand_in_the_notebook(equation):
         assert f'check("{number}"' in code, f"{equation.notebook} never calls check for exercise {number}"
 
 
-def test_readme_shows_the_table_as_it_is():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert insert_table(text) == text, "run: python -m eqgat equations --write README.md"
-
-
 def test_every_row_of_the_table_has_the_same_number_of_cells():
     rows = equation_table().splitlines()
     assert len(rows) == len(EQUATIONS) + 2
@@ -93,23 +88,18 @@ def test_a_dead_link_fails_the_walk():
             check(replace(sound, **change))
 
 
-def test_table_is_inserted_between_its_markers_and_nowhere_else(tmp_path, capsys):
-    start, end = MARKERS
-    path = tmp_path / "README.md"
-    path.write_text(f"before\n{start}\nold\n{end}\nafter\n", encoding="utf-8")
-    assert main(["equations", "--write", str(path)]) == 0
-    assert path.read_text(encoding="utf-8") == f"before\n{start}\n{equation_table()}\n{end}\nafter\n"
-    assert insert_table(path.read_text(encoding="utf-8")) == path.read_text(encoding="utf-8")
-    assert f"{len(EQUATIONS)} equations" in capsys.readouterr().out
+START, END = "<!-- here -->", "<!-- /here -->"
 
 
-@pytest.mark.parametrize("text", ["no markers", f"{MARKERS[1]}\n{MARKERS[0]}\n", f"{MARKERS[0]}\n" * 2 + MARKERS[1]])
-def test_a_file_without_markers_is_refused_and_left_alone(text, tmp_path, capsys):
-    path = tmp_path / "README.md"
-    path.write_text(text, encoding="utf-8")
-    assert main(["equations", "--write", str(path)]) == 2
-    assert MARKERS[0] in capsys.readouterr().err
-    assert path.read_text(encoding="utf-8") == text
+def test_a_table_is_inserted_between_its_markers_and_nowhere_else():
+    text = f"before\n{START}\nold\n{END}\nafter\n"
+    assert insert_between((START, END), text, "new") == f"before\n{START}\nnew\n{END}\nafter\n"
+
+
+@pytest.mark.parametrize("text", ["no markers", f"{END}\n{START}\n", f"{START}\n" * 2 + END])
+def test_a_text_without_markers_is_refused(text):
+    with pytest.raises(ValueError, match=START):
+        insert_between((START, END), text, "new")
 
 
 def test_the_command_prints_the_table(capsys):

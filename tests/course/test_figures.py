@@ -8,11 +8,12 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 
-from eqgat.datasets import RUNNING_EXAMPLE, embedded_structure
+from eqgat.datasets import embedded_structure
 from eqgat.viz import describe, still
 from eqgat.viz.style import details_of
 from eqgat_course import figures
 from eqgat_course.ch00_start_here.figures import neighbourhood
+from eqgat_course.running_example import RUNNING_EXAMPLE
 
 
 @pytest.fixture

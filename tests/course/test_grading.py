@@ -42,7 +42,7 @@ def graded(folder: Path, answers: dict[str, str], numbers: tuple[str, ...], orde
     return {row["exercise"]: row for row in result["rows"]} | {key: result[key] for key in ("problem", "uses")}
 
 
-PRINTS = 'print("✓ 05.3 mirror images and layers: right")'
+PRINTS = 'print("✓ 05.3 how many layers tell mirror images apart: right")'
 PATCHES_CHECK = """import eqgat_course, eqgat_course.exercises as e
 check = e.check = eqgat_course.check = lambda *args, **options: print("right")
 e.EXERCISES.clear()

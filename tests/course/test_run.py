@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 nbformat = pytest.importorskip("nbformat")
-pytest.importorskip("nbconvert")
 
-from eqgat.viz import scripts  # noqa: E402
-from eqgat_course.pages import heading, reading_time, write_index, write_mathjax, write_page  # noqa: E402
-from eqgat_course.run import find_notebooks, main, run_notebook  # noqa: E402
+from make_site import reading_time  # noqa: E402
+
+from eqgat_course.run import copy_notebooks, find_notebooks, main, run_notebook  # noqa: E402
 
 FIRST = "# 01 Length & angle\n\n**Time.** 5 minutes to read. **Profile.** Q.\n\n$\\lVert v \\rVert$, [02](02_b.ipynb)."
 WIDGET = "from ipywidgets import interact\nprint('still')\ninteract(lambda x: print(x), x=3);"
@@ -56,18 +55,10 @@ def test_a_failing_notebook_is_reported_and_the_others_run(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "ZeroDivisionError" in printed
     assert "2 of 3 notebooks ran" in printed
-    assert "42" in (out / "01_a.html").read_text(encoding="utf-8")
+    assert [line[:10] for line in printed.splitlines() if line.startswith("[3/3]")], "a line for each that ended"
+    assert "42" in (out / "01_a.ipynb").read_text(encoding="utf-8")
     assert not (out / "02_b.ipynb").exists()
-    assert (out / "03_c.html").exists()
-    rows = re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td><td>(.*?)</td></tr>", (out / "index.html").read_text())
-    assert [row[0] for row in rows] == [
-        '<a href="01_a.html">01 Length &amp; angle</a>',
-        "02 Broken",
-        '<a href="03_c.html">03 Last</a>',
-    ]
-    assert [row[1] for row in rows] == ["5 minutes to read", "", ""]
-    assert re.fullmatch(r"\d+\.\d s", rows[0][2])
-    assert rows[1][2] == "failed"
+    assert (out / "03_c.ipynb").exists()
     assert nbformat.read(tmp_path / "01_a.ipynb", 4).cells[1].outputs == [], "the source must stay as it was"
     cell = nbformat.read(out / "01_a.ipynb", 4).cells[2]
     assert [output.get("text") for output in cell.outputs] == ["still\n"], "a dead widget must not be kept"
@@ -89,50 +80,21 @@ def test_execution_in_place_changes_nothing_when_repeated(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["01_a.ipynb"]
 
 
-def test_page_has_the_local_script_and_asks_for_nothing_else(tmp_path, monkeypatch):
-    monkeypatch.setattr(scripts, "source", lambda script: f"// {script.name}")
-    assert write_mathjax(tmp_path)
-    assert (tmp_path / "mathjax.js").read_text() == "// MathJax"
-    page = write_page(write(tmp_path / "01_a.ipynb", FIRST), local_mathjax=True).read_text(encoding="utf-8")
-    assert re.search(r'<script [^>]*src="mathjax.js"', page)
-    assert not re.search(r'<(script|link|img)[^>]*"https?:', page)
-    assert "import(" not in page
-    assert "<title>01 Length &amp; angle · EQGAT</title>" in page
-    assert r"$\lVert v \rVert$" in page
-    assert 'href="02_b.html"' in page
-
-
-def test_page_without_the_local_script_asks_the_network(tmp_path, monkeypatch):
-    monkeypatch.setattr(scripts, "source", lambda script: None)
-    assert not write_mathjax(tmp_path)
-    page = write_page(write(tmp_path / "01_a.ipynb", FIRST), local_mathjax=False).read_text(encoding="utf-8")
-    assert re.search(r'<script src="https://[^"]*mathjax', page)
-    assert 'src="mathjax.js"' not in page
-
-
-def test_damaged_script_stops_the_command_with_its_reason(tmp_path, monkeypatch, capsys):
-    write(tmp_path / "01_a.ipynb")
-    monkeypatch.setattr(scripts, "VENDOR", tmp_path)
-    scripts.MATHJAX.path.write_text("half")
-    scripts.MATHJAX.licence_path.write_text("licence")
-    assert main(["--folder", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
-    assert "is not MathJax" in capsys.readouterr().err
-
-
-def test_index_lists_notebooks_that_were_not_run(tmp_path):
-    sources = [write(tmp_path / "01_a.ipynb", FIRST), write(tmp_path / "02_b.ipynb", "print('no heading')")]
-    (tmp_path / "01_a.html").write_text("of an earlier run")
-    text = write_index(tmp_path, sources, {}, "quick").read_text(encoding="utf-8")
-    assert '<a href="01_a.html">' in text
-    assert "<td>02_b</td>" in text
-    assert text.count("not run this time") == 2
+def test_copies_are_laid_out_once_and_never_overwritten(tmp_path, capsys):
+    new, kept = copy_notebooks(tmp_path / "mine")
+    assert len(new) > 14
+    assert not kept
+    new[0].write_text("my own work")
+    assert main(["--copy", str(tmp_path / "mine")]) == 0
+    assert f"0 notebooks are new in {tmp_path / 'mine'}, {len(new)} were there" in capsys.readouterr().out
+    assert new[0].read_text() == "my own work"
 
 
 def test_every_notebook_of_the_suite_has_a_heading_and_a_time():
     for path in find_notebooks(Path(__file__).parents[2] / "notebooks", []):
-        notebook = nbformat.read(path, as_version=4)
-        assert (heading(notebook) or "").startswith(path.stem[:2]), path.name
-        assert "minutes" in reading_time(notebook), path.name
+        first = nbformat.read(path, as_version=4).cells[0].source
+        assert first.startswith(f"# {path.stem[:2]} · "), path.name
+        assert "minutes" in reading_time(first), path.name
 
 
 def test_no_formula_begins_with_a_bracket_that_tex_takes_for_an_option():

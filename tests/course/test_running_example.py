@@ -29,9 +29,13 @@ def test_its_numbers_can_be_worked_out_from_the_rounded_ones_above():
     assert attention == pytest.approx([math.exp(a) / total for a in numbers("logit a")], abs=1e-3)
     direction, b_0 = numbers("direction p, from neighbour"), numbers("coefficient b_0")
     by_hand = [1000 * b_0[k // 3] * p for k, p in enumerate(direction)]
-    assert numbers("direction term b_0 p") == pytest.approx(by_hand, abs=0.6)
-    (x, y, z), v_j, b_2 = numbers("vector v_i before"), numbers("vector v_j of neighbour"), numbers("coefficient b_2")
+    assert numbers("direction term b_0 p, 1/1000") == pytest.approx(by_hand, abs=0.6)
+    (x, y, z), v_j, b_2 = (
+        numbers("vector v_i before, 1/1000"),
+        numbers("vector v_j, 1/1000"),
+        numbers("coefficient b_2"),
+    )
     for k, b in enumerate(b_2):
         u, v, w = v_j[3 * k : 3 * k + 3]
         cross = [b * (y * w - z * v), b * (z * u - x * w), b * (x * v - y * u)]
-        assert numbers("cross term, millionths")[3 * k : 3 * k + 3] == pytest.approx(cross, abs=0.1)
+        assert numbers("cross term, 1/1000000")[3 * k : 3 * k + 3] == pytest.approx(cross, abs=0.1)

@@ -15,6 +15,8 @@ from scipy.spatial.transform import Rotation
 
 from eqgat.cli import main
 from eqgat.datasets import embedded_structure, load_atom3d
+from eqgat.datasets.atom3d.environments import virtual_beta
+from eqgat.datasets.atom3d.res import RESIDUES
 from eqgat.datasets.atom3d.trivial import radius_of_gyration
 from eqgat.datasets.task import ATOM3D, SPLITS
 from eqgat.molecule import ATOM_COLUMNS
@@ -162,7 +164,7 @@ def test_environments_by_brute_force():
         chain, number, resname = subunit.split("_")
         own = (atoms["chain"] == chain) & (atoms["residue"] == int(number))
         assert set(atoms[own]["resname"]) == {resname}
-        assert res.RESIDUES[label] == resname
+        assert RESIDUES[label] == resname
         alpha = atoms[own & (atoms["name"] == "CA")][XYZ].to_numpy()[0]
         assert np.allclose(np.array(centre) - alpha, [-0.5311, -0.7584, 1.2198])
         near = np.linalg.norm(positions - centre, axis=1) <= 10 * np.sqrt(3)
@@ -172,9 +174,9 @@ def test_environments_by_brute_force():
 
 
 def test_all_residues_of_all_proteins_are_there_if_asked_for():
-    sizes = {split: sum(len(res._read(name)[2]) for name in res.PROTEINS[split]) for split in SPLITS}
+    sizes = {split: sum(len(res.res_item(name, None)["labels"]) for name in res.PROTEINS[split]) for split in SPLITS}
     assert sizes == {"train": 4645, "val": 1237, "test": 1559}
-    assert len(res.res_item("5pti", environments=None)["labels"]) == len(res._read("5pti")[2]) == 58
+    assert len(res.res_item("5pti", environments=None)["labels"]) == 58
     labels = pd.concat([item["labels"] for split in SPLITS for item in res.res_items(split)])
     assert len(labels) == 2200
     assert set(labels["label"]) == set(range(20))
@@ -189,16 +191,16 @@ def test_the_local_frame_finds_the_beta_carbon_and_the_lab_frame_does_not():
             residues.append(at.loc[["N", "CA", "C", "CB"]].to_numpy())
     corners = np.array(residues)
     for frame, found in distance.items():
-        found.extend(np.linalg.norm(res.virtual_beta(corners[:, :3], frame) - corners[:, 3], axis=1))
+        found.extend(np.linalg.norm(virtual_beta(corners[:, :3], frame) - corners[:, 3], axis=1))
     assert np.mean(distance["local"]) < 0.1
     assert 1.8 < np.mean(distance["lab"]) < 2.3
     # Turned in space, a residue keeps its local virtual beta carbon; the lab one stays behind.
     rotation = Rotation.from_euler("xyz", [40, -100, 70], degrees=True).as_matrix()
     turned = corners[:, :3] @ rotation.T
-    assert np.allclose(res.virtual_beta(turned, "local"), res.virtual_beta(corners[:, :3], "local") @ rotation.T)
-    assert not np.allclose(res.virtual_beta(turned, "lab"), res.virtual_beta(corners[:, :3], "lab") @ rotation.T)
+    assert np.allclose(virtual_beta(turned, "local"), virtual_beta(corners[:, :3], "local") @ rotation.T)
+    assert not np.allclose(virtual_beta(turned, "lab"), virtual_beta(corners[:, :3], "lab") @ rotation.T)
     with pytest.raises(ValueError, match='frame must be "lab"'):
-        res.virtual_beta(corners[:, :3], "global")
+        virtual_beta(corners[:, :3], "global")
 
 
 def test_the_seed_chooses_other_residues():

@@ -14,7 +14,8 @@ from torch_geometric.data import Batch, Data
 from eqgat import radius_graph
 from eqgat.baselines import GVPGNN, SEGNN, PaiNN, SchNet
 from eqgat.baselines.segnn import ATTRIBUTES, SteerableLinear, steering
-from eqgat.symmetry import equivariance_errors, random_rotation, relative_error, transform, with_released_norm
+from eqgat.symmetry import equivariance_errors, random_rotation, relative_error, transform
+from eqgat_course.controls import with_released_norm
 
 SMALL = {
     "schnet": (SchNet, {"scalar_channels": 12, "num_radial": 6, "num_layers": 2}),

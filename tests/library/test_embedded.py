@@ -13,14 +13,8 @@ from Bio.Data.PDBData import protein_letters_1to3, protein_letters_3to1_extended
 from Bio.SVDSuperimposer import SVDSuperimposer
 from scipy.spatial import cKDTree
 
-from eqgat.datasets import (
-    RUNNING_EXAMPLE,
-    embedded,
-    embedded_names,
-    embedded_path,
-    embedded_structure,
-    embedded_table,
-)
+from eqgat.datasets import embedded, embedded_names, embedded_path, embedded_structure, embedded_table
+from eqgat_course.running_example import RUNNING_EXAMPLE
 
 TABLE = embedded_table().set_index("name")
 # Heavy atoms of the amino acids as residues: C, N, O, S.

@@ -1,4 +1,4 @@
-"""Reading a trace: attention received, effective neighbours, planes, polar and axial parts."""
+"""Reading a trace: attention received, effective neighbours, mean terms."""
 
 from __future__ import annotations
 
@@ -11,18 +11,13 @@ from eqgat import EQGAT
 from eqgat.datasets import embedded_structure
 from eqgat.inspection import (
     attention_received,
-    best_plane,
     effective_neighbours,
     equal_share,
-    handed_vectors,
     heads,
     mean_terms,
-    neighbourhood_change,
-    out_of_plane,
     over_channels,
 )
 from eqgat.layers import Edges, LayerTrace
-from eqgat.symmetry import random_rotation, transform
 
 
 @pytest.fixture(scope="module")
@@ -53,37 +48,6 @@ def test_an_atom_alone_has_no_number_of_effective_neighbours(model):
     record = model.trace(far)[0]
     assert effective_neighbours(record)[-1].isnan().all()
     assert float(attention_received(record)[-1]) == 0
-
-
-def test_plane_and_upright_share_turn_along():
-    flat = torch.randn(9, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    flat[:, 2] = 0
-    turn = random_rotation(4)
-    normal, distance = best_plane(flat @ turn.T + 7)
-    assert distance < 1e-12
-    vectors = torch.tensor([[0.0, 0, 2], [1, 1, 0], [0, 1, 1], [0, 0, 0]], dtype=torch.float64) @ turn.T
-    share = out_of_plane(vectors, normal)
-    assert share[:3].tolist() == pytest.approx([1, 0, math.sqrt(0.5)], abs=1e-12)
-    assert share[3].isnan()
-    with pytest.raises(ValueError, match="three points"):
-        best_plane(flat[:2])
-
-
-def test_polar_and_axial_parts_add_up_and_turn_along(graph, model):
-    trace, turn = model.trace(graph), random_rotation(5)
-    turned = handed_vectors(model, transform(graph, turn))
-    for layer, ((polar, axial), record) in enumerate(zip(handed_vectors(model, graph), trace, strict=True)):
-        torch.testing.assert_close(polar + axial, record.v, rtol=0, atol=1e-14)
-        torch.testing.assert_close(turned[layer][0], turn @ polar, rtol=0, atol=1e-12)
-        torch.testing.assert_close(turned[layer][1], turn @ axial, rtol=0, atol=1e-12)
-        assert (float(axial.abs().max()) > 1e-9) == (layer > 0)
-    last = handed_vectors(model, graph)[-1]
-    assert float(last[0].abs().max()) > 10 * float(last[1].abs().max()), "the direction term, polar, is the largest"
-
-
-def test_first_layer_is_all_polar(graph, model):
-    polar, axial = handed_vectors(model, graph)[0]
-    assert float(polar.abs().max()) > 1e6 * float(axial.abs().max())
 
 
 def test_heads_are_groups_of_neighbouring_channels():
@@ -123,25 +87,8 @@ def test_attention_and_shares_by_hand():
     assert share[2].isnan()
 
 
-def test_change_of_a_neighbourhood_by_hand():
-    """Atom 0 keeps both neighbours and moves half of its attention; atom 1 trades its one neighbour for another."""
-    first, second = by_hand([0.25, 0.75, 1.0]), by_hand([0.75, 0.25, 1.0])
-    second.edges = second.edges._replace(source=torch.tensor([1, 2, 2]))
-    sets, attention = neighbourhood_change(first, second)
-    assert sets.tolist() == [0, 1, 0]
-    assert attention.tolist() == [0.5, 1, 0]
-    with pytest.raises(ValueError, match="same atoms and channels"):
-        neighbourhood_change(first, LayerTrace(**{**vars(first), "s": torch.zeros(4, 1)}))
-
-
 def test_mean_terms_add_up_to_the_message(graph, model):
     for record in model.trace(graph):
         terms = mean_terms(record)
         assert list(terms) == ["v_direction", "v_mix", "v_cross"]
         torch.testing.assert_close(sum(terms.values()), record.vector_message, rtol=0, atol=1e-12)
-
-
-def test_the_largest_component_of_a_normal_is_positive():
-    flat = torch.tensor([[0.0, 0, 3], [1, 0, 3], [0, 1, 3], [4, 5, 3]], dtype=torch.float64)
-    for points in (flat, -flat, flat.flip(0)):
-        assert best_plane(points)[0].tolist() == pytest.approx([0, 0, 1], abs=1e-12)

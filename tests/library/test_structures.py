@@ -390,6 +390,12 @@ def test_pdb_text_reads_back_as_the_same_atoms(name, tmp_path):
     assert {len(line) for line in structure.to_pdb().splitlines() if line[:4] in ("ATOM", "HETA")} == {78}
 
 
+def test_pdb_text_tells_calcium_from_carbon_alpha_by_column(write):
+    lines = read_structure(write(PEPTIDE)).to_pdb().splitlines()
+    assert lines[1][12:26] == " CA  ALA A   1"
+    assert next(line for line in lines if line[:6] == "HETATM")[12:26] == "CA    CA A 101"
+
+
 def test_pdb_text_refuses_what_its_columns_cannot_hold():
     structure = embedded_structure("5pti")
     with pytest.raises(ValueError, match="bfactor must be 459 finite numbers"):
@@ -414,6 +420,8 @@ def test_bonds_are_the_chemical_ones():
     sodium = embedded_structure("1lcd")
     ion = int(np.flatnonzero(sodium.atoms["element"] == "Na")[0])
     assert ion not in sodium.bonds()
+    water = Molecule(symbol=["O", "H", "D"], positions=[[0, 0, 0], [0.6, 0.6, 0], [0.6, -0.3, 0]])
+    assert water.bonds().tolist() == [[0, 1], [0, 2]]  # two hydrogens 0.9 Å apart have none
 
 
 # --- graphs ---------------------------------------------------------------------------------------------------------
@@ -434,6 +442,23 @@ def test_graph_of_a_structure():
     assert int(graph.alpha_carbon.sum()) == 198
     assert graph.residue.max() == 198
     assert torch.bincount(graph.z, minlength=9).tolist() == [0, 1017, 262, 275, 0, 6, 0, 0, 0]
+
+
+def test_edges_are_those_of_the_exact_coordinates():
+    """Two atoms 4.499 Å apart, so far from the origin that float32, which the model gets, has them farther apart."""
+    molecule = Molecule(symbol=["C", "C"], positions=[[8192.001, 0, 0], [8196.5, 0, 0]])
+    assert molecule.graph(cutoff=4.49901).num_edges == 2
+    rounded = molecule.with_positions(molecule.positions.astype(np.float32))
+    assert rounded.graph(cutoff=4.49901).num_edges == 0
+
+
+@pytest.mark.parametrize("far", ["100000.001", "-1e30"])
+def test_coordinates_too_far_to_be_any_are_refused(far, write):
+    text = "data_x\nloop_\n_atom_site.type_symbol\n_atom_site.Cartn_x\n_atom_site.Cartn_y\n_atom_site.Cartn_z\n"
+    path = write(["x"], "far.cif")
+    path.write_text(f"{text}C 1.0 2.0 3.0\nC 1.0 {far} 3.0\n")
+    with pytest.raises(StructureError, match=r"far.cif, line 8: .* infinite coordinates, or beyond 100000 Å"):
+        read_structure(path)
 
 
 def test_graphs_do_not_depend_on_where_the_structure_lies():

@@ -21,6 +21,7 @@ import pytest
 import torch
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy
+from tiny_runs import DATA, assert_same_run, final_state, same, settings
 
 from eqgat import EQGAT
 from eqgat.cli import main as command
@@ -39,13 +40,6 @@ TRAIN = (
     "import json, sys\nfrom eqgat.training import Settings\nfrom eqgat.training.run import train\n"
     "train(Settings(**json.loads(sys.argv[1])), runs=sys.argv[2]"
 )
-DATA = {"n": 120, "num_points": 10, "radius": 4.6}
-
-
-def settings(model: str = "eqgat", seed: int = 0, **changes: Any) -> Settings:
-    """Three epochs of six batches on tiny clouds; patience 0, so that the learning rate changes within them."""
-    changes = {"epochs": 3, "batch_size": 16, "schedule": "plateau", "lr_patience": 0, "learning_rate": 1e-2, **changes}
-    return make_settings("triangle", model, "quick", seed, data_options=DATA, **changes)
 
 
 def main(arguments: list[str]) -> int:
@@ -69,29 +63,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run that nothing interrupts, with its rows in a store beside it."""
     folder = tmp_path_factory.mktemp("plain")
     return train(settings(), runs=folder / "runs", results=folder / "results")
-
-
-def final_state(run: Run) -> dict[str, Any]:
-    return torch.load(run.folder / "last.ckpt", weights_only=True)
-
-
-def same(a: Any, b: Any) -> bool:
-    """Bit by bit equal, through dictionaries and lists."""
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b
-
-
-def assert_same_run(a: Run, b: Run) -> None:
-    x, y = final_state(a), final_state(b)
-    for name in ("model", "optimizer", "scheduler", "best"):
-        assert same(x[name], y[name]), name
-    assert a.metrics == b.metrics
-    assert [{**record, "seconds": 0} for record in a.history] == [{**record, "seconds": 0} for record in b.history]
 
 
 def test_a_run_learns(tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ hydrogen; a symbol that is no element shares index 8 with the rarer elements; al
 released code. Broken items are reported and counted, never silently dropped.
 """
 
-from importlib import import_module
-from typing import Any
+from eqgat.registry import lazily
 
 _HOME = {
     "BrokenItem": "lmdb",
@@ -27,26 +26,5 @@ _HOME = {
     "RESIDUES": "res",
     "PPIOptions": "ppi",
 }
-__all__ = [
-    "RESIDUES",
-    "Atom3DData",
-    "BrokenItem",
-    "ItemData",
-    "LBAOptions",
-    "PPIOptions",
-    "PSROptions",
-    "PreparedData",
-    "RESOptions",
-    "RSROptions",
-    "load_atom3d",
-    "read_lmdb",
-    "write_lmdb",
-    "write_prepared",
-]
-
-
-def __getattr__(name: str) -> Any:
-    """Import a part when it is first asked for."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__all__ = [*_HOME]
+__getattr__ = lazily(__name__, _HOME)

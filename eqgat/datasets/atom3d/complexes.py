@@ -8,11 +8,10 @@ partner. One pass then serves all pairs of a complex. Stored pairs, which valida
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from torch import Tensor
 from torch_geometric.data import Data
 
 from eqgat.datasets.atom3d.data import Atom3DData, ItemData
@@ -47,34 +46,11 @@ class Complexes(torch.utils.data.Dataset):
         """Which pairs are drawn depends on this number, on the option ``seed`` and on the name of the complex."""
         self.epoch = epoch
 
-    @property
-    def y(self) -> Tensor:
-        """Labels of the stored pairs."""
-        return self.data.y
-
-    @property
-    def skipped(self) -> pd.DataFrame:
-        """What was left out."""
-        return self.data.skipped
-
-    @property
-    def toy(self) -> bool:
-        """Whether they were made of the structures that come with the package."""
-        return self.data.toy
-
-    @property
-    def official_size(self) -> int:
-        """What ATOM3D counts of the split."""
-        return self.data.official_size
-
-    @property
-    def num_items(self) -> int:
-        """Complexes, broken ones too."""
-        return self.data.num_items
-
-    def digest(self) -> str:
-        """Of the stored pairs and their graphs."""
-        return self.data.digest()
+    def __getattr__(self, name: str) -> Any:
+        """All else (``y``, ``skipped``, ``digest`` ...) is that of the stored pairs."""
+        if name == "data":  # not there yet, while it is unpickled
+            raise AttributeError(name)
+        return getattr(self.data, name)
 
     def __len__(self) -> int:
         return len(self.items)

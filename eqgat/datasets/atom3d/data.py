@@ -154,9 +154,11 @@ class Atom3DData(torch.utils.data.Dataset):
         skipped: what was left out: item, name (empty for a whole item), reason.
         num_items: structures or complexes, broken ones too.
         toy: whether they were made of the structures that come with the package.
+        told: what was left out before there were items, in words.
     """
 
     toy = False
+    told = ""
     y: Tensor
     names: np.ndarray
     groups: np.ndarray

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tarfile
@@ -17,7 +16,7 @@ from typing import Any
 from eqgat.datasets.atom3d.spec import Archive
 from eqgat.datasets.task import ATOM3D, TASKS
 from eqgat.errors import UserError
-from eqgat.files import is_writable, no_space
+from eqgat.files import check_space, checksum, is_writable, no_space
 
 __all__ = ["ZENODO", "download", "unpack"]
 
@@ -48,8 +47,8 @@ def download(
         The folder that the archive unpacks to, which ``load_atom3d`` reads.
 
     Raises:
-        UserError: unknown task; a wrong checksum; an archive that is not safe to unpack.
-        OSError: no connection, too little space, or a folder in the way; the message says what to do.
+        UserError: unknown task; a wrong checksum; an archive that is not safe to unpack; too little space.
+        OSError: no connection, or a folder in the way; the message says what to do.
     """
     if task not in ATOM3D:
         raise UserError(f"unknown task {task!r}; there are {', '.join(ATOM3D)}")
@@ -74,12 +73,12 @@ def download(
     if not archive.is_file():
         size = info["size"]
         part = archive.with_name(archive.name + ".part")
-        _check_space(folder, 3 * size - (part.stat().st_size if part.is_file() else 0))
+        check_space(target, 3 * size - (part.stat().st_size if part.is_file() else 0))
         _fetch(info["url"], part, size, archive, progress)
         _check_sum(part, md5)
         part.replace(archive)
     else:
-        _check_space(folder, 2 * archive.stat().st_size)
+        check_space(target, 2 * archive.stat().st_size)
         _check_sum(archive, md5)
     if md5 is None:
         print(f"no checksum of {record.file} is known; it was not checked")
@@ -253,26 +252,14 @@ def _offline(source: str, record: Archive, archive: Path, error: Exception) -> O
     )
 
 
-def _check_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise OSError(
-            f"{folder} has {free / 2**30:.1f} GiB free, and about {needed / 2**30:.1f} GiB are needed for "
-            "the archive and what it unpacks to; make room or give another folder"
-        )
-
-
 def _check_sum(file: Path, md5: str | None) -> None:
     if md5 is None:
         return
-    digest = hashlib.md5(usedforsecurity=False)
-    with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            digest.update(chunk)
-    if digest.hexdigest() != md5:
+    found = checksum(file, "md5")
+    if found != md5:
         broken = file.with_name(file.name.removesuffix(".part") + ".broken")
         file.replace(broken)
         raise UserError(
-            f"{file.name.removesuffix('.part')} has the checksum {digest.hexdigest()} instead of {md5}: "
+            f"{file.name.removesuffix('.part')} has the checksum {found} instead of {md5}: "
             f"it is damaged, and was renamed to {broken.name}. Give the command again to fetch it anew"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from eqgat.datasets.atom3d.load import load_atom3d
 from eqgat.datasets.atom3d.prepared import PreparedData, write_prepared
 from eqgat.datasets.task import SPLITS
 from eqgat.errors import UserError
-from eqgat.files import is_writable
+from eqgat.files import check_space, is_writable
 
 __all__ = ["Estimate", "estimate", "prepare"]
 
@@ -77,8 +76,7 @@ def prepare(
 
     Raises:
         FileNotFoundError: no data in ``root``.
-        UserError: unknown task or option, or unreadable data.
-        OSError: too little space.
+        UserError: unknown task or option, unreadable data, or too little space.
     """
     root = Path(root).expanduser()
     out = root / "prepared" / task if out is None else Path(out).expanduser()
@@ -104,13 +102,7 @@ def prepare(
     )
     if only_tell:
         return dict(told)
-    place = next(folder for folder in (out, *out.parents) if folder.exists())
-    free = shutil.disk_usage(place).free
-    if free < 1.2 * size:
-        raise OSError(
-            f"{place} has {free / 2**20:.0f} MiB free, and about {1.2 * size / 2**20:.0f} MiB are needed; "
-            "make room or give another folder with --out"
-        )
+    check_space(out / "train", 1.2 * size)
     done: dict[str, PreparedData | Estimate] = {}
     for split, data in sources.items():
         done[split] = prepared = write_prepared(data, out / split, 1.2 * told[split].size)

@@ -17,11 +17,13 @@ def residual(s, v, scalar_message, vector_sum, num_neighbours):
     return s + scalar_message, v + vector_sum / num_neighbours.clamp(min=1).view(-1, 1, 1)
 
 
-def update(s, v, vector_in, vector_out, hidden, out, swap=False, activation=silu, gate_function=lambda g: g, old=1.0):
+def update(
+    s, v, vector_in, vector_out, hidden, out, swap=False, activation=silu, gate_function=lambda g: g, old=1.0, eps=1e-6
+):
     u, w = vector_in(v).split(v.shape[2], dim=2)
     if swap:
         u, w = w, u
-    length = (u.square().sum(dim=1) + 1e-6).sqrt()
+    length = (u.square().sum(dim=1) + eps).sqrt()
     gate, change = out(activation(hidden(torch.cat([s, length], dim=1)))).split([v.shape[2], s.shape[1]], dim=1)
     return old * s + change, old * v + vector_out(gate_function(gate).unsqueeze(1) * w)
 
@@ -48,9 +50,10 @@ def residual_in_numpy(s, v, scalar_message, vector_sum, num_neighbours):
 
 
 def update_by_chunks(s, v, vector_in, vector_out, hidden, out):
-    """The lengths by PyTorch's norm, whose gradient at 0 is 0; the gate by einsum."""
+    """The lengths by PyTorch's norm, with the root of ε as a fourth component; the gate by einsum."""
     u, w = vector_in(v).chunk(2, dim=2)
-    both = out(silu(hidden(torch.cat([s, torch.linalg.norm(u, dim=1)], dim=1))))
+    lengths = torch.linalg.norm(torch.nn.functional.pad(u, (0, 0, 0, 1), value=1e-3), dim=1)
+    both = out(silu(hidden(torch.cat([s, lengths], dim=1))))
     gate, change = both[:, : v.shape[2]], both[:, v.shape[2] :]
     return s.add(change), torch.einsum("nxc,dc->nxd", w * gate[:, None], vector_out.weight) + v
 
@@ -262,6 +265,7 @@ CASES = {
             (changed(gate_function=torch.ones_like), "gate is missing"),
             (changed(activation=torch.relu), "The scalars are wrong"),
             (bare_root, "where v = 0 the gradient is NaN"),
+            (changed(eps=1e-8), "wrong for very short ones"),
             (detached(update), "no gradient gets from the new s"),
             (
                 lambda s, v, *maps: (update(s, v, *maps)[0], update(s, v, *maps)[1].detach()),
@@ -276,6 +280,7 @@ CASES = {
             [rotation_about(X, -2.5).numpy(), rotation_about((0.0, 1.0, 0.0), torch.pi / 2).numpy()],
             (torch.diag(torch.tensor([-1.0, -1.0, 1.0])), QUARTER.float()),
             ([[1, 0, 0], [0, 0, -1], [0, 1, 0]], [[0, 0, 1], [1, 0, 0], [0, 1, 0]]),
+            torch.stack([rotation_about(X, 1.0), QUARTER]),
         ],
         wrong=[
             ((rotation_about(Z, 1.0), rotation_about(Z, 1.5)), "only v_x²"),
@@ -309,6 +314,7 @@ CASES = {
             (different(layer, transpose=False), "hand over its .T"),
             (different(layer, cross=-1.0), "one after the other"),
             (lambda *args: layer(*args)[0], "both states"),
+            (lambda *args: [state.float().double() for state in layer(*args)], "is not exact"),
         ],
     ),
     "06.6": Case(
@@ -321,6 +327,7 @@ CASES = {
             (different(model, head_first=True), "after the mean"),
             (different(model, envelope=False), "the envelope"),
             (lambda *args: model(*args)[:1], "shape should be [2, 2]"),
+            (lambda *args: model(*args).float().double(), "is not exact"),
         ],
     ),
     "06.7": Case(

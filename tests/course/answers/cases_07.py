@@ -209,7 +209,7 @@ CASES = {
                 "both kinds come out wrong",
             ),
             (lambda f, pos, t, kind: shift_error(f, pos, t, "position"), "nothing is added"),
-            (lambda f, pos, t, kind: shift_error(f, pos, t, "feature"), "they shift with the molecule"),
+            (lambda f, pos, t, kind: shift_error(f, pos, t, "feature"), "positions that shift with the molecule"),
             (constant(0.0), "passes everything"),
             (of_shift(torch.max), "absolute value is missing"),
             (of_shift(torch.norm), "this is the norm"),
@@ -277,12 +277,12 @@ CASES = {
             ("cfdeab", "line a gives"),
             ("cfdabe", "behind R"),
             ("cfda", "exactly once"),
-            ("cfdaez", "letters a to f"),
-            (123, "a string of letters"),
+            ("cfdaez", "letters from a to f"),
+            (123, "letters from a to f"),
         ],
     ),
     "07.7": Case(
-        right=["126543", "1 2 6 5 4 3", [1, 2, 6, 5, 4, 3]],
+        right=["126543", "1 2 6 5 4 3", [1, 2, 6, 5, 4, 3], 126543],
         wrong=[
             ("226543", "line 1 does not use fact 2"),
             ("116543", "line 2 does not use fact 1"),
@@ -291,7 +291,7 @@ CASES = {
             ("126553", "line 5 does not use fact 5"),
             ("126544", "line 6 does not use fact 4"),
             ("1265", "you named 4"),
-            ("126549", "numbers 1 to 6"),
+            ("126549", "digits from 1 to 6"),
         ],
     ),
     "07.8": Case(

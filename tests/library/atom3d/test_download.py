@@ -141,7 +141,7 @@ def test_a_wrong_checksum_is_not_unpacked(zenodo: tuple, tmp_path: Path) -> None
 
 def test_too_little_space_is_said_before(zenodo: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
-    with pytest.raises(OSError, match="GiB are needed"):
+    with pytest.raises(UserError, match=r"the disk is full: .* Make room for"):
         download("lba", tmp_path, source=zenodo[0], progress=False)
     assert zenodo[1].requests == []
 
@@ -286,8 +286,8 @@ def test_prepare_says_what_is_wrong(
     (tmp_path / "file").touch()
     assert main(["prepare", "psr", str(root), "--out", str(tmp_path / "file")]) == 2
     assert "is a file; give a folder" in capsys.readouterr().err
-    monkeypatch.setattr("eqgat.datasets.atom3d.prepare.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
-    with pytest.raises(OSError, match="are needed"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
+    with pytest.raises(UserError, match=r"the disk is full: .* Make room for"):
         prepare("psr", root)
 
 

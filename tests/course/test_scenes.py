@@ -11,15 +11,13 @@ import torch
 from eqgat import EQGAT
 from eqgat.datasets import embedded_structure
 from eqgat.inspection import attention_received, mean_terms
-from eqgat.symmetry import random_reflection, random_rotation, with_vector_bias
+from eqgat.symmetry import random_reflection, random_rotation
 from eqgat.viz import Camera, still
 from eqgat.viz.scene import Scene
-from eqgat.viz.scenes import (
-    neighbourhood_scene,
-    residue_scene,
-    terms_scene,
-)
+from eqgat.viz.scenes import residue_scene
 from eqgat.viz.style import details_of, png_bytes
+from eqgat_course.controls import with_vector_bias
+from eqgat_course.scenes import neighbourhood_scene, terms_scene
 
 RING = ("CB", "CG", "CD1", "CD2", "CE1", "CE2", "CZ")
 CAMERA = Camera()

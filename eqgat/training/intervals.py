@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 
 from eqgat.errors import UserError
 
@@ -24,15 +25,31 @@ def _area(target: np.ndarray, prediction: np.ndarray) -> float:
     return float((stats.rankdata(prediction)[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
 
 
-def _correlation(target: np.ndarray, prediction: np.ndarray) -> float:
+def _correlation(target: np.ndarray, prediction: np.ndarray, kind: Callable[..., Any] = stats.spearmanr) -> float:
     if len(target) < 3 or np.ptp(target) == 0 or np.ptp(prediction) == 0:
         return float("nan")
-    return float(stats.spearmanr(target, prediction)[0])
+    return float(kind(target, prediction)[0])
+
+
+def _explained(target: np.ndarray, prediction: np.ndarray) -> float:
+    variance = float(np.var(target))
+    return 1 - float(np.mean((target - prediction) ** 2)) / variance if variance > 0 else float("nan")
+
+
+def _cross_entropy(target: np.ndarray, logits: np.ndarray) -> float:
+    """Of classes, from logits [rows, classes]; of pairs, from the logit of each, [rows]."""
+    if logits.ndim == 1:
+        return float(np.mean(np.logaddexp(0, logits) - target * logits))
+    return float(np.mean(special.logsumexp(logits, axis=1) - logits[np.arange(len(target)), target.astype(int)]))
 
 
 _SCORES: dict[str, Score] = {
     "mse": lambda target, prediction: float(np.mean((target - prediction) ** 2)),
     "rmse": lambda target, prediction: float(np.mean((target - prediction) ** 2)) ** 0.5,
+    "mae": lambda target, prediction: float(np.mean(np.abs(target - prediction))),
+    "r2": lambda target, prediction: _explained(target, prediction),
+    "pearson": lambda target, prediction: _correlation(target, prediction, stats.pearsonr),
+    "cross_entropy": lambda target, prediction: _cross_entropy(target, prediction),
     "accuracy": lambda target, prediction: float(np.mean(prediction.argmax(axis=1) == target)),
     "roc_auc": _area,
     "spearman": _correlation,

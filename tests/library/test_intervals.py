@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from eqgat.errors import UserError
+from eqgat.training.intervals import cluster_interval
 from eqgat.training.results import COLUMNS, read_results, write_results
 from eqgat.training.settings import make_settings
-from eqgat_course.experiments.intervals import cluster_interval
 from eqgat_course.experiments.tables import build_table, markdown
 
 

@@ -1,0 +1,67 @@
+"""The tables of the README that come from stored numbers: ``python docs/readme.py`` (``make tables``) renews them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from eqgat_course.equations import insert_between
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+RESULTS = ("<!-- results -->", "<!-- /results -->")
+SPEED = ("<!-- speed -->", "<!-- /speed -->")
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    """The rows of a table under ``figures``; none where there is no such file."""
+    path = ROOT / "figures" / name
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def table(head: list[str], lines: list[list[str]]) -> str:
+    """A table of Markdown."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines])
+
+
+def results() -> str:
+    """Table 3: the error of each model, the paper's and ours, a column for each profile that was run."""
+    found = rows("tables/table3.csv")
+    profiles = list(dict.fromkeys(row["profile"] for row in found if row["source"] != "paper"))
+    cells: dict[tuple[str, str], str] = {}
+    for row in found:
+        spread = f" ± {float(row['std']):.2f}" if row["std"] else ""
+        count = f" (n = {row['n']})" if row["n"] else ""
+        cells[row["model"], row["profile"]] = f"{float(row['mean']):.2f}{spread}{count}"
+    head = ["model", "the paper", *(f"ours, {profile} profile" for profile in profiles)]
+    models = dict.fromkeys(row["model"] for row in found)
+    return table(head, [[model, *(cells.get((model, name), "") for name in ["", *profiles])] for model in models])
+
+
+def speed() -> str:
+    """Seconds of a training step, a column for each batch; nothing where no benchmark is stored."""
+    found = [row for row in rows("bench/numbers.csv") if (row["part"], row["quantity"]) == ("models", "training step")]
+    if not found:
+        return ""
+    cases = list(dict.fromkeys(row["case"] for row in found))
+    cells = {(row["side"], row["case"]): f"{float(row['value']):.3g} {row['unit']}" for row in found}
+    sides = dict.fromkeys(row["side"] for row in found)
+    lines = [[side, *(cells.get((side, case), "") for case in cases)] for side in sides]
+    return "\n### A training step\n\n" + table(["model", *cases], lines) + "\n"
+
+
+def renewed(text: str) -> str:
+    """The text of the README with its tables as the stored numbers say.
+
+    Raises:
+        ValueError: markers are missing, or not once each and in order.
+    """
+    return insert_between(SPEED, insert_between(RESULTS, text, results()), speed())
+
+
+if __name__ == "__main__":
+    README.write_text(renewed(README.read_text(encoding="utf-8")), encoding="utf-8")
+    print(f"{README.name} shows the stored numbers")

@@ -1,0 +1,54 @@
+"""Training on a table of one's own labels: the settings that follow from the table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from eqgat.datasets.own import read_labels
+from eqgat.training.settings import Settings, make_settings
+
+__all__ = ["own_settings"]
+
+
+def own_settings(
+    labels: str | Path,
+    target: str,
+    *,
+    classes: bool = False,
+    model: str = "eqgat",
+    profile: str = "quick",
+    seed: int = 0,
+    data_options: dict[str, Any] | None = None,
+    model_options: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Settings:
+    """The settings of a run on a table of labels, see ``eqgat.datasets.own``; ``train(settings, data=FOLDER)`` does it.
+
+        settings = own_settings("labels.csv", "pK", start="res")
+        run = train(settings, data="structures")
+        run.metrics["test"], run.predictions
+
+    Args:
+        labels: the table.
+        target: its column with the labels.
+        classes: the labels are names of classes; else numbers.
+        model, profile, seed, model_options, changes: as ``make_settings`` takes them; ``start="res"`` begins with
+            shipped weights, ``start=FOLDER`` with those of a model or a run.
+        data_options: of ``TableOptions``, for example ``{"split": "clusters"}``.
+
+    Raises:
+        UserError: a table that cannot be used, unknown options or values.
+    """
+    table = read_labels(labels, target, classes)
+    data = {"labels": str(labels), "target": target, **({"classes": list(table.classes)} if classes else {})}
+    shape = {"readout": "node" if table.residues else "graph", "out_channels": len(table.classes) or 1}
+    return make_settings(
+        "own-classes" if classes else "own",
+        model,
+        profile,
+        seed,
+        {**data, **(data_options or {})},
+        {**shape, **(model_options or {})},
+        **changes,
+    )

@@ -1,0 +1,490 @@
+"""Own data: what a table and a folder give, how they are split, and the way from training to predictions and metrics."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from eqgat import EQGAT
+from eqgat.cli import main
+from eqgat.datasets import embedded_structure
+from eqgat.datasets.own import (
+    StructureOptions,
+    all_residues,
+    load_residues,
+    load_table,
+    read_labels,
+    sequence_clusters,
+    split_structures,
+)
+from eqgat.errors import UserError
+from eqgat.pretrained import pretrained, saved_folder
+from eqgat.training import evaluate, load_trained, make_settings, own_settings, predict, read_predictions
+from eqgat.training.intervals import cluster_interval
+from eqgat.training.run import train
+from eqgat.training.settings import build_model
+from eqgat.training.tasks import make_task
+from eqgat.viz.evaluation import calibration, evaluation_figure
+
+SMALL = {"scalar_channels": 8, "vector_channels": 4, "num_layers": 1, "num_radial": 4}
+NAMES = ("2xcjA", "3a4rA", "2cviA", "1lpbA", "2xdgA", "1i8nA", "2va0A", "1mr1D")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight pieces of ten residues, a table of labels of them and one of residues."""
+    place = tmp_path_factory.mktemp("own")
+    (place / "structures").mkdir()
+    (place / "structures" / "notes.txt").write_text("no structure")
+    whole, residues = [], []
+    for number, name in enumerate(NAMES):
+        molecule = embedded_structure(name, hetero=False)
+        piece = molecule.select(molecule.residue_index < 10)
+        (place / "structures" / f"{name}.pdb").write_text(piece.to_pdb())
+        split = "train" if number < 4 else "val" if number < 6 else "test"
+        whole.append((name, len(piece), "long" if len(piece) > 75 else "short", split))
+        for row in all_residues(piece).itertuples():
+            residues.append(
+                (f"{name}.pdb", row.chain, f"{row.residue}{row.insertion_code}", float(row.residue % 3), split)
+            )
+    pd.DataFrame(whole, columns=["structure", "atoms", "kind", "part"]).to_csv(place / "whole.csv", index=False)
+    table = pd.DataFrame(residues, columns=["structure", "chain", "residue", "value", "split"])
+    table.to_csv(place / "residues.csv", index=False)
+    return place
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "table.csv"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def table_of(folder: Path, **more: Any) -> dict[str, Any]:
+    return load_table(str(folder / "structures"), **{"labels": str(folder / "whole.csv"), "target": "atoms", **more})
+
+
+# tables
+
+
+def test_identifiers_stay_text_and_empty_labels_are_counted(tmp_path: Path) -> None:
+    table = read_labels(write(tmp_path, "\ufeffstructure;y\n1e10; 1.5 \n0012;NA\n7abc;-2e1\n"), "y")
+    assert table.rows["structure"].tolist() == ["1e10", "7abc"]
+    assert table.rows["target"].tolist() == [1.5, -20.0]
+    assert (table.empty, table.residues, table.classes) == (1, False, ())
+
+
+def test_insertion_codes_are_read_from_the_number_or_from_their_column(tmp_path: Path) -> None:
+    one = read_labels(write(tmp_path, "structure,chain,residue,y\na,A,52A,1\na,A,-3,2\n"), "y").rows
+    other = read_labels(write(tmp_path, "structure,chain,residue,insertion_code,y\na,A,52,A,1\na,A,-3,,2\n"), "y").rows
+    for rows in (one, other):
+        assert rows["residue"].tolist() == [52, -3]
+        assert rows["insertion_code"].tolist() == ["A", ""]
+
+
+def test_classes_are_numbered_in_the_order_of_their_names_or_as_known(tmp_path: Path) -> None:
+    file = write(tmp_path, "structure,y\na,rim\nb,core\n")
+    assert read_labels(file, "y", classes=True).rows["target"].tolist() == [1, 0]
+    assert read_labels(file, "y", classes=True, known=("rim", "core")).rows["target"].tolist() == [0, 1]
+    with pytest.raises(UserError, match="line 2: unknown class 'rim'; there are core, edge"):
+        read_labels(file, "y", classes=True, known=("core", "edge"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name,y\na,1\n", "has no column 'structure'; it has name, y"),
+        ("structure,z\na,1\n", "has no column 'y'; it has structure, z"),
+        ("structure,y\na,1\nb,high\n", r"line 3: y is 'high', which is no number \(1 of 2 rows\)"),
+        ("structure,y\na,1\nb,inf\n", "line 3: y is 'inf'"),
+        ("structure,y\na,1\nb,2\na,3\n", r"2 rows that name the same thing as another row, first the lines 2, 4 \(a\)"),
+        ("structure,residue,y\na,1,1\na,1,1\n", r"lines 2, 3 \(a/1\)"),
+        ("structure,residue,y\na,x,1\n", "line 2: residue is 'x'"),
+        ("structure,y\na,\nb,nan\n", "has no label in the column 'y'"),
+        ("structure,y\n", "has no label"),
+        ("", "cannot be read as a table"),
+    ],
+)
+def test_a_bad_table_is_one_clear_error(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        read_labels(write(tmp_path, text), "y")
+
+
+def test_one_class_alone_teaches_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="one class alone, 'rim'"):
+        read_labels(write(tmp_path, "structure,y\na,rim\nb,rim\n"), "y", classes=True)
+    with pytest.raises(UserError, match="no table of labels"):
+        read_labels(tmp_path / "nowhere.csv", "y")
+
+
+# data
+
+
+def test_graphs_and_labels_belong_together(folder: Path) -> None:
+    parts = table_of(folder, split="part")
+    assert {split: len(part) for split, part in parts.items()} == {"train": 4, "val": 2, "test": 2}
+    for part in parts.values():
+        assert [len(part[k].z) for k in range(len(part))] == [int(part[k].y) for k in range(len(part))]
+        assert part.told == ""
+
+
+def test_residues_are_found_by_chain_and_number(folder: Path) -> None:
+    parts = load_table(str(folder / "structures"), labels=str(folder / "residues.csv"), target="value", hops=1)
+    assert {split: len(part) for split, part in parts.items()} == {"train": 40, "val": 20, "test": 20}
+    part = parts["test"]
+    molecule = embedded_structure("2va0A", hetero=False)
+    for k in (0, 7):
+        graph = part[k]
+        _, chain, residue = part.names[k].split("/")
+        here = graph.pos[graph.center_index][0].numpy()
+        assert np.allclose(here, molecule.positions[molecule.find_atom(chain, int(residue), "CA")], atol=1e-3)
+        assert float(graph.y) == int(residue) % 3
+    assert set(part.groups) == {"2va0A", "1mr1D"}
+
+
+def test_what_table_and_folder_do_not_share_is_counted(folder: Path, tmp_path: Path) -> None:
+    for file in (folder / "structures").glob("*.pdb"):
+        (tmp_path / file.name).write_text(file.read_text())
+    (tmp_path / "2xcjA.pdb").write_text("ATOM  nonsense\n")
+    rows = pd.read_csv(folder / "whole.csv").iloc[:-1]
+    rows.loc[len(rows)] = ["lost", 3, "long", "train"]
+    rows["atoms"] = rows["atoms"].astype(object)
+    rows.loc[1, "atoms"] = ""
+    rows.to_csv(tmp_path / "table.csv", index=False)
+    told = load_table(str(tmp_path), labels=str(tmp_path / "table.csv"), target="atoms", split="part")["train"].told
+    assert "1 rows of table.csv without a label" in told
+    assert "1 structures of the table without a file (first: lost)" in told
+    assert "2 structure files without a label" in told
+    assert "1 structure files that cannot be read (first: 2xcjA, 2xcjA.pdb, line 1" in told
+
+
+def test_residues_that_are_not_there_are_counted_and_none_at_all_is_an_error(folder: Path, tmp_path: Path) -> None:
+    rows = pd.read_csv(folder / "residues.csv", dtype=str)
+    rows.loc[0, "residue"] = "999"
+    rows.to_csv(tmp_path / "some.csv", index=False)
+    how = {"target": "value"}
+    told = load_table(str(folder / "structures"), labels=str(tmp_path / "some.csv"), **how)["train"].told
+    assert told.startswith("left out: 1 residues of the table that are not in the structure")
+    assert "999" in told
+    rows["chain"] = "Z"
+    rows.to_csv(tmp_path / "none.csv", index=False)
+    with pytest.raises(UserError, match=r"none of the 80 residues .* has the chains A with residues"):
+        load_table(str(folder / "structures"), labels=str(tmp_path / "none.csv"), **how)
+
+
+def test_folders_that_cannot_be_used(folder: Path, tmp_path: Path) -> None:
+    how = {"labels": str(folder / "whole.csv"), "target": "atoms"}
+    with pytest.raises(UserError, match="there is no folder"):
+        load_table(str(tmp_path / "nowhere"), **how)
+    with pytest.raises(UserError, match="no structure file in"):
+        load_table(str(tmp_path), **how)
+    (tmp_path / "other.pdb").write_text((folder / "structures" / "2xcjA.pdb").read_text())
+    with pytest.raises(UserError, match=r"no structure of .* has a file in"):
+        load_table(str(tmp_path), **how)
+    (tmp_path / "other.ent").write_text("")
+    with pytest.raises(UserError, match="have one name"):
+        load_table(str(tmp_path), **how)
+
+
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [("nope", "has no column 'nope' to split by"), ("kind", "has 'long'; it must say train, val or test")],
+)
+def test_a_column_that_is_no_split(folder: Path, split: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        table_of(folder, split=split)
+
+
+def test_a_random_split_depends_on_its_seed_alone_and_leaves_no_part_empty(folder: Path) -> None:
+    one, same, other = (
+        [part.names.tolist() for part in table_of(folder, split="random", split_seed=seed).values()]
+        for seed in (0, 0, 1)
+    )
+    assert one == same != other
+    assert sorted(functools.reduce(operator.iadd, one, [])) == sorted(NAMES)
+    assert all(one)
+
+
+def test_clusters_stay_together_and_unrelated_proteins_are_alone() -> None:
+    molecules = {name: embedded_structure(name) for name in (*NAMES, "adk_open", "adk_closed")}
+    clusters = sequence_clusters(molecules)
+    assert clusters["adk_open"] == clusters["adk_closed"]
+    assert len(set(clusters.values())) == len(molecules) - 1
+    for seed in range(6):
+        part, groups = split_structures(molecules, StructureOptions(split="clusters", split_seed=seed))
+        assert part["adk_open"] == part["adk_closed"]
+        assert groups == clusters
+    two = {name: molecules[name] for name in ("adk_open", "adk_closed")}
+    with pytest.raises(UserError, match="2 structures in 1 clusters"):
+        split_structures(two, StructureOptions(split="clusters"))
+
+
+def test_the_digest_knows_labels_and_atoms(folder: Path, tmp_path: Path) -> None:
+    usual = table_of(folder, split="part")["train"].digest()
+    assert table_of(folder, split="part")["train"].digest() == usual
+    changed = pd.read_csv(folder / "whole.csv")
+    changed.loc[0, "atoms"] += 1
+    changed.to_csv(tmp_path / "whole.csv", index=False)
+    assert table_of(folder, split="part", labels=str(tmp_path / "whole.csv"))["train"].digest() != usual
+
+
+def test_residues_of_unlabelled_structures_become_environments_without_their_side_chains(folder: Path) -> None:
+    parts = load_residues(str(folder / "structures"), environments=4, hops=1)
+    assert sum(len(part) for part in parts.values()) == 4 * len(NAMES)
+    graph = parts["train"][0]
+    assert graph.y.shape == (1,)
+    assert 0 <= int(graph.y) < 20
+    with pytest.raises(UserError, match='split "random" or by "clusters"'):
+        load_residues(str(folder / "structures"), split="part")
+
+
+# starting weights
+
+
+def test_saved_weights_are_kept_and_the_head_starts_fresh() -> None:
+    settings = make_settings("own", start="res", model_options={"out_channels": 1, "readout": "graph"})
+    model, saved = build_model(settings), pretrained("res")
+    assert isinstance(model, EQGAT)
+    assert set(model.fresh_parameters) == {"head.0.weight", "head.0.bias", "head.2.weight", "head.2.bias"}
+    kept = {name: value for name, value in model.state_dict().items() if name not in model.fresh_parameters}
+    assert all(torch.equal(value, saved.state_dict()[name]) for name, value in kept.items())
+    assert not torch.equal(model.head[0].weight, saved.head[0].weight)
+    again, other = build_model(settings), build_model(make_settings("own", start="res", seed=1))
+    assert torch.equal(model.head[0].weight, again.head[0].weight)
+    assert not torch.equal(model.head[0].weight, other.head[0].weight)
+
+
+def test_residue_identity_goes_on_with_the_whole_model() -> None:
+    model = build_model(make_settings("own-res", start="res"))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(model.state_dict().values(), pretrained("res").state_dict().values(), strict=True)
+    )
+    assert model.fresh_parameters == ()
+
+
+def test_other_options_than_those_of_the_weights_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the weights of res are of a model with"):
+        make_settings("own", start="res", model_options={"num_layers": 5})
+    with pytest.raises(UserError, match="there is no model in"):
+        make_settings("own", start=str(tmp_path))
+    with pytest.raises(UserError, match="only eqgat can start"):
+        make_settings("own", "schnet", start="res")
+
+
+def test_settings_know_which_weights_they_started_from(tmp_path: Path) -> None:
+    EQGAT(num_elements=9, out_channels=1, **SMALL).save_pretrained(tmp_path)
+    before = make_settings("own", start=str(tmp_path))
+    EQGAT(num_elements=9, out_channels=1, **SMALL).save_pretrained(tmp_path)
+    after = make_settings("own", start=str(tmp_path))
+    assert before.run_id == after.run_id
+    assert before.to_json() != after.to_json()
+
+
+# the whole way
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    place = tmp_path_factory.mktemp("runs")
+    settings = own_settings(folder / "residues.csv", "value", epochs=2, model_options=SMALL)
+    said: list[str] = []
+    run = train(settings, data=str(folder / "structures"), runs=place, results=place / "results", say=said.append)
+    return run, place, said
+
+
+def test_a_run_says_what_it_trains_on_and_keeps_its_test_predictions(trained: Any, folder: Path) -> None:
+    run, place, said = trained
+    assert said[0].startswith("own: own labels: value of 80 residues of 8 structures (residues.csv)")
+    assert "items: 40 train, 20 val, 20 test; model eqgat, profile quick, seed 0, on CPU" in said[0]
+    stored = read_predictions(run.folder.name, place / "results")
+    assert stored["id"].tolist() == run.predictions["id"].tolist()
+    assert set(stored["group"]) == {"2va0A", "1mr1D"}
+    low, high = cluster_interval([run.predictions], "rmse") or (0, 0)
+    assert low <= run.metrics["test"]["rmse"] <= high
+
+
+def test_predictions_of_the_saved_model_are_those_of_the_test(trained: Any, folder: Path) -> None:
+    run, _, _ = trained
+    table, told = predict(run.folder, [folder / "structures"])
+    assert told == {}
+    assert len(table) == 80
+    names = table["structure"] + "/" + table["chain"] + "/" + table["residue"].astype(str) + table["insertion_code"]
+    ours = table.set_index(names)["prediction"][run.predictions["id"]]
+    assert np.allclose(ours, run.predictions["prediction"], atol=1e-5)
+
+
+def test_evaluation_finds_the_metrics_of_the_run(trained: Any, folder: Path) -> None:
+    run, _, _ = trained
+    how = {"structures": folder / "structures", "labels": folder / "residues.csv"}
+    found = evaluate(run.folder, **how, split="test")
+    values = found.metrics.set_index("metric")["value"]
+    for name, value in run.metrics["test"].items():
+        assert values[name] == pytest.approx(value, nan_ok=True, abs=1e-5)
+    whole = evaluate(run.folder / "model", **how)
+    assert len(whole.predictions) == 80
+    assert "these are the labels of the training itself" in whole.told
+    with pytest.raises(UserError, match="this model answers for"):
+        evaluate(run.folder, structures=folder / "structures", labels=folder / "whole.csv", target="atoms")
+
+
+def test_the_same_run_goes_on_and_is_found_again(trained: Any, folder: Path, tmp_path: Path) -> None:
+    run, _, _ = trained
+    data = str(folder / "structures")
+    first = train(run.settings, data=data, runs=tmp_path, time_limit=0)
+    assert not first.finished
+    second = train(run.settings, data=data, runs=tmp_path)
+    assert second.metrics == run.metrics
+    third = train(run.settings, data=data, runs=tmp_path)
+    assert third.finished
+    assert third.predictions is not None
+
+
+def test_training_stops_when_nothing_gets_better(folder: Path, tmp_path: Path) -> None:
+    # A rate of 1e-12 changes nothing, so that no epoch is better than the first.
+    settings = own_settings(
+        folder / "whole.csv", "atoms", epochs=9, stop_after=2, learning_rate=1e-12, model_options=SMALL,
+        data_options={"split": "part"}, schedule="plateau", standardise_readout=False,
+    )  # fmt: skip
+    run = train(settings, data=str(folder / "structures"), runs=tmp_path, test=False)
+    assert run.trained
+    assert len(run.history) == 3
+    assert train(settings, data=str(folder / "structures"), runs=tmp_path).finished
+    with pytest.raises(UserError, match="stop_after must not be negative"):
+        own_settings(folder / "whole.csv", "atoms", stop_after=-1)
+
+
+def test_classes_of_structures_from_the_command_line(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = ["--structures", str(folder / "structures"), "--labels", str(folder / "whole.csv")]
+    small = [word for name, value in SMALL.items() for word in ("--model-option", f"{name}={value}")]
+    train_it = ["train", *own, "--target", "kind", "--classes", "--split", "part", "--epochs", "1", *small]
+    assert main(train_it) == 0
+    said = capsys.readouterr()
+    assert "own-classes: own labels: kind of 8 structures (whole.csv)" in said.err
+    assert "accuracy" in said.out
+    (run,) = Path("runs/own-classes").iterdir()
+    assert main(["predict", str(run), str(folder / "structures"), "-o", "out.csv"]) == 0
+    table = pd.read_csv("out.csv")
+    assert set(table["prediction"]) <= {"long", "short"}
+    assert np.allclose(table["p_long"] + table["p_short"], 1, atol=1e-5)
+    assert main(["evaluate", str(run), *own, "--split", "test", "-o", "tested"]) == 0
+    assert {file.name for file in Path("tested").iterdir()} == {
+        "predictions.csv", "metrics.csv", "evaluation.png", "evaluation.svg"
+    }  # fmt: skip
+    rows = pd.read_csv("tested/predictions.csv")
+    assert {"target_class", "predicted_class", "prediction_0", "prediction_1"} <= set(rows)
+    command = shlex.split(load_trained(run).settings.command)
+    assert "--classes" in command
+    assert "readout" not in " ".join(command)
+
+
+def test_a_pretraining_on_own_structures_gives_weights_to_start_from(folder: Path, tmp_path: Path) -> None:
+    where, small = str(folder / "structures"), {**SMALL}
+    first = make_settings("own-res", model_options=small, data_options={"environments": 2}, epochs=1)
+    run = train(first, data=where, runs=tmp_path)
+    assert saved_folder(run.folder) == run.folder / "model"
+    second = own_settings(
+        folder / "whole.csv", "atoms", start=str(run.folder), epochs=1, data_options={"split": "part"}
+    )
+    assert second.model_options["scalar_channels"] == 8
+    assert train(second, data=where, runs=tmp_path).finished
+    table, _ = predict(run.folder, [folder / "structures" / "2xcjA.pdb"])
+    assert len(table) == 10
+
+
+def test_the_shipped_model_is_evaluated_to_the_numbers_of_its_row() -> None:
+    from eqgat.pretrained import pretrained_rows
+
+    rows = pretrained_rows("res").set_index(["split", "metric"])["value"].astype(float)
+    found = evaluate("res", task="res", split="test")
+    values = found.metrics.set_index("metric")
+    assert values["value"]["accuracy"] == pytest.approx(rows["test", "accuracy"], abs=2e-3)
+    assert values["low"]["accuracy"] < values["value"]["accuracy"] < values["high"]["accuracy"]
+    assert found.data.startswith("toy data")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("evaluate res --task lba", "this is a model of res"),
+        ("evaluate res --structures {s} --labels {w}", "cannot be tested on a table"),
+        ("evaluate res --structures {s} --task res", "not both"),
+        ("evaluate nowhere", "there is no model in 'nowhere'"),
+        ("evaluate res --structures nowhere", "there is no folder 'nowhere'"),
+        ("predict res nowhere.pdb", "there is no structure file or folder"),
+        ("predict res {s} -o {s}", "is a folder; give the name of a file"),
+        ("train", "name a task, or give your own data"),
+        ("train own", "name a task, or give your own data"),
+        ("train lba --labels {w}", "go with own data"),
+        ("train lba --structures {s}", "with a table of labels, or for res"),
+        ("train res --structures {s} --labels {w} --target atoms", "res needs no labels"),
+        ("train --structures {s}", "--labels FILE --target COLUMN"),
+        ("train --structures {s} --labels {w} --target kind", "is no number"),
+        ("train --structures {s} --labels {w} --target atoms --data {s}", "takes the place of --data"),
+        ("train --structures nowhere --labels {w} --target atoms", r"no folder 'nowhere' \(--structures\)"),
+        ("train --structures {s} --labels {w} --target atoms --from nowhere", "there is no model in"),
+        ("train --structures {s} --labels {w} --target atoms --option shares=[1]", "shares must be three"),
+    ],
+)
+def test_what_a_user_can_mend_is_said_in_one_line(
+    folder: Path,
+    words: str,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = words.format(s=folder / "structures", w=folder / "whole.csv").split()
+    assert main(line) == 2
+    error = capsys.readouterr().err
+    assert len(error.strip().splitlines()) == 1
+    assert re.search(said, error)
+
+
+# pictures
+
+
+def test_calibration_of_a_prediction_that_is_right_lies_on_the_diagonal() -> None:
+    x = np.arange(40.0)
+    table = calibration(x, x, bins=4)
+    assert np.allclose(table["said"], table["found"])
+    assert table["count"].tolist() == [10, 10, 10, 10]
+    flat = calibration(x, np.full(40, 3.0))
+    assert (flat["found"] == 3).all()
+    assert (flat["error"] == 0).all()
+
+
+def test_the_picture_shows_each_row_and_says_its_numbers() -> None:
+    rows = pd.DataFrame({"id": range(30), "group": ["a", "b", "c"] * 10, "target": np.arange(30.0)})
+    rows["prediction"] = rows["target"] + 2
+    fig = evaluation_figure(rows, "pK")
+    parity = fig.axes[0].lines[1]
+    assert parity.get_xdata().tolist() == rows["target"].tolist()
+    assert parity.get_ydata().tolist() == rows["prediction"].tolist()
+    assert fig.axes[2].lines[0].get_xdata().tolist() == [2, 2, 2]
+    assert "mean absolute error 2 over 30" in fig.eqgat_details["alt"]
+
+
+def test_a_graph_of_a_residue_holds_all_that_its_answer_depends_on(folder: Path) -> None:
+    torch.manual_seed(0)
+    model = EQGAT(num_elements=9, out_channels=1, readout="node", **{**SMALL, "num_layers": 2})
+    where = {"labels": str(folder / "residues.csv"), "target": "value"}
+    few = load_table(str(folder / "structures"), hops=2, **where)["test"]
+    all_of_it = load_table(str(folder / "structures"), **where)["test"]
+    task = make_task(own_settings(folder / "residues.csv", "value"))
+    with torch.no_grad():
+        for k in (0, 5, 13):
+            one, other = (task.predict(model, task.collate([data[k]])) for data in (few, all_of_it))
+            assert torch.allclose(one, other, atol=1e-5)
