@@ -242,6 +242,13 @@ def structure_files(folder: str | Path) -> dict[str, Path]:
 
     Raises:
         UserError: no such folder, no structure file in it, or two of one name.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / "1abc.pdb").touch(), (folder / "notes.txt").touch()
+    (None, None)
+    >>> list(structure_files(folder))
+    ['1abc']
     """
     place = Path(folder).expanduser()
     if not place.is_dir():
@@ -268,7 +275,13 @@ def stem(name: str) -> str:
 
 
 def read_structures(files: Mapping[str, Path], **how: Any) -> tuple[dict[str, Molecule], dict[str, str]]:
-    """Molecules by name, and for each file that cannot be read why; ``how``: of ``read_structure``."""
+    """Molecules by name, and for each file that cannot be read why; ``how``: of ``read_structure``.
+
+    >>> from eqgat.datasets import embedded_path
+    >>> molecules, broken = read_structures({"5pti": embedded_path("5pti")})
+    >>> len(molecules["5pti"]), broken
+    (459, {})
+    """
     molecules, broken = {}, {}
     for name, path in files.items():
         try:
@@ -347,7 +360,12 @@ class OwnData(torch.utils.data.Dataset):
 
 
 def all_residues(molecule: Molecule) -> pd.DataFrame:
-    """The residues that can be asked about: structure, chain, residue, insertion_code, resname, and row of the centre."""
+    """The residues that can be asked about: structure, chain, residue, insertion_code, resname, and row of the centre.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> all_residues(embedded_structure("5pti"))["resname"].head(3).tolist()
+    ['ARG', 'PRO', 'ASP']
+    """
     centre = np.isin(molecule.atom_name, _CENTRES) & (molecule.symbol == "C")
     rows = np.flatnonzero(centre)
     _, first = np.unique(molecule.residue_index[rows], return_index=True)
@@ -398,6 +416,10 @@ def load_table(
 
     Raises:
         UserError: no folder or table, one that cannot be used, or nothing in common; a split that has an empty part.
+
+    >>> load_table("structures")
+    Traceback (most recent call last):
+    eqgat.errors.UserError: own data need a folder of structures (--structures) and a table (--labels, --target)
     """
     chosen = TableOptions(**options)
     if folder is None or not chosen.labels:
@@ -519,6 +541,11 @@ def split_structures(
 
     Raises:
         UserError: fewer than three groups.
+
+    >>> molecules = {f"m{k}": Molecule(symbol=["O"], positions=[[0, 0, 0]]) for k in range(10)}
+    >>> part, _ = split_structures(molecules, StructureOptions())
+    >>> sorted(part.values()).count("train")
+    8
     """
     groups = sequence_clusters(molecules, chosen.identity) if chosen.split == "clusters" else {}
     members: dict[str, list[str]] = {}
@@ -588,6 +615,10 @@ def load_residues(
 
     Raises:
         UserError: no folder, or nothing in it that can be used.
+
+    >>> load_residues(None)
+    Traceback (most recent call last):
+    eqgat.errors.UserError: residue identity on own data needs a folder of structures (--structures)
     """
     from eqgat.datasets.atom3d.data import ItemData
 

@@ -19,7 +19,7 @@ from eqgat_course.toy import ranking
 from eqgat_course.toy._schema import polymer
 from eqgat_course.toy.superposition import superpose
 
-__all__ = ["TEST", "TRAIN", "alpha_carbons", "decoy_set", "fit_ranking", "overlay", "ranking_toy"]
+__all__ = ["TEST", "TRAIN", "alpha_carbons", "decoy_set", "fit_ranking", "overlay", "ranking_toy", "readout_spread"]
 
 TRAIN = ("2xcjA", "3a4rA", "1mr1D")  # the smaller proteins of the samples' training and test splits
 TEST = ("1ahsA", "2gu3A", "2va0A")
@@ -106,3 +106,20 @@ def fit_ranking(
             report(epoch, float(np.mean(losses)))
     with torch.no_grad():
         return torch.cat([model(test[k]) for k in range(len(test))]) * std + mean
+
+
+def readout_spread(data: ItemData, seed: int = 0) -> float:
+    """How much what the head of an untrained full-size EQGAT sees differs between graphs, in parts of its size.
+
+    Root mean square over channels of the standard deviation over graphs, divided by that of the mean.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = EQGAT(num_elements=9, out_channels=1)
+    seen: list[Tensor] = []
+    model.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        for k in range(len(data)):
+            model(data[k])
+    x = torch.cat(seen)
+    return float(x.std(dim=0).norm() / x.mean(dim=0).norm())

@@ -43,6 +43,8 @@ WITHOUT = {
     "eqgat.datasets.atom3d.spec": "how the tasks' files are written",
     "eqgat.datasets.atom3d.trivial.openness": "needs the data of PPI",
     "eqgat.datasets.atom3d.trivial.plain_scores": "needs the data of PSR",
+    "eqgat.training.evaluation.evaluate": "needs a trained model and data; chapter 15 runs it",
+    "eqgat.training.own.own_settings": "needs a table of labels; its five lines run in the tests of own data",
     "eqgat.training.results.git_commit": "depends on the checkout",
     "eqgat.training.results.read_predictions": "needs a run",
     "eqgat.training.results.write_results": "needs a run",

@@ -36,6 +36,11 @@ def official_atoms(structure: Molecule, file: str) -> pd.DataFrame:
 
     ``ensemble`` and ``structure`` are the file's name, ``subunit`` and ``model`` 0, ``element`` is upper case, and
     ``fullname`` and ``segid`` fill their four columns.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> atoms = official_atoms(embedded_structure("5pti"), "5pti.pdb")
+    >>> atoms.shape[1], atoms["element"].iloc[0], atoms["ensemble"].iloc[0]
+    (20, 'N', '5pti.pdb')
     """
     return structure.atoms.assign(
         ensemble=file,
@@ -48,7 +53,11 @@ def official_atoms(structure: Molecule, file: str) -> pd.DataFrame:
 
 
 def generator(*what: object) -> np.random.Generator:
-    """Random numbers that depend only on what they are for: the same on every machine and in every order."""
+    """Random numbers that depend only on what they are for: the same on every machine and in every order.
+
+    >>> bool(generator("res", "5pti").random() == generator("res", "5pti").random())
+    True
+    """
     digest = hashlib.sha256("/".join(map(str, what)).encode()).digest()
     return np.random.default_rng(list(digest))
 
@@ -57,6 +66,10 @@ def virtual_beta(backbone: np.ndarray, frame: str = "lab") -> np.ndarray:
     """Virtual beta carbons, [R, 3] in Å, from the atoms N, CA, C of R residues, [R, 3, 3] (residue, atom, axis).
 
     ``frame="lab"`` adds the offset as it stands, ``"local"`` in the frame of the residue; ``ValueError`` for others.
+
+    >>> n_ca_c = np.array([[[1.46, 0, 0], [0, 0, 0], [-0.55, 1.42, 0]]])  # already in the residue's own frame
+    >>> bool(np.allclose(virtual_beta(n_ca_c, "local"), virtual_beta(n_ca_c, "lab")))
+    True
     """
     n, ca, c = np.moveaxis(np.asarray(backbone, dtype=np.float64), 1, 0)
     if frame == "lab":
