@@ -23,6 +23,7 @@ from eqgat.datasets import embedded_path, embedded_structure
 from eqgat.datasets.own import all_residues
 from eqgat.errors import UserError
 from eqgat.molecule import Molecule
+from eqgat.profiles import profile
 from eqgat.training import Settings, own_settings, read_results
 from eqgat.training.metrics import regression_metrics
 from eqgat.training.results import results_folder
@@ -35,6 +36,7 @@ __all__ = [
     "accessible_area",
     "compare",
     "comparison",
+    "example_here",
     "example_settings",
     "example_table",
     "neighbour_count",
@@ -138,6 +140,13 @@ def example_settings(labels: str | Path, start: str = "res", seed: int = 0, **ch
         model_options={} if start else SHAPE,
         **{"start": start or None, "epochs": EPOCHS, "schedule": "cosine", **changes},
     )
+
+
+def example_here(labels: str | Path) -> tuple[Settings, dict[str, str]]:
+    """The chapter's run and where: on the CPU; in the full profile ten times as long, on a GPU where there is one."""
+    if profile() == "quick":
+        return example_settings(labels), {"accelerator": "cpu"}
+    return example_settings(labels, epochs=10 * EPOCHS), {"accelerator": "auto"}
 
 
 def compare(store: str | Path, seeds: Sequence[int] = range(5)) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from eqgat.errors import UserError
 from eqgat_course.ch11_atom3d_psr_rsr import study
+from eqgat_course.ch15_your_own_structure import study as own
 from eqgat_course.training import training_here
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
@@ -27,9 +28,9 @@ TRAINING = {name: source for name, source in CELLS.items() if re.search(r"(?<![\
 
 
 def test_no_cell_of_the_benchmarks_says_how_much_is_trained() -> None:
-    assert {name.split("_")[0] for name in TRAINING} == {"09", "10", "12"}
+    assert {name.split("_")[0] for name in TRAINING} == {"09", "10", "12", "15"}
     for name, source in CELLS.items():
-        if "09" <= name[:2] <= "13":
+        if "09" <= name[:2] <= "13" or name in TRAINING:
             assert not re.search(r"""["'](quick|cpu|gpu)["']|accelerator""", source), name
 
 
@@ -53,7 +54,7 @@ def trained(source: str, profile: str) -> list[tuple[Any, dict[str, Any]]]:
     return runs
 
 
-@pytest.mark.parametrize("name", TRAINING)
+@pytest.mark.parametrize("name", [name for name in TRAINING if not name.startswith("15")])
 def test_the_full_profile_changes_what_a_cell_trains(name: str) -> None:
     quick, full = trained(TRAINING[name], "quick"), trained(TRAINING[name], "full")
     assert len(quick) == len(full) > 0
@@ -63,6 +64,17 @@ def test_the_full_profile_changes_what_a_cell_trains(name: str) -> None:
         assert large.changed == ""  # nothing of the notebook's short settings is left
         assert small.epochs < large.epochs
         assert (how["accelerator"], elsewhere["accelerator"]) == ("cpu", "auto")
+
+
+def test_the_run_of_15_takes_longer_and_any_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "labels.csv").write_text("structure,chain,residue,area\n1lpbA,A,5,10.0\n", encoding="utf-8")
+    monkeypatch.setattr(own, "TARGET", "area")
+    found = {}
+    for profile in ("quick", "full"):
+        monkeypatch.setenv("EQGAT_PROFILE", profile)
+        found[profile] = own.example_here(tmp_path / "labels.csv")
+    assert found["quick"][0].epochs < found["full"][0].epochs
+    assert [found[profile][1]["accelerator"] for profile in found] == ["cpu", "auto"]
 
 
 def test_the_loop_of_11_takes_more_epochs_too(monkeypatch: pytest.MonkeyPatch) -> None:
