@@ -207,7 +207,7 @@ def our_intervals() -> Figure:
         ax.plot(row.difference, place, "o", color=colour)
     ax.axvline(0, color=COLOURS["grey"], lw=1.2)
     ax.set(yticks=range(len(rows)), yticklabels=[f"{row.choice} (n = {row.n})" for row in rows.itertuples()])
-    ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel="error minus the full model's (right: worse)")
+    ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel="extra error (right: worse)")
     ax.grid(axis="y", visible=False)
     caption = (
         "Mean squared error on the quick Triangle data, each choice against the full model with the same seeds and data: "

@@ -307,12 +307,12 @@ def time_against_atoms() -> Figure:
                 label = f"{mode}, {'in chunks' if side == 'EQGAT' else 'readable layer'}"
                 ax.plot(found["case"].astype(int), found["value"], dashes, color=colour, marker="o", label=label)
     axes[0].set(xscale="log", xlabel="atoms", ylabel="time an atom (µs)", ylim=(0, None))
-    axes[1].set(xscale="log", yscale="log", xlabel="atoms", ylabel="memory beyond the input (MiB)")
+    axes[1].set(xscale="log", yscale="log", xlabel="atoms", ylabel="memory (MiB)")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=2)
     first = rows.iloc[0]
     return describe(
         fig,
-        "Five layers at full size on one structure, copies of an embedded protein in a row. Measured on one thread of a "
+        "Five layers at full size on one structure, copies of an embedded protein in a row; memory beyond the input. Measured on one thread of a "
         f"CPU ({first['machine']}) at commit {first['commit']}; stored, not measured now. No network was trained here.",
         alt="Left: time an atom is level from some thousand atoms on. Right: memory grows in proportion to the atoms.",
     )
