@@ -380,9 +380,13 @@ def api(sources: Sources) -> None:
             what = " ".join((inspect.getdoc(module) or "").partition("\n\n")[0].split())
             rows.append([f"[`{name}`]({name}.md)", what.replace("``", "`")])
             offered = {word: getattr(module, word) for word in getattr(module, "__all__", [])}
-            home = {word: getattr(value, "__module__", name) for word, value in offered.items()}
-            own = ", ".join(word for word in offered if home[word] == name)
-            others = ", ".join(f"{{py:obj}}`{home[word]}.{word}`" for word in offered if home[word] != name)
+            home = {  # constants that a package passes on do not say where they are from, and are left out here
+                word: getattr(value, "__module__", name)
+                for word, value in offered.items()
+                if hasattr(value, "__module__") or word in vars(module)
+            }
+            own = ", ".join(word for word in home if home[word] == name)
+            others = ", ".join(f"{{py:obj}}`{home[word]}.{word}`" for word in home if home[word] != name)
             members = "" if offered and not own else f"   :members: {own}\n"
             text = f"# {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n{members}```\n"
             sources.page(f"api/{name}.md", text + (f"\nFrom other modules: {others}.\n" if others else ""))
