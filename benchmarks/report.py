@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.ticker import NullFormatter
 from measure import Spread
 
 from eqgat.viz import use_style
@@ -72,17 +73,24 @@ def _figure(part: str, rows: pd.DataFrame, folder: Path) -> list[str]:
 
 
 def _draw_models(rows: pd.DataFrame) -> tuple[plt.Figure, str]:
-    cases = list(dict.fromkeys(rows["case"]))
+    cases, sides = list(dict.fromkeys(rows["case"])), [side for side in dict.fromkeys(rows["side"]) if side]
     quantities = [("training step", "time of a step (s)"), ("memory of a step", "memory of a step (MiB)")]
     figure, axes = plt.subplots(len(quantities), len(cases), figsize=(3.6 * len(cases), 6.4), squeeze=False)
     for column, case in enumerate(cases):
         for line, (quantity, label) in enumerate(quantities):
             found = rows[(rows["case"] == case) & (rows["quantity"] == quantity)]
             ax = axes[line][column]
-            colours = ["C1" if side.startswith("EQGAT") else "C0" for side in found["side"]]
-            ax.barh(found["side"], found["value"], color=colours)
-            ax.invert_yaxis()
+            values = found.set_index("side")["value"].reindex(sides)  # a side that did not fit leaves a gap
+            colours = ["C1" if side.startswith("EQGAT") else "C0" for side in sides]
+            ax.barh(range(len(sides)), values, color=colours)
+            for place, value in enumerate(values):
+                if pd.isna(value):
+                    ax.text(0.02, place, "not run", va="center", fontsize=8, transform=ax.get_yaxis_transform())
+            ax.set(yticks=range(len(sides)), yticklabels=sides, ylim=(len(sides) - 0.5, -0.5))
             ax.set(xscale="log", xlabel=label, title=case if line == 0 else "")
+            ax.xaxis.set_minor_formatter(NullFormatter())
+            if len(found):
+                ax.set_xlim(found["value"].min() / 2, found["value"].max() * 2)
             ax.tick_params(axis="y", labelleft=column == 0)
     return figure, "Bars: time and memory of a training step of the models, on each batch; logarithmic axes"
 

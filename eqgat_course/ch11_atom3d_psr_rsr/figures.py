@@ -224,7 +224,7 @@ def table_1() -> Figure:
             if source == "paper" and column == 0:
                 fig.legend(loc="outside upper center", ncol=4)
             elif source == "this code" and len(own):
-                ax.set(xlim=(-0.15, 1.05), ylim=(-0.15, 1.35), yticks=[0, 0.5, 1])  # room for the names
+                ax.set(xlim=(-0.95, 1.05), ylim=(-0.55, 1.5), yticks=[0, 0.5, 1])  # room for the names
                 ax.legend(fontsize=10.5, loc="upper left", ncol=1, handletextpad=0.1, borderpad=0.2, labelspacing=0.3)
             if source == "this code":
                 trained.append(f"{name}: {trained_for(own)}")
