@@ -25,6 +25,7 @@ from measure import MODES, Row, Spread, about, in_turn, peak_memory, ratio, row,
 from report import write_report
 from torch.utils.flop_counter import FlopCounterMode
 
+from eqgat.datasets.task import ATOM3D
 from eqgat.neighbours import by_candidates, by_trees
 from eqgat.training.results import results_folder
 
@@ -47,8 +48,7 @@ def models(options: Options) -> Iterator[Row]:
             model.to(options.device)
         yield row("models", case.name, "", "edges", "", float(data.num_edges))
         yield row("models", case.name, "", "atoms", "", float(data.num_nodes))
-        quarter = Case(case.name, case.task, -(-case.count // 4), case.size)
-        needed = {name: 4 * peak_memory(name, quarter, "training step", options.device) for name in sides}
+        needed = {name: 4 * peak_memory(name, case.quarter, "training step", options.device) for name in sides}
         fit = [name for name in sides if not too_large(needed[name], options.device)]
         for mode in MODES:
             tasks = {name: stepper(*sides[name], data, mode) for name in (sides if mode == "forward" else fit)}
@@ -59,8 +59,8 @@ def models(options: Options) -> Iterator[Row]:
         for name, (model, _) in sides.items():
             yield row("models", case.name, name, "parameters", "", float(sum(p.numel() for p in model.parameters())))
             if name in fit:
-                memory = peak_memory(name, case, "training step", options.device)
-                yield row("models", case.name, name, "memory of a step", "MiB", memory)
+                memory = [peak_memory(name, case, "training step", options.device) for _ in range(3)]
+                yield row("models", case.name, name, "memory of a step", "MiB", Spread.of(memory))
             else:
                 yield row(
                     "models", case.name, name, "not run; memory, from a quarter of the batch", "MiB", needed[name]
@@ -141,7 +141,7 @@ def roofline(options: Options) -> Iterator[Row]:
 
 
 def precision(options: Options) -> Iterator[Row]:
-    """Error of the prediction and of the gradient against float64, and time, in lower precisions."""
+    """Error of the prediction and of the gradient against float64, and time, in lower precisions; quarters of batches."""
 
     def results(model: torch.nn.Module, data) -> list[torch.Tensor]:
         model.zero_grad()
@@ -156,7 +156,7 @@ def precision(options: Options) -> Iterator[Row]:
     if options.device.type == "cuda":
         kinds["TF32"] = kinds["float32"]
     for case in cases(options):
-        data = make_batch(case).to(options.device)
+        data = make_batch(case.quarter).to(options.device)  # float64 of the readable layer takes much memory
         for side in ("EQGAT", "EQGAT readable"):
             model, _ = make_side(side, case)
             model.to(options.device)
@@ -216,6 +216,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=20.0, help="a side that took longer sits out after 3 rounds")
     parser.add_argument("--data", type=Path, help="folder of the ATOM3D tasks, for the part 'loading'")
+    tasks = ("triangle", *ATOM3D)
+    parser.add_argument("--tasks", nargs="+", choices=tasks, default=tasks, help="of the parts 'engine' and 'loading'")
     parser.add_argument("--out", type=Path, default=results_folder().parent / "bench")
     options = parser.parse_args()
     if "EQGAT" not in options.sides:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,14 @@ from eqgat.training.settings import Settings, make_settings
 from eqgat.training.tasks import make_task
 
 
+def measured(options: argparse.Namespace, tasks: Iterable[str]) -> list[str]:
+    """Those of ``tasks`` that are asked for and have their data."""
+    return [task for task in tasks if task in options.tasks and (options.data or task == "triangle")]
+
+
 def loading_rows(options: argparse.Namespace) -> Iterator[Row]:
     """Batches a second of each task from the official folders and from prepared data, and training steps a second."""
-    for task in ATOM3D if options.data else ():
+    for task in measured(options, ATOM3D):
         settings = make_settings(task, "eqgat", "quick")
         given = load_atom3d(task, options.data, "test", prepared=False, progress=False)
         with tempfile.TemporaryDirectory() as folder:
@@ -66,8 +71,7 @@ def engine_rows(options: argparse.Namespace) -> Iterator[Row]:
 
     Training and validation, without what happens once a run: the difference of a long and a short run.
     """
-    tasks = ("triangle", *(ATOM3D if options.data else ()))
-    for name in tasks:
+    for name in measured(options, ("triangle", *ATOM3D)):
         data = {"n": 300} if options.quick else {}
         settings = make_settings(name, "eqgat", "quick", data_options=data if name == "triangle" else None)
         folder = None if name == "triangle" else str(options.data)

@@ -10,6 +10,7 @@ from matplotlib.ticker import NullFormatter
 from measure import Spread
 
 from eqgat.viz import use_style
+from eqgat_course.ch14_paper_code_and_beyond.figures import draw_time_against_atoms
 
 TITLES = {
     "models": "Models side by side",
@@ -96,29 +97,5 @@ def _draw_models(rows: pd.DataFrame) -> tuple[plt.Figure, str]:
 
 
 def _draw_scale(rows: pd.DataFrame) -> tuple[plt.Figure, str]:
-    figure, axes = plt.subplots(1, 2, figsize=(8, 3.6))
-    panels = {
-        "time (µs an atom)": ("forward", "training step"),
-        "memory (MiB)": ("memory, forward", "memory, training step"),
-    }
-    for ax, (label, quantities) in zip(axes, panels.items(), strict=True):
-        for side, line in (("EQGAT", "-"), ("EQGAT readable", "--")):
-            for colour, quantity in enumerate(quantities):
-                found = rows[(rows["side"] == side) & (rows["quantity"] == quantity)]
-                if not len(found):
-                    continue
-                mode = quantity.removeprefix("memory, ")
-                ax.plot(
-                    found["case"].astype(int),
-                    found["value"],
-                    line,
-                    color=f"C{colour}",
-                    marker="o",
-                    label=f"{side}, {mode}",
-                )
-        ax.set(xscale="log", xlabel="atoms", ylabel=label, **({"yscale": "log"} if ax.lines else {}))
-    axes[0].legend(fontsize=8)
-    return (
-        figure,
-        "Lines: time an atom and memory against the number of atoms; time is level, memory grows in proportion",
-    )
+    figure = draw_time_against_atoms(rows)
+    return figure, "Lines: time an atom and memory against the number of atoms"

@@ -340,6 +340,7 @@ def _backward(ctx: Any, d_scalar: Tensor, d_vector: Tensor) -> list[Tensor | Non
         x.d_of_source.copy_(d_hidden)
         d_tables[1].index_add_(0, chunk.source, x.d_source)
 
+    del of_receiver  # before the gradients of single atoms need memory
     gradients = torch.autograd.grad(tables, leaves, d_tables, allow_unused=True)
     named = dict(zip(("s", "v", *ctx.names), gradients, strict=True))
     named["filter.hidden.weight"][:, 2 * z.scalar :] += d_of_radial

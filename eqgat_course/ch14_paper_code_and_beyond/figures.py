@@ -25,6 +25,7 @@ from eqgat_course.results import benchmark
 from eqgat_course.running_example import running_example
 
 if TYPE_CHECKING:
+    import pandas as pd
     from torch_geometric.data import Data
 
 _ATOMS = {1: "#5A5A5A", 2: COLOURS["blue"], 6: COLOURS["orange"]}
@@ -290,15 +291,8 @@ def step_time() -> Figure:
     )
 
 
-@figure(
-    name="time-against-atoms",
-    notebook="14",
-    data="figures/bench/numbers.csv",
-    trained="nothing",
-    alt="Time an atom and memory against the number of atoms.",
-)
-def time_against_atoms() -> Figure:
-    rows = benchmark("scale")
+def draw_time_against_atoms(rows: pd.DataFrame) -> Figure:
+    """Lines of the benchmark's part "scale"."""
     fig, axes = subplots(1, 2, figsize=(7.4, 3.6))
     for side, dashes in (("EQGAT", "-"), ("EQGAT readable", "--")):
         for mode, colour in (("forward", COLOURS["blue"]), ("training step", COLOURS["vermilion"])):
@@ -309,6 +303,19 @@ def time_against_atoms() -> Figure:
     axes[0].set(xscale="log", xlabel="atoms", ylabel="time an atom (µs)", ylim=(0, None))
     axes[1].set(xscale="log", yscale="log", xlabel="atoms", ylabel="memory (MiB)")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=2)
+    return fig
+
+
+@figure(
+    name="time-against-atoms",
+    notebook="14",
+    data="figures/bench/numbers.csv",
+    trained="nothing",
+    alt="Time an atom and memory against the number of atoms.",
+)
+def time_against_atoms() -> Figure:
+    rows = benchmark("scale")
+    fig = draw_time_against_atoms(rows)
     first = rows.iloc[0]
     return describe(
         fig,
