@@ -304,8 +304,7 @@ def _backward(ctx: Any, d_scalar: Tensor, d_vector: Tensor) -> list[Tensor | Non
     d_tables = [torch.zeros_like(table) for table in tables]
     d_out, d_out_bias, d_of_radial = torch.zeros_like(w.out), s.new_zeros(len(w.out)), torch.zeros_like(w.of_radial)
     d_radial = torch.empty_like(radial) if ctx.needs_input_grad[3] else None
-    d_direction = torch.empty_like(direction) if ctx.needs_input_grad[4] else None
-    one = s.new_ones(())
+    d_direction, one = torch.empty_like(direction) if ctx.needs_input_grad[4] else None, s.new_ones(())
     for chunk in chunks.parts:
         x = chunks.buffers(chunk, z)
         torch.index_select(tables[1].detach(), 0, chunk.source, out=x.source)

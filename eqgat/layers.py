@@ -143,9 +143,8 @@ class GatedUpdate(nn.Module):
         num_vector = v.shape[2]
         u, w = self.vector_in(v).split(num_vector, dim=2)
         hidden = silu(self.hidden(torch.cat([s, vector_length(u)], dim=1)))
-        gate, s_change = self.out(hidden).split([num_vector, s.shape[1]], dim=1)
-        gate = gate.unsqueeze(1).contiguous()  # a copy: as a view of both, it would keep s_change in memory, too
-        return s + s_change, v + self.vector_out(gate * w)
+        gate, s_change = self.out(hidden).split([num_vector, s.shape[1]], dim=1)  # views: g as such would keep Δs, too
+        return s + s_change, v + self.vector_out(gate.unsqueeze(1).contiguous() * w)
 
 
 class InvariantReadout(nn.Module):
