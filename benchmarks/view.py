@@ -18,12 +18,26 @@ from pathlib import Path
 from eqgat.datasets import embedded_path
 
 RUNS = 5  # each with a browser of its own; the median counts
-CLICK = """const one = eqgat.structures[0], rows = one.residues.filter((r) => r.polymer).slice(10, 31).map((r) => r.trace);
-return rows.map((row) => { const start = performance.now(); eqgat.choose(0, row); return performance.now() - start; });"""
+# A click is answered when its picture can be read back: drawing is done behind the script's back.
+CLICK = """const one = eqgat.structures[0], canvas = eqgat.views[0].box.querySelector("canvas"), done = arguments[0];
+const pen = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d"), taken = [];
+const rows = one.residues.filter((r) => r.polymer).slice(10, 31).map((r) => r.trace);
+const click = () => {
+  const start = performance.now();
+  eqgat.choose(0, rows[taken.length]);
+  pen.drawImage(canvas, 0, 0, 1, 1);
+  pen.getImageData(0, 0, 1, 1);
+  taken.push(performance.now() - start);
+  taken.length < rows.length ? setTimeout(click, 50) : done(taken);
+};
+click();"""
 
 
-def in_browser(page: Path) -> tuple[float, float] | None:
-    """Seconds from opening the page to the drawn molecule, and of the slowest of 21 clicks; None without a browser."""
+def in_browser(page: Path) -> tuple[float, float, float] | None:
+    """Seconds from opening the page to the drawn molecule, of the median and of the slowest of 21 clicks.
+
+    None without a browser.
+    """
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (chromium and driver):
         return None
@@ -45,9 +59,9 @@ def in_browser(page: Path) -> tuple[float, float] | None:
     browser.get(page.as_uri())
     while not browser.execute_script("return Boolean(window.eqgat)") and time.perf_counter() - start < 60:
         time.sleep(0.02)
-    drawn, clicks = time.perf_counter() - start, browser.execute_script(CLICK)
+    drawn, clicks = time.perf_counter() - start, browser.execute_async_script(CLICK)
     browser.quit()
-    return drawn, max(clicks) / 1000
+    return drawn, statistics.median(clicks) / 1000, max(clicks) / 1000
 
 
 def main() -> None:
@@ -62,9 +76,10 @@ def main() -> None:
             if not runs:
                 print("in the browser: not measured (needs selenium, Chromium and chromedriver)")
                 continue
-            drawn, click = (statistics.median(column) for column in zip(*runs, strict=True))
+            drawn, click, slowest = (statistics.median(column) for column in zip(*runs, strict=True))
             print(
-                f"first picture after {drawn:.2f} s, slowest of 21 clicks {1000 * click:.0f} ms, medians of {RUNS} runs"
+                f"first picture after {drawn:.2f} s; of 21 clicks the median {1000 * click:.0f} ms, "
+                f"the slowest {1000 * slowest:.0f} ms; medians of {RUNS} runs"
             )
 
 

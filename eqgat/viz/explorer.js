@@ -491,6 +491,11 @@
   };
 
   // -- drawing anew --------------------------------------------------------------------------------------------------
+  const once = ({ viewer }, change) => { // each step of 3Dmol's draws the whole picture: here all steps, then one picture
+    viewer.show = () => viewer;
+    try { change(); } finally { delete viewer.show; }
+    viewer.show();
+  };
   const drawWords = () => {
     structures.forEach(markStrip);
     drawKey();
@@ -502,9 +507,11 @@
     rescaleNear();
     for (const view of views) {
       view.figure.hidden = !shown().includes(view.one);
-      paint(view);
-      draw(view);
-      view.viewer.render();
+      once(view, () => {
+        paint(view);
+        draw(view);
+        view.viewer.render();
+      });
     }
     by("views").classList.toggle("two", shown().length > 1);
     structures.forEach(drawStrip);
@@ -515,10 +522,12 @@
     state.at = { one: index, atom };
     rescaleNear();
     for (const view of views) {
-      fade(view);
-      draw(view);
-      if (view.one === one) view.viewer.zoomTo({ model: view.near });
-      view.viewer.render();
+      once(view, () => {
+        fade(view);
+        draw(view);
+        view.viewer.render();
+        if (view.one === one) view.viewer.zoomTo({ model: view.near });
+      });
     }
     drawWords();
   };

@@ -42,16 +42,18 @@ ELEMENT_COLOURS = {
     "O": "#D55E00",
     "F": "#56B4E9",
     "S": "#F0E442",
-    "Cl": "#009E73",
-    "P": "#E69F00",
+    "Cl": "#556B2F",
+    "P": "#8C510A",
 }
-OTHER_ELEMENT_COLOUR = "#CC79A7"
+OTHER_ELEMENT_COLOUR = "#9E9AC8"
 
-# The colours of the three vector terms of Eqs. 3-5, the same in every notebook; none is that of a protein's element.
+# The colours of the three vector terms of Eqs. 3-5, the same in every notebook; none is that of an element.
 TERM_COLOURS = {"v_direction": COLOURS["green"], "v_mix": COLOURS["orange"], "v_cross": COLOURS["pink"]}
 
 # What one meets in several notebooks, each in one colour. Fills of boxes: what no rotation changes, and what turns along.
 KIND_FILLS = {"scalar": "#CFE4F2", "vector": "#FBE3B5"}
+# Parts that make up a whole, in their order: shades, so that none looks like one of the colours above.
+PART_COLOURS = ["#0B2F4F", "#1F5F8B", "#5B94BE", "#9DC3DE", "#C9C9C9", "#8A8A8A"]
 # Vector or scalar channels beside one another, in their order; none of the colours of a vector term or of a mistake.
 CHANNEL_COLOURS = ["#332288", "#117733", "#882255", "#999933"]
 # The sign of a coefficient or component: the ends of the map for signed amounts.

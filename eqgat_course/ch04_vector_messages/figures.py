@@ -103,8 +103,7 @@ def mean_direction_and_burial() -> Figure:
             count[example.centre],
             length[example.centre],
             s=80,
-            color=COLOURS["orange"],
-            edgecolor=COLOURS["black"],
+            color=COLOURS["black"],
             zorder=3,
         )
         ax.set(title=title, xlabel="number of neighbours", ylim=(0, None))
@@ -199,7 +198,7 @@ def broken_vector_operations() -> Figure:
     degrees = np.arange(0, 361, 3)
     turns = [rotation_about(Z_AXIS, math.radians(d)) for d in degrees.tolist()]
     fig, ax = plt.subplots(figsize=(6.4, 4.6))
-    colours = ("green", "pink", "orange", "vermilion", "blue")
+    colours = ("black", "grey", "sky", "vermilion", "blue")
     for (name, f), colour in zip(vector_operations(v).items(), colours, strict=True):
         errors = [float((f(turn @ v) - turn @ f(v)).norm() / f(v).norm()) for turn in turns]
         ax.plot(degrees, errors, color=COLOURS[colour], label=name)

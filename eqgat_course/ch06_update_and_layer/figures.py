@@ -14,7 +14,7 @@ from torch import Tensor
 from eqgat import EQGAT
 from eqgat.layers import EquivariantNorm
 from eqgat.symmetry import rotation_about, transform
-from eqgat.viz.style import COLOURS, KIND_FILLS, TERM_COLOURS, describe
+from eqgat.viz.style import COLOURS, KIND_FILLS, PART_COLOURS, TERM_COLOURS, describe
 from eqgat_course.ch06_update_and_layer.study import PUBLISHED, parameter_terms
 from eqgat_course.controls import ReleasedNorm, with_released_norm
 from eqgat_course.figures import figure
@@ -77,8 +77,8 @@ def whole_layer() -> Figure:
         ((5.4, 2.9), (3.8, 2.9), "lengths $|u|$", (4.6, 3.15)),
         ((3.8, 2.3), (5.4, 2.3), "gate $g$", (4.6, 2.0)),
     ):
-        _arrow(ax, begin, finish, COLOURS["green"])
-        ax.text(*where, text, ha="center", va="center", fontsize=11, color=COLOURS["green"])
+        _arrow(ax, begin, finish, COLOURS["blue"])
+        ax.text(*where, text, ha="center", va="center", fontsize=11, color=COLOURS["blue"])
     ax.set(xlim=(0, 10), ylim=(0.2, 10))
     ax.set_axis_off()
     return fig
@@ -236,13 +236,12 @@ def prediction_against_angle() -> Figure:
 )
 def parameter_counts() -> Figure:
     fig, axes = subplots(2, 1, figsize=(6.4, 5.6), height_ratios=(4, 3))
-    colours = ["blue", "sky", "green", "orange", "pink", "grey"]
     for ax, table in zip(axes, (2, 3), strict=True):
         rows = [row for row in PUBLISHED if row.table == table]
         for y, row in enumerate(rows):
             left = 0.0
-            for (part, number), colour in zip(_parts(row.options).items(), colours, strict=True):
-                ax.barh(y, number / 1000, left=left, color=COLOURS[colour], height=0.6, label=part if y == 0 else None)
+            for (part, number), colour in zip(_parts(row.options).items(), PART_COLOURS, strict=True):
+                ax.barh(y, number / 1000, left=left, color=colour, height=0.6, label=part if y == 0 else None)
                 left += number / 1000
             ax.plot([row.printed] * 2, [y - 0.42, y + 0.42], color="black", lw=2.5)
         ax.set(yticks=range(len(rows)), yticklabels=[row.name for row in rows], title=f"Table {table}")

@@ -11,7 +11,7 @@ from matplotlib.pyplot import figure as new_figure
 from matplotlib.pyplot import subplots
 from mpl_toolkits.mplot3d import Axes3D
 
-from eqgat.viz.style import COLOURS, TERM_COLOURS, describe
+from eqgat.viz.style import COLOURS, PART_COLOURS, TERM_COLOURS, describe, element_colour
 from eqgat_course.ch14_paper_code_and_beyond.study import (
     PARTS,
     multiplications,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch_geometric.data import Data
 
-_ATOMS = {1: "#5A5A5A", 2: COLOURS["blue"], 6: COLOURS["orange"]}
+_ATOMS = {1: element_colour("C"), 2: element_colour("N"), 6: element_colour("Cl")}
 
 
 @figure(
@@ -128,7 +128,7 @@ def train_hands() -> dict[str, HandTest]:
     notebook="14",
     data="built by hand; edges 4 Å, cutoff 4.5 Å",
     trained="nothing",
-    caption="Pairs of clouds, all edges 4 Å long. Grey: carbon, blue: nitrogen, orange: chlorine. Which model "
+    caption="Pairs of clouds, all edges 4 Å long. Grey: carbon, blue: nitrogen, olive: chlorine. Which model "
     "tells which pair apart is in the notebook's table.",
     alt="Six panels, each with two clouds of atoms and their edges: one hexagon and two triangles; a flat chain of "
     "four and a twisted one; two chains twisted in opposite senses; squares with equal corners side by side "
@@ -230,10 +230,9 @@ def operations() -> Figure:
         for name in ("as printed", "factored")
     }
     fig, ax = subplots(figsize=(6.4, 3.4))
-    colours = (COLOURS["vermilion"], COLOURS["orange"], TERM_COLOURS["v_cross"], COLOURS["black"], COLOURS["blue"])
     for row, parts in enumerate(counts.values()):
         left = 0.0
-        for part, colour in zip(PARTS, colours, strict=True):
+        for part, colour in zip(PARTS, PART_COLOURS, strict=False):
             width = parts[part] / len(graph.z) / 1000
             ax.barh(row, width, left=left, color=colour, height=0.55, label=part if row == 0 else None)
             left += width
