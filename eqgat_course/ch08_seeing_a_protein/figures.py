@@ -645,7 +645,7 @@ def explained() -> tuple[pd.DataFrame, pd.DataFrame]:
 def attributions_compared() -> Figure:
     """Which score finds the atoms that matter: one by one, and taken away together."""
     ranks, curves = explained()
-    fig, (left, right) = plt.subplots(1, 2, figsize=(7.6, 4.2), width_ratios=(1, 1.1))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(7.6, 4.9), width_ratios=(1, 1.1))
     palette = dict(zip(SCORES, ("blue", "sky", "vermilion", "orange", "black", "grey"), strict=True))
     for number, name in enumerate(reversed(SCORES)):
         rows = ranks[ranks["score"] == name]
@@ -666,7 +666,7 @@ def attributions_compared() -> Figure:
     )
     right.set_xticks(COUNTS, [str(count) for count in COUNTS], minor=False)
     right.minorticks_off()
-    right.legend(fontsize=SMALL - 1.5)
+    fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=SMALL - 1.5)
     one = ranks.groupby("score", sort=False)["effect"].mean()
     words = ", ".join(f"{name} {value:.2f}" for name, value in one.items())
     caption = (
