@@ -14,7 +14,6 @@ import re
 import stat
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -56,6 +55,7 @@ _ATOM_LIKE = re.compile(r" *(?:ATOM|HETATM)\b|.{27,33}(?: *-?\d+\.\d{3}){3}(?!\d
 _NOT_ATOMS = ("REMARK", "SIGATM", "USER")
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\(\d+\))?\s*")
 _CHARGE = re.compile(r"(\d+[-+]|[-+]\d*)$")  # mmCIF's symbols may have one: Fe3+
+_POWERS = np.array([float(10**power) for power in range(16)])
 _PLAIN = b"-. 0123456789"  # what plain numbers with blanks between them are made of
 _SEQUENCE_NUMBER = re.compile(r"([-+]?\d{1,9})([A-Za-z]?)")
 
@@ -154,8 +154,8 @@ def _parsed(
 def _serials(texts: list[Any]) -> np.ndarray:
     """Numbers of atoms, 0 where there is none."""
     try:
-        return np.array(list(map(int, texts)))
-    except ValueError:
+        return np.fromiter(map(int, texts), np.int64, len(texts))
+    except (ValueError, OverflowError):
         return np.array([_hybrid36(text if isinstance(text, str) else text.decode()) or 0 for text in texts])
 
 
@@ -341,10 +341,10 @@ def _number(text: str) -> float | None:
 
 
 def _decimals(text: str) -> np.ndarray | None:
-    """Numbers with blanks between them and a blank at the end, if all have the same number of decimals; else None.
+    """Numbers with blanks between them and a blank at the end, if they are digits, points and signs alone; else None.
 
-    They are read as whole numbers and then divided: five times faster than ``float``, and the same, as 15 digits are
-    exact in float64.
+    They are read as whole numbers and then divided: several times faster than ``float``, and the same, as 15 digits and
+    powers of ten are exact in float64.
     """
     data = text.encode()
     if not data or data.translate(None, _PLAIN):
@@ -354,12 +354,13 @@ def _decimals(text: str) -> np.ndarray | None:
     edges = np.flatnonzero(np.diff(blank, prepend=True))
     starts, ends = edges[::2], edges[1::2]
     points, signs = np.flatnonzero(letters == ord(".")), np.flatnonzero(letters == ord("-"))
-    if len(ends) != len(points) or (starts > points).any() or (ends - starts > 16).any():
+    owners, decimals, digits = np.searchsorted(ends, points), np.zeros(len(ends), np.int64), ends - starts
+    decimals[owners] = ends[owners] - points - 1
+    digits[owners] -= 1
+    digits[np.searchsorted(ends, signs)] -= 1
+    if not blank[signs - 1].all() or (np.diff(owners) == 0).any() or (digits < 1).any() or (digits > 15).any():
         return None
-    decimals = ends[0] - points[0] - 1
-    if decimals < 1 or (ends - points != decimals + 1).any() or not blank[signs - 1].all():
-        return None
-    return np.fromstring(text.replace(".", ""), np.int64, sep=" ") / 10.0**decimals
+    return np.fromstring(text.replace(".", ""), np.int64, sep=" ") / _POWERS[decimals]
 
 
 def _hetero(polymer: np.ndarray, resnames: Coded) -> Coded:
@@ -417,17 +418,16 @@ def _read_mmcif(file: str, text: str, model: int | str | None) -> tuple[dict[str
 
     def numbers(tag: str, stand_in: str = "") -> np.ndarray:
         values = raw(tag)
-        if (found := _decimals(text := " ".join([*values, ""]))) is not None:
+        if (found := _decimals(" ".join([*values, ""]))) is not None:
             return found
-        if values and not text.encode().translate(None, _PLAIN):
-            with suppress(ValueError):
-                return np.array(values, np.float64)
         return _parsed(texts(tag, stand_in=stand_in), _number, tag, "no number", error).array(np.float64)
 
     def whole(*tags: str, stand_in: str) -> tuple[Coded, Coded]:
         """Whole numbers, and for each the letter that may follow it."""
 
         def parse(text: str) -> tuple[int, str] | None:
+            if len(text) < 10 and text.isascii() and text.isdigit():  # soon done, and nearly always so
+                return int(text), ""
             match = _SEQUENCE_NUMBER.fullmatch(text)
             return (int(match[1]), match[2]) if match else None
 
@@ -461,7 +461,7 @@ def _read_mmcif(file: str, text: str, model: int | str | None) -> tuple[dict[str
     columns: dict[str, Any] = {
         "model": models,
         "hetero": _hetero(polymer, resnames),
-        "serial": _serials(raw("id") or ["0"] * len(rows)),
+        "serial": _serials(raw("id")) if "id" in tags else np.zeros(len(rows), np.int64),
         "atom_name": atom_names,
         "padded_name": atom_names,
         "altloc": texts("label_alt_id"),
