@@ -139,7 +139,7 @@ MUTANTS = [
         "the residual connection",
     ),
     Mutant("layers", "return s + s_change, v", "return s_change, v", "the residual of the update"),
-    Mutant("layers", "self.vector_out(gate.unsqueeze(1) * w)", "self.vector_out(w)", "the gate"),
+    Mutant("layers", "self.vector_out(gate.unsqueeze(1).contiguous() * w)", "self.vector_out(w)", "the gate"),
     Mutant("layers", "vector_length(u)], dim=1)))", "vector_length(w)], dim=1)))", "the lengths of u in the update"),
     Mutant("layers", "vector_length(self.vector(v))", "vector_length(v)", "V in the readout"),
     Mutant("layers", "+ self.epsilon).sqrt() + self.bias", "+ self.epsilon).sqrt()", "the norm's bias"),

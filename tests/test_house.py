@@ -14,6 +14,7 @@ from pathlib import Path
 
 import grimp
 import pytest
+from mutants import MUTANTS, out_of_date
 
 from eqgat_course.chapters import chapters
 
@@ -56,3 +57,9 @@ def test_a_chapter_is_small(chapter):
 
 def test_the_core_can_be_read_in_an_evening():
     assert lines(*(ROOT / "eqgat" / f"{name}.py" for name in CORE)) < 600
+
+
+def test_every_mutant_still_finds_the_text_that_it_replaces():
+    """Else the list of `make mutants` would fall behind the code, and nobody would see it before the next long run."""
+    assert out_of_date(MUTANTS) == []
+    assert len({mutant[:2] for mutant in MUTANTS}) == len(MUTANTS), "one is there twice"

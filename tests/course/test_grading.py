@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def graded(folder: Path, answers: dict[str, str], numbers: tuple[str, ...], orde
     result = grade_one(Submission(path, "eve", source), order)
     assert source.read_bytes() == before, "the submission has changed the instructor's notebook"
     return {row["exercise"]: row for row in result["rows"]} | {key: result[key] for key in ("problem", "uses")}
+
+
+def count(record_property, name: str, rows: dict, numbers: Iterable[str]) -> None:
+    """Write into the report of pytest (--junitxml) what came of each attempt of a list."""
+    for number in numbers:
+        record_property(name, "earned points" if int(rows[number]["points"]) else "stopped")
 
 
 PRINTS = 'print("✓ 05.3 how many layers tell mirror images apart: right")'
@@ -103,11 +110,12 @@ CHEATS = {
 }
 
 
-def test_cheats_within_a_running_session_earn_nothing(tmp_path):
+def test_cheats_within_a_running_session_earn_nothing(tmp_path, record_property):
     known = repr(first_numbers(0) + first_numbers(987))  # 987: in the notebook
     path = repr(str(tmp_path / "course/05_tiny.ipynb"))
     answers = {number: cheat.replace("KNOWN", known).replace("PATH", path) for number, cheat in CHEATS.items()}
     rows = graded(tmp_path, answers, tuple(answers))
+    count(record_property, "cheats", rows, answers)
     assert rows["problem"] == ""
     assert {number for number in answers if rows[number]["points"]} - {"07.4"} == {"06.4"}, "this one is right"
     assert "answer_05_3 is not defined" in rows["05.3"]["hint"]
@@ -184,7 +192,7 @@ def test_the_replaying_answer_works_where_the_checks_can_be_imported(monkeypatch
 
 
 @needs_bubblewrap
-def test_an_answer_that_replays_the_check_earns_nothing_and_is_named(tmp_path):
+def test_an_answer_that_replays_the_check_earns_nothing_and_is_named(tmp_path, record_property):
     """The checks are not in a session: neither by name, nor anywhere in its file system."""
     source = tiny.instructor(tmp_path / "course/05_tiny.ipynb", "05.1", "05.4", "05.3", "04.4")
     answers = {
@@ -196,6 +204,7 @@ def test_an_answer_that_replays_the_check_earns_nothing_and_is_named(tmp_path):
     path = tiny.submission(tmp_path / "eve/05_tiny.ipynb", source, answers)
     grade([Submission(path, "eve", source)], tmp_path / "out", LIMITS, seed=SEED)
     rows = {row["exercise"]: row for row in csv.DictReader((tmp_path / "out/grades.csv").open())}
+    count(record_property, "replay", rows, answers)
     assert {number: row["points"] for number, row in rows.items()} == {
         "05.1": "0",
         "05.4": "0",
@@ -305,11 +314,12 @@ ENDS = {"06.4": FORKS_AND_EXITS, "05.3": ENDS_THE_PROCESS, "09.2": LOOPS, "08.1"
 
 
 @needs_bubblewrap
-def test_many_processes_or_files_share_one_limit(tmp_path):
+def test_many_processes_or_files_share_one_limit(tmp_path, record_property):
     """The system's limits are for each process and each file; the judge watches the sum."""
     answers = TOGETHER
     order = Order(Limits(cell=60.0, total=241.0, memory=300), SEED, isolated=True)
     rows = graded(tmp_path, answers, (*answers, "04.4"), order)
+    count(record_property, "together", rows, answers)
     assert [number for number in (*answers, "04.4") if rows[number]["points"]] == ["04.4"]
     assert [rows[number]["status"] for number in answers][:2] == ["memory limit"] * 2
     assert rows["09.2"]["status"] in ("error", "memory limit")  # whichever the processes reach first
@@ -321,10 +331,11 @@ def test_many_processes_or_files_share_one_limit(tmp_path):
 
 
 @needs_bubblewrap
-def test_what_ends_or_blocks_the_session_costs_its_own_exercise_only(tmp_path):
+def test_what_ends_or_blocks_the_session_costs_its_own_exercise_only(tmp_path, record_property):
     answers = {**ENDS, "05.1": "def cross_term(v, b_, source, receiver):\n    ..."}
     limits = Limits(cell=15.0, total=242.0, memory=1024)
     rows = graded(tmp_path, answers, (*answers, "04.4"), Order(limits, SEED, isolated=True))
+    count(record_property, "ends", rows, ENDS)
     assert [number for number in (*answers, "04.4") if rows[number]["points"]] == ["04.4"]
     assert rows["05.3"]["status"] == "process ended"
     assert "exit status 0" in rows["05.3"]["hint"]
@@ -572,4 +583,5 @@ def test_the_page_of_reliability_has_as_many_attacks_as_these_tests():
     lists = {"outside": CANNOT, "work": HIDES_ITS_WORK, "replay": CHECKS, "cheats": CHEATS}
     lists |= {"together": TOGETHER, "ends": ENDS}
     found = re.findall(r"\| `(\w+)`[^|]*\|[^|]*\| (\d+) \| (\d+) \|", page)
-    assert found == [(name, str(len(tried)), str(len(tried))) for name, tried in lists.items()]
+    right = {"cheats": 1}  # RAISES_AT_THE_END is a right answer
+    assert found == [(name, str(len(tried)), str(len(tried) - right.get(name, 0))) for name, tried in lists.items()]

@@ -169,12 +169,13 @@ def hidden(a, b):
 
 
 @pytest.mark.parametrize("how", HIDES_ITS_WORK)
-def test_work_that_is_hidden_from_the_count_makes_no_value(session, how):
+def test_work_that_is_hidden_from_the_count_makes_no_value(session, how, record_property):
     """The values that are judged are those of the counted operations, repeated where no student's code runs."""
     assert session.run(HIDES_ITS_WORK[how]) is None
     a = torch.randn(16, 3)
     with pytest.raises(CheckFailed, match=r"do not follow from the arguments|not one of PyTorch's operations"):
         measured(session.get("hidden"), a, a + 1)
+    record_property("work", "stopped")
 
 
 TRIES = """import ctypes, os, socket
@@ -243,7 +244,7 @@ needs_bubblewrap = pytest.mark.skipif(bool(weakness()), reason=weakness())
 
 @needs_bubblewrap
 @pytest.mark.parametrize("what", CANNOT)
-def test_an_answer_reaches_nothing_outside(session, world, what):
+def test_an_answer_reaches_nothing_outside(session, world, what, record_property):
     action = CANNOT[what]
     for name, value in world.items():
         action = action.replace(name, str(value))
@@ -251,6 +252,7 @@ def test_an_answer_reaches_nothing_outside(session, world, what):
     assert session.run(f"result = attempt(lambda: {action})") is None
     errors = r"\w*Error: .*(Errno|No module|division|not permitted|No space)"
     assert re.match(errors, session.get("result")), session.get("result")
+    record_property("outside", "stopped")
     assert session.run("for name in os.listdir('.'):\n    os.remove(name) if name.isdigit() else None") is None
 
 

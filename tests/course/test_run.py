@@ -148,19 +148,21 @@ coursework grade FILE --cell-seconds 0|coursework grade FILE --memory 0|coursewo
 coursework grade FILE --source NEW|coursework grade NB --out FILE"""
 
 
-def test_no_bad_line_of_the_course_ends_in_a_traceback(tmp_path, capsys):
+def test_no_bad_line_of_the_course_ends_in_a_traceback(tmp_path, capsys, record_property):
     """Exit status 2 and one line that names the command; nothing on stdout."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
     (tmp_path / "05_x.ipynb").write_text("{}")
     places = {"FILE": "file", "NEW": "new", "EMPTY": "empty", "NB": "05_x.ipynb"}
     wrong = []
-    for line in BAD.replace("\n", "|").split("|"):
+    lines = BAD.replace("\n", "|").split("|")
+    for line in lines:
         for name, place in places.items():
             line = line.replace(name, str(tmp_path / place))
         status = main(line.split())
         said = capsys.readouterr()
         if status != 2 or said.err.count("\n") != 1 or not said.err.startswith("eqgat ") or said.out:
             wrong.append((line, status, said.err, said.out))
+    record_property("command lines", f"{len(lines) - len(wrong)} of {len(lines)} refused")
     assert wrong == []
     assert not (tmp_path / "new").exists()

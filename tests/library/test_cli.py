@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -103,7 +104,10 @@ def bad_lines(folder: Path) -> list[list[str]]:
 
 
 def test_no_bad_line_ends_in_a_traceback(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Exit status 2 and one line that names the command; nothing on stdout, nothing written."""
     monkeypatch.setenv("EQGAT_CACHE", str(tmp_path / "cache"))
@@ -120,6 +124,7 @@ def test_no_bad_line_ends_in_a_traceback(
         one_line = said.err.count("\n") == 1 and said.err.startswith("eqgat ") and not said.out
         if status != 2 or not one_line:
             wrong.append((line, status, said.err[-300:], said.out[-100:]))
+    record_property("command lines", f"{len(lines) - len(wrong)} of {len(lines)} refused")
     assert not wrong, json.dumps(wrong[:10], indent=1) + f"\n{len(wrong)} of {len(lines)}"
     assert list((tmp_path / "work").iterdir()) == []
 
