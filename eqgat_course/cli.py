@@ -12,7 +12,6 @@ from pathlib import Path
 from eqgat.cli import Parser
 from eqgat.errors import UserError
 from eqgat.files import is_writable, write_files
-from eqgat_course.exercise_map import exercise_map, insert_map
 from eqgat_course.run import find_notebooks, notebook_folder
 
 __all__ = ["main"]
@@ -100,6 +99,8 @@ def _grade(options: argparse.Namespace) -> int:
 
 
 def _map(options: argparse.Namespace) -> int:
+    from eqgat_course.exercise_map import exercise_map, insert_map
+
     if options.write is None:
         print(exercise_map())
     else:

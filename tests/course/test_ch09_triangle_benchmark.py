@@ -11,7 +11,7 @@ from eqgat import EQGAT
 from eqgat.baselines import SchNet
 from eqgat.datasets import make_triangles
 from eqgat.symmetry import random_rotation
-from eqgat.training.results import COLUMNS
+from eqgat.training.results import COLUMNS, read_results
 from eqgat_course.ch09_triangle_benchmark import figures
 from eqgat_course.ch09_triangle_benchmark.study import (
     TUNING_SEED,
@@ -124,3 +124,19 @@ def test_figures_of_the_store_can_be_drawn_whatever_it_holds(monkeypatch, draw, 
     fig = draw()
     fig.canvas.draw()
     assert "no runs" in fig.eqgat_details["caption"] or "None of ours" in fig.eqgat_details["caption"] or runs
+
+
+def test_what_09_says_of_the_stored_runs_is_what_they_hold():
+    rows = triangle_runs(read_results())[0].query("metric == 'mse'").sort_values("seed")
+    errors = {name: runs.set_index("seed")["value"] for name, runs in rows.groupby("model")}
+    eqgat, schnet, painn = errors["eqgat"], errors["schnet"], errors["painn"]
+    ablations = errors["eqgat-no-cross-product"], errors["eqgat-no-feature-attention"]
+    assert [len(eqgat), *map(len, ablations)] == [20, 20, 20]
+    assert round(schnet.mean() / eqgat.mean(), 1) == 3.6
+    assert (schnet / eqgat).dropna().round(1).tolist() == [3.1, 5.5, 2.7]
+    assert (eqgat < painn.min()).sum() == 19
+    for other in (painn, *ablations):
+        assert 0 < other.mean() - eqgat.mean() < 2 * (other.var() + eqgat.var()) ** 0.5
+    assert errors["segnn"].round(2).tolist() == [0.62]
+    assert errors["gvp"].round(1).tolist() == [4.3, 31.1, 3.6]
+    assert max(errors, key=lambda name: errors[name].mean()) == "gvp"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from torch.testing import assert_close
@@ -16,6 +17,7 @@ from eqgat_course import clouds
 from eqgat_course.ch06_update_and_layer.study import PUBLISHED, parameter_terms
 from eqgat_course.ch14_paper_code_and_beyond import study
 from eqgat_course.exercises import load_exercises
+from eqgat_course.results import benchmark
 from eqgat_course.running_example import running_example
 
 ROOT = Path(__file__).parents[2]
@@ -154,3 +156,31 @@ def test_the_released_way_to_cap_is_caught_and_the_mutual_one_is_not():
     again = cap(pos[order], radius_graph(pos[order], 3.0), 4)
     assert {tuple(edge) for edge in order[again].T.tolist()} == kept
     assert "14.1" in load_exercises()
+
+
+def test_what_14_says_of_speed_is_what_the_benchmark_measured() -> None:
+    def table(part: str, quantity: str) -> pd.DataFrame:
+        rows = benchmark(part)
+        return rows[rows["quantity"] == quantity].pivot_table("value", "case", "side")
+
+    steps = table("models", "training step, against EQGAT").loc["Triangle"]
+    assert steps.idxmax() == "SEGNN"  # it pays most
+    assert steps["EQGAT"] < steps["EQGAT readable"] < steps["EQGAT literal"]
+    assert table("roofline", "floor / time")["EQGAT"].between(0.3, 0.49).all()  # a third to nearly a half
+    assert (table("engine", "epoch, against a plain loop")["engine"] < 1.05).all()
+    batches = table("loading", "batches")
+    assert (batches["prepared"] > 10 * batches["training step"]).all()  # ready long before the model asks
+    assert (batches["prepared"] > 3 * batches["official folder"]).all()  # several times as long
+    assert (batches["official folder"] > 2 * batches["training step"]).all()  # on a CPU it is not what one waits for
+    assert (batches["prepared, 2 workers"] < 1.2 * batches["prepared"]).all()  # they hardly pay
+
+
+def test_time_and_memory_are_linear_in_atoms_as_14_says() -> None:
+    rows = benchmark("scale").astype({"case": int}).set_index("case")
+    rows = rows[rows["side"] == "EQGAT"]
+    for mode in ("forward", "training step"):
+        time = rows.loc[rows["quantity"] == mode, "value"]
+        assert time[100_000] < 1.15 * time[5000]
+        memory = rows.loc[rows["quantity"] == f"memory, {mode}", "value"]
+        assert memory[100_000] / 100_000 < 1.15 * memory[5000] / 5000
+    assert rows.loc[rows["quantity"] == "memory, forward", "value"][100_000] < 1200
