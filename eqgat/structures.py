@@ -299,10 +299,11 @@ def _filled(row: str) -> str:
 
 
 def _pdb_numbers(letters: np.ndarray) -> np.ndarray | None:
-    """The numbers in columns [n, width], if each has a point and all the same number of decimals; else None."""
+    """The numbers in columns [n, width], if each is one plain number with a point; else None."""
     if ((letters == ord(".")).sum(axis=1) != 1).any():
         return None
-    return _decimals(np.pad(letters, ((0, 0), (0, 1)), constant_values=ord(" ")).tobytes().decode())
+    numbers = _decimals(np.pad(letters, ((0, 0), (0, 1)), constant_values=ord(" ")).tobytes().decode())
+    return numbers if numbers is not None and len(numbers) == len(letters) else None  # more: a blank within a number
 
 
 def _pdb_positions(letters: np.ndarray, error: Callable[[int, str], StructureError]) -> np.ndarray:

@@ -348,6 +348,7 @@ MUTANTS = [
         "the authors' names of chains",
     ),
     Mutant("structures", "if len(tables) > 1:", "if len(tables) > 2:", "two data blocks are refused"),
+    Mutant("structures", " and len(numbers) == len(letters)", "", "a blank within a number"),
     Mutant("structures", r"(?:\(\d+\))?", "", "uncertainties behind a number"),
 ]
 

@@ -141,6 +141,9 @@ LINE = "ATOM      1  CA  ALA A   1      11.400  12.500  13.600  1.00 20.00      
         " " + LINE,
         LINE.replace("   1      11", "   x      11"),
         LINE.replace("  1.00", "  1,00"),
+        LINE.replace("11.400", "11 .40"),  # a number and another, with one point
+        LINE.replace("11.400", "11 .40").replace("12.500", "12 .50").replace("13.600", "13 .60"),  # twice three numbers
+        LINE.replace("  1.00", "  1 .0"),
         LINE.replace(" ", "\t", 1),
     ],
 )
