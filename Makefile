@@ -44,7 +44,7 @@ $(INSTALLED): pyproject.toml
 	@export PYTHONDONTWRITEBYTECODE=; $(STEP) "Compiling what is used" build/logs/compile.log sh -c '\
 		$(BIN)/python -c "import eqgat.training.cli, eqgat_course.exercises, $(LIBRARIES)" & \
 		$(BIN)/python -c "import $(TOOLS)"; wait'
-	@$(BIN)/python -m eqgat.viz.scripts
+	@$(BIN)/python -c 'from eqgat.viz.scripts import main; main()'
 	@touch $@
 
 # Two notebooks at a time, with one thread each: small tensors gain nothing from more threads, and on a busy machine

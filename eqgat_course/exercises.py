@@ -352,6 +352,12 @@ def close(actual: Any, expected: Any, rtol: float = 1e-5, atol: float = 0.0) -> 
     return found.shape == right.shape and _error(found, right) <= max(rtol, _rounding(found)) + atol / _scale(right)
 
 
+def _sentence(text: str) -> str:
+    """The text with a capital at its beginning, unless it begins with a name of code."""
+    word = text.split(" ", 1)[0]
+    return text[:1].upper() + text[1:] if word.isalpha() else text
+
+
 def _rounding(found: Tensor) -> float:
     return 1e-4 if found.dtype == torch.float32 else 0.0
 
@@ -394,9 +400,12 @@ def expect_close(
         if close(found, value, rtol, atol):
             raise CheckFailed(mistake)
     if found.shape != right.shape:
-        raise CheckFailed(f"the shape should be {list(right.shape)}, yours is {list(found.shape)}. {hint}")
+        transposed = "It is transposed. " if found.dim() == 2 and found.T.shape == right.shape else ""
+        raise CheckFailed(
+            f"the shape should be {list(right.shape)}, yours is {list(found.shape)}. {transposed or _sentence(hint)}"
+        )
     if not bool(torch.isfinite(found).all()):
-        raise CheckFailed(f"the result has NaN or infinite values. {hint}")
+        raise CheckFailed(f"the result has NaN or infinite values. {_sentence(hint)}")
     if found.dtype in (torch.float16, torch.bfloat16) and _error(found, right) < 0.05:
         raise CheckFailed(
             f"the result is near, but {found.dtype} has too few digits. Compute in the dtype that you get."

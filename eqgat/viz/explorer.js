@@ -487,6 +487,7 @@
     if (chosen(one) === null) return;
     const item = cells[one.residue[chosen(one)]];
     item.setAttribute("aria-selected", "true");
+    cells.forEach((other) => other.setAttribute("tabindex", other === item ? 0 : -1));
     strip.scrollTop = item.offsetTop - 40;
   };
 
@@ -558,7 +559,7 @@
   document.addEventListener("keydown", (event) => { if (event.key === "Escape" && state.at) leave(); });
   const setTheme = (theme) => {
     document.documentElement.dataset.theme = theme;
-    by("theme").setAttribute("aria-pressed", theme === "dark");
+    by("theme").textContent = theme === "dark" ? "Light" : "Dark"; // what it will bring
     for (const view of views) view.viewer.setBackgroundColor(background());
   };
   by("theme").addEventListener("click", () => { setTheme(dark() ? "light" : "dark"); update(); });
@@ -618,7 +619,7 @@
 
   // -- begin ---------------------------------------------------------------------------------------------------------
   by("facts").textContent = structures.map((one) => `${one.name || data.title}: ${one.size.toLocaleString("en")} atoms, ${one.residues.length.toLocaleString("en")} residues, ${one.source.length.toLocaleString("en")} edges`).join("; ");
-  by("notes").textContent = `Attention is in equal shares: 1 is what uniform weights give. ${data.kept}. Shares are stored to ±0.0025 (single channels ±0.01), vectors to ±1/8,190 of the largest of their channel. Vectors of residues are those of the alpha carbon.`;
+  by("notes").textContent = `Attention is in equal shares: 1 is what uniform weights give. ${data.kept}. Shares are stored to ±0.0025 (single channels ±0.01), vectors to ±1/8,190 of the largest of their channel. Vectors of residues are those of the alpha carbon. log₂ of a share: 0 is an equal share, 1 twice as much, −1 half. A polar vector turns over in a mirror, an axial one does not; from the second layer on both are added: mixed.`;
   rescale();
   try {
     const library = by("library"), tag = make("script");

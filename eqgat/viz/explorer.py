@@ -430,13 +430,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     Raises:
         UserError: a structure, model or residue that cannot be used.
     """
+    from eqgat.datasets import embedded_names, embedded_path
     from eqgat.pretrained import pretrained, pretrained_names, saved_folder, untrained
     from eqgat.structures import read_structure
 
     parser = Parser(
         prog="eqgat explore", description="See what a model attends to, and which vectors it builds, on a structure."
     )
-    parser.add_argument("file", metavar="FILE", help="PDB or mmCIF, gzipped or not")
+    parser.add_argument(
+        "file", metavar="FILE", help="PDB or mmCIF, gzipped or not; or the name of an embedded structure, as 5pti"
+    )
     parser.add_argument(
         "-o", "--out", metavar="OUT", help="the page; FILE's name with .html, in this folder, if left out"
     )
@@ -461,7 +464,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         shipped = arguments.model in pretrained_names()
         model = pretrained(arguments.model) if shipped else EQGAT.from_pretrained(saved_folder(arguments.model))
-        files = [file for file in (arguments.file, arguments.other) if file is not None]
+        names = [name for name in (arguments.file, arguments.other) if name is not None]
+        files = [
+            embedded_path(name) if name in embedded_names() and not Path(name).exists() else name for name in names
+        ]
         molecules = [read_structure(file, chains=chains) for file in files]
         control = untrained(arguments.model) if shipped else fresh(model)
         extra = attributed(molecules[0], model, control, arguments.explain) if arguments.explain is not None else {}
