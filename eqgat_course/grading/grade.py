@@ -118,7 +118,7 @@ def grade(
     """Grade what has not been graded, write ``grades.csv`` and the pages; all results, one dict a submission.
 
     An interrupted run goes on where it stopped: a submission is graded again only if its file, the instructor's
-    notebook, the limits or a given seed have changed, or if its judge failed.
+    notebook, the limits for a cell or a given seed have changed, or if its judge failed or was out of time.
 
     Args:
         submissions: of ``find_submissions``.
@@ -194,7 +194,8 @@ def grade_one(submission: Submission, order: Order, running: set[Any] | None = N
             if "exercise" in message:
                 rows[message["exercise"]] = message
             uses = message.get("uses", uses)
-            problem, done = message.get("unreadable", problem), done or "done" in message
+            problem = message.get("unreadable") or message.get("stopped") or problem
+            done = done or "done" in message
     receiver.close()
     _end(process)
     running.discard(process)
@@ -208,7 +209,7 @@ def grade_one(submission: Submission, order: Order, running: set[Any] | None = N
         "student": submission.student,
         "notebook": submission.instructor.stem,
         "problem": problem,
-        "final": done or problem.startswith(submission.path.name),
+        "final": (done and not problem) or problem.startswith(submission.path.name),
         "rows": list(rows.values()),
         "uses": uses,
         "seed": order.seed,
@@ -230,7 +231,9 @@ def _unjudged(test: Any, problem: str) -> dict[str, Any]:
 
 
 def _key(submission: Submission, limits: Limits) -> str:
-    parts = [submission.path.read_bytes(), submission.instructor.read_bytes(), json.dumps(asdict(limits)).encode()]
+    """Of all that a finished result depends on. With more time for the whole it would be the same."""
+    kept = {**asdict(limits), "total": 0}
+    parts = [submission.path.read_bytes(), submission.instructor.read_bytes(), json.dumps(kept).encode()]
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 

@@ -40,7 +40,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Result:
-    """One row: ``status`` is right, wrong, blank, missing, error, or what ended the session."""
+    """One row: ``status`` is right, wrong, blank, missing, error, not judged, or what ended the session."""
 
     exercise: str
     points: float
@@ -54,7 +54,8 @@ def judge(plan: Plan, order: Order, report: Callable[[dict[str, Any]], None]) ->
     """Run and judge; ``report`` gets a dict for each exercise.
 
     A cell or an answer that ends the session is left out, and a new session goes on after it, so that one answer costs
-    no points of the others.
+    no points of the others. When the time of the whole submission is over, what was not reached is not judged, and a
+    last dict says so: ``stopped``.
     """
     until = time.monotonic() + order.limits.total
     done = _empty(plan, report)
@@ -77,7 +78,7 @@ def judge(plan: Plan, order: Order, report: Callable[[dict[str, Any]], None]) ->
             step = plan.steps[place]
             blamed = step.answers[-1] if isinstance(step, Test) and step.answers else place
             if blamed in ended or time.monotonic() >= until:
-                _give_up(plan, done, reason, report)
+                _give_up(plan, done, blamed, reason, report)
                 return
             ended[blamed] = reason
         finally:
@@ -105,12 +106,20 @@ def _source(step: Answer, left_out: bool) -> str:
     return step.blank if left_out or step.source is None else step.source
 
 
-def _give_up(plan: Plan, done: set[int], reason: Ended, report: Callable[[dict[str, Any]], None]) -> None:
+def _give_up(plan: Plan, done: set[int], blamed: int, reason: Ended, report: Callable[[dict[str, Any]], None]) -> None:
+    """What ended the session is said at the exercise in which it happened; the others were not reached."""
+    left = []
     for place, step in enumerate(plan.steps):
         if isinstance(step, Test) and place not in done:
             status, hint = _unanswered(step, plan)
-            hint = hint or f"not judged, because the submission was stopped before: {reason}"
-            report(asdict(Result(step.exercise, 0, step.points, status or reason.status, hint)))
+            if not status and blamed in (place, *step.answers):
+                status, hint = reason.status, str(reason)
+            elif not status:
+                status, hint = "not judged", f"the submission was stopped before this exercise: {reason}"
+                left.append(step.exercise)
+            report(asdict(Result(step.exercise, 0, step.points, status, hint)))
+    if left:
+        report({"stopped": f"{', '.join(left)} not judged, because the submission was stopped: {reason}"})
 
 
 def _verdict(

@@ -70,6 +70,7 @@ def write_reports(
         notebooks=sorted({result["notebook"][:2] for result in results}),
         students=list(_students(results)),
         notes=list(_notes(results, refused)),
+        stopped=[result for result in results if result["problem"]],
         seeds=", ".join(sorted({str(result["seed"]) for result in results})) or "no number",
         weakness=weakness or ("" if all(result["isolated"] for result in results) else "see the notes below"),
         formulas="",
@@ -123,7 +124,7 @@ def _students(results: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _notes(results: list[dict[str, Any]], refused: Iterable[str]) -> Iterator[dict[str, str]]:
-    """Submissions that were stopped, and answers that mention the package or the interpreter's insides."""
+    """What ended early, and answers that mention the package or the interpreter's insides."""
     for reason in refused:
         yield {"who": "", "what": f"Not graded: {reason}"}
     for result in results:
@@ -133,7 +134,6 @@ def _notes(results: list[dict[str, Any]], refused: Iterable[str]) -> Iterator[di
             if row["status"] not in ("right", "wrong", "blank")
         ]
         notes += [f"{exercise} uses {', '.join(names)}" for exercise, names in result["uses"].items()]
-        notes += [result["problem"]] if result["problem"] else []
         notes += [] if result["isolated"] else ["graded with weaker isolation"]
         if notes:
             yield {"who": f"{result['student']}", "what": f"{result['notebook']}: {_short('; '.join(notes))}"}

@@ -347,6 +347,40 @@ def test_what_ends_or_blocks_the_session_costs_its_own_exercise_only(tmp_path, r
     assert not sessions(limits), "what forked and exited has outlived its session"
 
 
+def test_what_the_time_of_the_whole_submission_did_not_reach_is_not_judged_and_graded_again(tmp_path, capsys):
+    """Nobody gets 0 points for a slow machine in silence; with more time only what was stopped is graded again."""
+    source = tiny.instructor(tmp_path / "course/05_tiny.ipynb", "05.3", "09.2", "04.4", "06.4")
+    slow = "import time\ntime.sleep(20)\nanswer_09_2 = 'b'"
+    tiny.submission(tmp_path / "in/ada/05_tiny.ipynb", source, {"09.2": slow, "06.4": ""})
+    tiny.submission(tmp_path / "in/bob/05_tiny.ipynb", source, {})
+    out = tmp_path / "out"
+    command = ["coursework", "grade", str(tmp_path / "in"), "--out", str(out), "--source", str(source.parent)]
+
+    def rows() -> dict[str, dict]:
+        table = csv.DictReader((out / "grades.csv").open())
+        return {row["exercise"]: row for row in table if row["student"] == "ada"}
+
+    assert main([*command, "--seconds", "18"]) == 1
+    assert [rows()[number]["status"] for number in ("05.3", "09.2", "04.4", "06.4")] == [
+        "right",
+        "time limit",
+        "not judged",
+        "blank",
+    ]
+    for number in ("09.2", "04.4"):
+        assert "the 18 seconds for the whole submission are over" in rows()[number]["hint"]
+        assert "raise --seconds and grade again" in rows()[number]["hint"]
+        assert "loop" not in rows()[number]["hint"]
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"not graded to the end: ada: 05_tiny: 04.4 not judged, because .* grade again\n", said)
+    page = (out / "class.html").read_text()
+    assert "was not graded to the\nend: 04.4 not judged" in page.split("<h2>")[0]
+    assert main([*command, "--seconds", "900"]) == 0
+    assert [row["points"] for row in rows().values()] == ["2", "2", "2", "0"]
+    assert re.search(r"bob: .*graded before", capsys.readouterr().out)
+    assert "not judged" not in (out / "class.html").read_text()
+
+
 def test_without_bubblewrap_grading_goes_on_and_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(grading, "weakness", lambda: "it is not here")
     monkeypatch.setattr("eqgat_course.grading.sandbox.weakness", lambda: "it is not here")
