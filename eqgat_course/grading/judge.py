@@ -139,7 +139,7 @@ def _verdict(
     elif not status:
         status, hint = _checked(test, plan, session, seed)
         if status != "right" and error is not None:
-            status, hint = _of_error(error, plan)
+            status, hint = _of_error(error)
     return Result(test.exercise, test.points if status == "right" else 0, test.points, status, hint)
 
 
@@ -165,24 +165,29 @@ def _checked(test: Test, plan: Plan, session: RemoteSession, seed: int) -> tuple
     except NameError as error:
         return "error", f"the name {error} is not defined after your cells have run"
     except CheckFailed as failed:
-        status, hint = "wrong", prefix + str(failed).removeprefix(f"{test.exercise}: ")
-        return ("memory limit" if _OUT_OF_MEMORY.search(hint) else status), hint
+        hint = prefix + str(failed).removeprefix(f"{test.exercise}: ")
+        if isinstance(failed.__cause__, AnswerError):
+            return _of_error(failed.__cause__, hint)
+        return "memory limit" if _OUT_OF_MEMORY.search(hint) else "wrong", hint
     except AssertionError as failed:
         return "wrong", prefix + (str(failed) or "the test in the notebook fails")
     except AnswerError as error:
-        return _of_error(error, plan)
+        return _of_error(error)
     except Exception as error:  # the check could not digest what it got: no points, and the next exercise goes on
         return "wrong", f"the check could not use this answer: {type(error).__name__}: {error}"
     return "right", ""
 
 
-def _of_error(error: AnswerError, plan: Plan) -> tuple[str, str]:
-    hint = f"the cell stopped with {error.kind} at line {error.line}: {error}"
+def _of_error(error: AnswerError, hint: str = "") -> tuple[str, str]:
+    """Status and hint; by default the hint is that a cell has stopped, not a function that the check called."""
+    hint = hint or f"the cell stopped with {error.kind} at line {error.line}: {error}"
     if _OUT_OF_MEMORY.search(f"{error.kind} {error}"):
         return "memory limit", hint
     name = re.search(r"name '(\w+)' is not defined", str(error))
-    if name and name[1] in plan.elsewhere:
-        hint += ". It is defined in a cell that is not an answer cell; only answer cells count, so put it into this one"
+    if name:
+        hint += (
+            f". Only the answer cell is graded: if `{name[1]}` is defined or imported in another cell, put it into it"
+        )
     return "error", hint
 
 

@@ -6,7 +6,7 @@ import ast
 import builtins
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,10 @@ class Test:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in order, the imports for the tests, and which names other cells of the submission define."""
+    """Steps in order, and the imports for the tests."""
 
     steps: list[Context | Answer | Test]
     imports: list[str]
-    elsewhere: set[str] = field(default_factory=set)
 
     @property
     def tests(self) -> list[Test]:
@@ -132,10 +131,6 @@ def make_plan(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]] 
                 steps.append(Context(re.sub(r"^%matplotlib.*$", "", source, flags=re.MULTILINE)))
     while steps and not isinstance(steps[-1], Test):
         steps.pop()
-    known = {grade_id(cell) for cell in instructor if grade_id(cell)}
-    extra = [
-        cell["source"] for cell in submitted or [] if cell.get("cell_type") == "code" and grade_id(cell) not in known
-    ]
     needed = sorted(
         {
             imports[name]
@@ -144,7 +139,7 @@ def make_plan(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]] 
             for name in _used(step.visible + "\n" + step.hidden) & set(imports)
         }
     )
-    return Plan(steps, needed, set().union(*map(_bound, extra)) - defined)
+    return Plan(steps, needed)
 
 
 def uses(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]]) -> dict[str, list[str]]:

@@ -424,11 +424,16 @@ def test_a_source_over_which_the_parser_crashes_stops_neither_the_grader_nor_the
 
 
 def test_deleted_and_edited_cells_do_not_matter(tmp_path):
-    source = tiny.instructor(tmp_path / "course/05_tiny.ipynb", "05.3", "09.2", "06.4", "04.4")
+    source = tiny.instructor(tmp_path / "course/05_tiny.ipynb", "05.3", "09.2", "06.4", "04.4", "05.4", "08.1")
     path = tiny.submission(
         tmp_path / "eve/05_tiny.ipynb",
         source,
-        {"09.2": "answer_09_2 = helper()", "04.4": "answer_04_4 = None\n# YOUR ANSWER HERE"},
+        {
+            "09.2": "answer_09_2 = helper()",
+            "04.4": "answer_04_4 = None\n# YOUR ANSWER HERE",
+            "05.4": "def product(a, b):\n    return helper() * a",
+            "08.1": "answer_08_1 = (1.0",
+        },
         delete=("check-05-3", "ex-06-4"),
     )
     notebook = json.loads(path.read_text())
@@ -450,8 +455,11 @@ def test_deleted_and_edited_cells_do_not_matter(tmp_path):
     assert (rows["05.3"]["points"], rows["05.3"]["max"]) == (2, 2)
     assert rows["06.4"]["status"] == "missing"
     assert rows["04.4"]["status"] == "blank"
-    assert rows["09.2"]["status"] == "error"
-    assert "not an answer cell" in rows["09.2"]["hint"]
+    for number in ("09.2", "05.4"):  # in a cell, and in a function that the check calls
+        assert rows[number]["status"] == "error"
+        assert "name 'helper' is not defined. Only the answer cell is graded: if `helper`" in rows[number]["hint"]
+    assert rows["08.1"]["status"] == "error"
+    assert "ipython-input" not in rows["08.1"]["hint"]
 
 
 @pytest.fixture
