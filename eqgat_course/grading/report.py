@@ -32,7 +32,8 @@ def write_reports(
     refused: Iterable[str] = (),
     weakness: str = "",
 ) -> None:
-    """Write ``grades.csv``, ``class.html`` for the teacher and ``reports/STUDENT.html``, from the templates in ``pages``.
+    """Write ``grades.csv``, a row an answer, and ``totals.csv``, a row a student; and from the templates in ``pages``
+    ``class.html`` for the teacher and ``reports/STUDENT.html``.
 
     Both pages hold all that they need but the script for formulas: without it formulas are read as they are written.
 
@@ -52,14 +53,29 @@ def write_reports(
     formulas = "mathjax.js" if script else ""
     if script:
         (out / "reports" / formulas).write_text(script, encoding="utf-8")
-    stream = io.StringIO()
-    table = csv.writer(stream)
-    table.writerow(COLUMNS)
-    for result in results:
-        for row in result["rows"]:
-            values = [result["student"], result["notebook"], row["exercise"], *_points(row)]
-            table.writerow(map(_cell, [*values, row["status"], row["hint"]]))
-    contents = {out / "grades.csv": stream.getvalue()}
+    notebooks, students = sorted({result["notebook"][:2] for result in results}), list(_students(results))
+    contents = {
+        out / "grades.csv": _table(
+            COLUMNS,
+            (
+                [result["student"], result["notebook"], row["exercise"], *_points(row), row["status"], row["hint"]]
+                for result in results
+                for row in result["rows"]
+            ),
+        ),
+        out / "totals.csv": _table(
+            ("student", *notebooks, "points", "max"),
+            (
+                [
+                    student["name"],
+                    *("" if earned is None else f"{earned:g}" for earned in student["by_notebook"]),
+                    f"{student['earned']:g}",
+                    f"{student['most']:g}",
+                ]
+                for student in students
+            ),
+        ),
+    }
     for student, group in groupby(results, key=lambda result: result["student"]):
         parts = [_part(result, titles, texts) for result in group]
         sums = _sums(row for part in parts for row in part["rows"])
@@ -67,8 +83,8 @@ def write_reports(
         contents[out / "reports" / f"{student}.html"] = page
     contents[out / "class.html"] = pages.get_template("class.html").render(
         exercises=list(_exercises(results, titles)),
-        notebooks=sorted({result["notebook"][:2] for result in results}),
-        students=list(_students(results)),
+        notebooks=notebooks,
+        students=students,
         notes=list(_notes(results, refused)),
         stopped=[result for result in results if result["problem"]],
         seeds=", ".join(sorted({str(result["seed"]) for result in results})) or "no number",
@@ -146,6 +162,15 @@ def _sums(rows: Iterable[dict[str, Any]]) -> dict[str, float]:
 
 def _points(row: dict[str, Any]) -> tuple[str, str]:
     return f"{row['points']:g}", f"{row['max']:g}"
+
+
+def _table(header: Iterable[str], rows: Iterable[list[str]]) -> str:
+    stream = io.StringIO()
+    table = csv.writer(stream)
+    table.writerow(header)
+    for row in rows:
+        table.writerow(map(_cell, row))
+    return stream.getvalue()
 
 
 def _short(value: str) -> str:

@@ -512,6 +512,10 @@ def test_the_table_is_no_spreadsheet_formula_and_the_page_no_markup(class_of_thr
     grade(class_of_three, tmp_path / "out", LIMITS)
     rows = list(csv.DictReader((tmp_path / "out/grades.csv").open()))
     assert tuple(rows[0].values()) == ("ada", "05_tiny", "05.3", "2", "2", "wrong", "'=1+1 <b>|x")
+    totals = list(csv.DictReader((tmp_path / "out/totals.csv").open()))
+    assert [tuple(row.items()) for row in totals] == [
+        (("student", student), ("05", "2"), ("points", "2"), ("max", "2")) for student in ("ada", "bob", "cy")
+    ]
     page = (tmp_path / "out/reports/ada.html").read_text()
     assert "<b>2 of 2 points</b>" in page
     assert "=1+1 &lt;b&gt;|x" in page
