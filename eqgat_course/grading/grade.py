@@ -138,7 +138,6 @@ def grade(
         nonlocal count
         file, key = submission.result_file(out), _key(submission, order.limits)
         kept = _kept(file, key, seed)
-        start = time.monotonic()
         result = kept or {**grade_one(submission, order, running), "key": key}
         if stopped.is_set():
             return
@@ -148,7 +147,7 @@ def grade(
             count += 1
             points = sum(row["points"] for row in result["rows"])
             most = sum(row["max"] for row in result["rows"])
-            note = "graded before" if kept else f"{time.monotonic() - start:.0f} s"
+            note = "graded before" if kept else f"{result['seconds']:.0f} s"
             problem = f"  {result['problem']}" if result["problem"] else ""
             print(
                 f"[{count}/{len(submissions)}] {submission.student}: {submission.instructor.stem}  "
@@ -181,19 +180,21 @@ def grade_one(submission: Submission, order: Order, running: set[Any] | None = N
     running = set() if running is None else running
     rows: dict[str, dict[str, Any]] = {}
     uses: dict[str, list[str]] = {}
+    answers: dict[str, str] = {}
     problem, done = "", False
+    start = time.monotonic()
     receiver, sender = _PROCESSES.Pipe(duplex=False)
     process = _PROCESSES.Process(target=serve, args=(sender, submission.path, submission.instructor, order))
     process.start()
     sender.close()
     running.add(process)
-    until = time.monotonic() + order.limits.total + order.limits.cell + _GRACE_SECONDS
+    until = start + order.limits.total + order.limits.cell + _GRACE_SECONDS
     with contextlib.suppress(EOFError):
         while receiver.poll(max(0.0, until - time.monotonic())):
             message = receiver.recv()
             if "exercise" in message:
                 rows[message["exercise"]] = message
-            uses = message.get("uses", uses)
+            uses, answers = message.get("uses", uses), message.get("answers", answers)
             problem = message.get("unreadable") or message.get("stopped") or problem
             done = done or "done" in message
     receiver.close()
@@ -212,6 +213,8 @@ def grade_one(submission: Submission, order: Order, running: set[Any] | None = N
         "final": (done and not problem) or problem.startswith(submission.path.name),
         "rows": list(rows.values()),
         "uses": uses,
+        "answers": answers,
+        "seconds": time.monotonic() - start,
         "seed": order.seed,
         "isolated": order.isolated,
     }

@@ -67,6 +67,10 @@ class Plan:
     def tests(self) -> list[Test]:
         return [step for step in self.steps if isinstance(step, Test)]
 
+    def answer(self, test: Test) -> str:
+        """What the answer cells of a test hold."""
+        return "\n".join(getattr(self.steps[place], "source", "") or "" for place in test.answers)
+
 
 def load_cells(path: Path) -> list[dict[str, Any]]:
     """The cells of a notebook, each with its source as one string.
@@ -147,10 +151,7 @@ def uses(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]]) -> d
     theirs, ours = make_plan(instructor, submitted), make_plan(instructor, None)
     found = {}
     for test in theirs.tests:
-        answer, solution = (
-            "\n".join(getattr(plan.steps[place], "source", "") or "" for place in test.answers)
-            for plan in (theirs, ours)
-        )
+        answer, solution = theirs.answer(test), ours.answer(test)
         names = _library_names(instructor, answer, solution)
         names += sorted(set(_INSIDES.findall(answer)))
         if names:

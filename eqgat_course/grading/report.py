@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 
 from eqgat.files import write_files
@@ -23,6 +23,7 @@ from eqgat_course.exercises import EXERCISES, load_exercises
 __all__ = ["COLUMNS", "write_reports"]
 
 COLUMNS = ("student", "notebook", "exercise", "points", "max", "status", "hint")
+_MOST_SHOWN = 20_000  # characters of an answer
 
 
 def write_reports(
@@ -49,6 +50,7 @@ def write_reports(
     titles = {number: exercise.title[:1].upper() + exercise.title[1:] for number, exercise in load_exercises().items()}
     pages = Environment(loader=FileSystemLoader(Path(__file__).with_name("pages")), autoescape=True, trim_blocks=True)
     pages.globals.update(number=lambda value: f"{value:g}")
+    pages.filters["words"] = _words
     script = scripts.source(scripts.MATHJAX)
     formulas = "mathjax.js" if script else ""
     if script:
@@ -88,6 +90,7 @@ def write_reports(
         notes=list(_notes(results, refused)),
         stopped=[result for result in results if result["problem"]],
         seeds=", ".join(sorted({str(result["seed"]) for result in results})) or "no number",
+        seconds=median(result["seconds"] for result in results) if results else 0,
         weakness=weakness or ("" if all(result["isolated"] for result in results) else "see the notes below"),
         formulas="",
     )
@@ -99,7 +102,14 @@ def _part(result: dict[str, Any], titles: Mapping[str, str], texts: Mapping[str,
     rows = []
     for row in result["rows"]:
         text = Markup(markdown2html_mistune(texts[row["exercise"]])) if row["exercise"] in texts else ""
-        rows.append({**row, "title": titles.get(row["exercise"], ""), "text": text})
+        rows.append(
+            {
+                **row,
+                "title": titles.get(row["exercise"], ""),
+                "text": text,
+                "answer": "" if row["status"] == "blank" else result["answers"].get(row["exercise"], "")[:_MOST_SHOWN],
+            }
+        )
     title = result["notebook"].replace("_", " ")
     return {"title": title, "problem": result["problem"], "rows": rows, **_sums(rows)}
 
@@ -110,8 +120,8 @@ def _exercises(results: list[dict[str, Any]], titles: Mapping[str, str]) -> Iter
     for number, group in groupby(rows, key=lambda row: row["exercise"]):
         answers = list(group)
         solved = sum(row["status"] == "right" for row in answers)
-        failed = [row for row in answers if row["status"] != "right"]
-        mistakes = [row for row in failed if row["status"] not in ("blank", "missing")] or failed
+        blank = sum(row["status"] in ("blank", "missing") for row in answers)
+        mistakes = [row for row in answers if row["status"] not in ("right", "blank", "missing", "not judged")]
         hints = Counter(_short(row["hint"] or row["status"]) for row in mistakes)
         mistake, times = hints.most_common(1)[0] if hints else ("", 0)
         yield {
@@ -119,11 +129,11 @@ def _exercises(results: list[dict[str, Any]], titles: Mapping[str, str]) -> Iter
             "title": titles.get(number, ""),
             "answers": len(answers),
             "solved": solved,
+            "blank": blank,
             "percent": round(100 * solved / len(answers)),
             "mistake": mistake,
             "times": times,
             "minutes": EXERCISES[number].minutes if number in EXERCISES else None,
-            "seconds": median(row.get("seconds", 0.0) for row in answers),
         }
 
 
@@ -171,6 +181,11 @@ def _table(header: Iterable[str], rows: Iterable[list[str]]) -> str:
     for row in rows:
         table.writerow(map(_cell, row))
     return stream.getvalue()
+
+
+def _words(text: str) -> Markup:
+    """Text for a page; what stands between backticks is shown as code."""
+    return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _short(value: str) -> str:

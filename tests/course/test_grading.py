@@ -476,7 +476,7 @@ def pretend(calls: list[str], crash: str = ""):
     def one(submission, order, running=None):
         calls.append(submission.student)
         problem = "the judge stopped before it was done (killed)" if submission.student == crash else ""
-        row = {"exercise": "05.3", "points": 0 if problem else 2, "max": 2, "status": "wrong", "hint": "=1+1 <b>|x"}
+        row = {"exercise": "05.3", "points": 0 if problem else 2, "max": 2, "status": "wrong", "hint": "=1+1 <b>|x `a`"}
         return {
             "student": submission.student,
             "notebook": submission.instructor.stem,
@@ -484,6 +484,8 @@ def pretend(calls: list[str], crash: str = ""):
             "final": not problem,
             "rows": [row],
             "uses": {},
+            "answers": {"05.3": "1 < 2 <script>"},
+            "seconds": 3.0,
             "seed": order.seed,
             "isolated": True,
         }
@@ -511,15 +513,16 @@ def test_the_table_is_no_spreadsheet_formula_and_the_page_no_markup(class_of_thr
     monkeypatch.setattr(grading, "grade_one", pretend([]))
     grade(class_of_three, tmp_path / "out", LIMITS)
     rows = list(csv.DictReader((tmp_path / "out/grades.csv").open()))
-    assert tuple(rows[0].values()) == ("ada", "05_tiny", "05.3", "2", "2", "wrong", "'=1+1 <b>|x")
+    assert tuple(rows[0].values()) == ("ada", "05_tiny", "05.3", "2", "2", "wrong", "'=1+1 <b>|x `a`")
     totals = list(csv.DictReader((tmp_path / "out/totals.csv").open()))
     assert [tuple(row.items()) for row in totals] == [
         (("student", student), ("05", "2"), ("points", "2"), ("max", "2")) for student in ("ada", "bob", "cy")
     ]
     page = (tmp_path / "out/reports/ada.html").read_text()
     assert "<b>2 of 2 points</b>" in page
-    assert "=1+1 &lt;b&gt;|x" in page
-    assert "=1+1 &lt;b&gt;|x" in (tmp_path / "out/class.html").read_text()
+    assert "<code>1 &lt; 2 &lt;script&gt;</code>" in page, "the student's own answer"
+    for shown in (page, (tmp_path / "out/class.html").read_text()):
+        assert "=1+1 &lt;b&gt;|x <code>a</code>" in shown
 
 
 def test_an_interrupted_run_keeps_what_is_done(class_of_three, tmp_path, monkeypatch):
