@@ -37,12 +37,30 @@ def _parser() -> Parser:
     lab.add_argument("folder", type=Path, metavar="DIR", help="your own folder")
     grade = commands.add_parser("grade", help="grade submissions")
     grade.add_argument("files", type=Path, nargs="+", metavar="FILE", help="notebooks, or folders of notebooks")
-    grade.add_argument("--out", type=Path, default=Path("build/grades"), metavar="DIR", help="results and reports")
-    grade.add_argument("--jobs", type=int, default=1, help="submissions at once; each takes up to two cores")
-    grade.add_argument("--cell-seconds", type=float, default=60.0, help="limit for one cell or test")
-    grade.add_argument("--seconds", type=float, default=900.0, help="limit for a submission")
-    grade.add_argument("--memory", type=int, default=2048, metavar="MB", help="limit beyond what the libraries take")
-    grade.add_argument("--seed", type=int, metavar="N", help="of an earlier run: its hidden tests again")
+    grade.add_argument(
+        "--out",
+        type=Path,
+        default=Path("build/grades"),
+        metavar="DIR",
+        help="results and reports (default: %(default)s)",
+    )
+    grade.add_argument(
+        "--jobs", type=int, default=1, help="submissions at once; each takes up to two cores (default: %(default)s)"
+    )
+    grade.add_argument(
+        "--cell-seconds", type=float, default=60.0, help="limit for one cell or test (default: %(default)g)"
+    )
+    grade.add_argument("--seconds", type=float, default=900.0, help="limit for a submission (default: %(default)g)")
+    grade.add_argument(
+        "--memory",
+        type=int,
+        default=2048,
+        metavar="MB",
+        help="limit beyond what the libraries take (default: %(default)s)",
+    )
+    grade.add_argument(
+        "--seed", type=int, metavar="N", help="of an earlier run: its hidden tests again (default: a new one)"
+    )
     exercises = commands.add_parser("map", help="print the table of the exercises, or renew it in a file")
     exercises.add_argument("--write", type=Path, metavar="FILE")
     for command in (build, lab, grade):
