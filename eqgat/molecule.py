@@ -178,6 +178,7 @@ class Molecule:
         name: what to call the molecule.
         dropped: how many rows of the chosen model are not in the molecule, by reason (``"hydrogen"``, ``"water"``,
             ``"alternate"``, ``"duplicate"``, ``"chain"``, ``"hetero"``), as it was read.
+        chains_there: names of the chains that it was read from, also of those that were not wanted.
 
     >>> water = Molecule(symbol=["O", "H"], positions=[[0, 0, 0], [0.96, 0, 0]], name="hydroxide")
     >>> water.graph(cutoff=4.5).edge_index.tolist()
@@ -202,6 +203,7 @@ class Molecule:
     residue_index: np.ndarray = _per_atom(stand_in=0)  # noqa: RUF009
     name: str = ""
     dropped: dict[str, int] = field(default_factory=dict)
+    chains_there: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         size = len(self.symbol)
@@ -381,10 +383,12 @@ class Molecule:
         here = (self.chain_name == chain) & (self.residue_number == residue) & (self.insertion_code == insertion_code)
         rows = np.flatnonzero(here & (self.atom_name == name))
         if len(rows) != 1:
-            there = f"has the atoms {', '.join(self.atom_name[here])}" if here.any() else "does not exist"
+            place = f"residue {residue}{insertion_code.strip()} of chain {chain!r} in {self.name or 'the molecule'}"
+            if not here.any():
+                raise ValueError(f"{place} does not exist")
             raise ValueError(
-                f"{len(rows)} atoms are called {name} in residue {residue}{insertion_code.strip()} of "
-                f"chain {chain!r} in {self.name or 'the molecule'}; that residue {there}"
+                f"{len(rows)} atoms are called {name} in {place}; that residue has the atoms "
+                f"{', '.join(self.atom_name[here])}"
             )
         return int(rows[0])
 
@@ -493,7 +497,7 @@ class Molecule:
         return "\n".join([*lines, "TER", "END", ""])
 
 
-_WHOLE = ("name", "dropped")  # what a molecule has once, not for each atom
+_WHOLE = ("name", "dropped", "chains_there")  # what a molecule has once, not for each atom
 _TABLE_NAMES = {this.name: this.metadata["column"] for this in fields(Molecule) if this.metadata.get("column")}
 
 
@@ -622,7 +626,7 @@ class AtomRows:
             try:
                 _check_chains(self.coded["chain_name"].values, wanted)
             except ValueError as error:
-                raise self.error(str(error), -1) from None
+                raise StructureError(str(error), self.where(0)[0]) from None  # no row is to blame
             other = self.coded["chain_name"].where(lambda chain: chain not in wanted)
             self.drop(other, "chain", f"chains={wanted!r}")
         water, polymer = columns["hetero"] == "W", columns["hetero"] == " "
@@ -654,6 +658,7 @@ class AtomRows:
             residue_index=_ordered(self.residue[kept]),
             name=name,
             dropped=self.dropped,
+            chains_there=tuple(self.coded["chain_name"].values),
             **arrays,
         )
 

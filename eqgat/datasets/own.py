@@ -665,6 +665,7 @@ def _spec(
     return TaskSpec(
         name=name,
         title=rest.pop("title"),
+        goal=rest.pop("goal"),
         kind=kind,
         load=load,
         options=(options, GraphOptions),
@@ -689,8 +690,24 @@ def _about(splits: Mapping[str, Any]) -> str:
     return splits["train"].about
 
 
-NUMBERS = _spec("own", "regression", load_table, TableOptions, _about, title="Own numbers")
-CLASSES = _spec("own-classes", "classes", load_table, TableOptions, _about, title="Own classes")
+NUMBERS = _spec(
+    "own",
+    "regression",
+    load_table,
+    TableOptions,
+    _about,
+    title="Own numbers",
+    goal="to predict numbers of own structures",
+)
+CLASSES = _spec(
+    "own-classes",
+    "classes",
+    load_table,
+    TableOptions,
+    _about,
+    title="Own classes",
+    goal="to tell classes of own structures apart",
+)
 RESIDUES = _spec(
     "own-res",
     "classes",
@@ -698,6 +715,7 @@ RESIDUES = _spec(
     StructureOptions,
     lambda splits: f"residues of {sum(part.num_items for part in splits.values())} own structures, not ATOM3D's",
     title="Own RES",
+    goal="to name the amino acid at an alpha carbon",
     model={"out_channels": 20, "readout": "node"},
     data={"environments": 40},
 )

@@ -22,6 +22,7 @@ class TaskSpec:
     Attributes:
         name: of the task.
         title: its name in the paper's tables.
+        goal: what a model of it is trained for, as in "trained to ...".
         kind: what a prediction is. "regression": numbers; "ranking": a number, judged within groups of samples too;
             "classes": one logit a class; "pairs": the logit of two graphs, or of two atoms of one.
         load: ``load(folder, **options)`` -> the data sets "train", "val" and "test", of one row of predictions an
@@ -48,6 +49,7 @@ class TaskSpec:
     metrics: tuple[str, ...]
     profiles: Mapping[str, Mapping[str, Any]]
     losses: tuple[str, ...] = ("mse",)
+    goal: str = ""
     finish: Callable[[Any, Mapping[str, Any]], Any] = lambda batch, _options: batch
     trivial: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     derived: tuple[str, ...] = ()

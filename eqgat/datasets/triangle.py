@@ -293,6 +293,7 @@ _QUICK_RADIUS = round(10.0 * 0.3 ** (1 / 3), 3)
 SPEC = TaskSpec(
     name="triangle",
     title="Triangle",
+    goal="to predict numbers of a cloud of points",
     kind="regression",
     load=load,
     options=(CloudOptions,),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from eqgat.datasets.task import TASKS
 from eqgat.errors import UserError
 from eqgat.model import EQGAT
 from eqgat.saving import CONFIG
@@ -14,7 +17,16 @@ from eqgat.saving import CONFIG
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["pretrained", "pretrained_history", "pretrained_names", "pretrained_rows", "saved_folder", "untrained"]
+__all__ = [
+    "About",
+    "about",
+    "pretrained",
+    "pretrained_history",
+    "pretrained_names",
+    "pretrained_rows",
+    "saved_folder",
+    "untrained",
+]
 
 HERE = Path(__file__).parent
 
@@ -57,6 +69,38 @@ def saved_folder(name: str | Path) -> Path:
     raise UserError(
         f"there is no model in {str(name)!r}; give {' or '.join(pretrained_names())}, or the folder of a finished run"
     )
+
+
+@dataclass(frozen=True)
+class About:
+    """What a model is, for readers of its pictures.
+
+    Attributes:
+        words: its name, and what it was trained for.
+        elements: those of its training data, which had no hetero groups; None: nobody noted what was in them.
+    """
+
+    words: str
+    elements: tuple[str, ...] | None = None
+
+
+def about(name: str | Path) -> About:
+    """Which model it is and what it was trained for, of a shipped model or of the folder of a model.
+
+    Raises:
+        UserError: as ``saved_folder``.
+
+    >>> about("res").words
+    'model res: trained to name the amino acid at an alpha carbon'
+    """
+    folder = saved_folder(name)
+    settings, elements = folder / "settings.json", folder / "elements.json"
+    task = json.loads(settings.read_text(encoding="utf-8")).get("task", "") if settings.is_file() else ""
+    goal = TASKS[task].goal if task in TASKS else ""
+    what = f"trained {goal or f'for the task {task}'}" if task else "what it was trained for is not noted"
+    title = folder.name if folder.parent == HERE else Path(name).resolve().name
+    seen = tuple(json.loads(elements.read_text(encoding="utf-8"))) if elements.is_file() else None
+    return About(f"model {title}: {what}", seen)
 
 
 def untrained(name: str) -> EQGAT:

@@ -34,7 +34,7 @@
   // -- molecules -----------------------------------------------------------------------------------------------------
   const structures = data.structures.map((stored, index) => {
     const one = {
-      index, name: stored.name, residues: stored.residues, atom: stored.atom, element: stored.element, models: stored.models,
+      index, name: stored.name, read: stored.read, residues: stored.residues, atom: stored.atom, element: stored.element, models: stored.models,
       positions: read(stored.positions), residue: read(stored.residue), source: read(stored.edges.source),
       degree: read(stored.edges.degree), equal: read(stored.edges.equal), bonds: read(stored.bonds),
     };
@@ -51,33 +51,41 @@
   const residueName = (one, r) => `${shortName(one.residues[r])} ${one.residues[r].number}${chains ? " " + one.residues[r].chain : ""}`;
   const atomName = (one, i) => `${one.atom[i]} of ${residueName(one, one.residue[i])}`;
 
+  // What the training data did not have. A hetero group as a whole; where its elements are known, those too.
+  const caution = (one, r) => {
+    const said = [], unseen = data.seen ? [...new Set(one.atoms[r].map((i) => one.element[i]))].filter((element) => !data.seen.includes(element)) : [];
+    if (one.residues[r].hetero) said.push(data.seen ? "is a hetero group, and the training data had none" : "is a hetero group; whether the training data had such is not known");
+    if (unseen.length) said.push(`the training data had no ${unseen.join(", ")}: what stands for it in the model was never trained`);
+    return said.length ? `${residueName(one, r)} ${said.join("; ")}.` : "";
+  };
+
   // -- what is chosen, and the numbers that follow from it -----------------------------------------------------------
-  const state = { quantity: "received", layer: data.layers - 1, group: 0, vector: 0, model: 0, view: "both", same: true, at: null };
+  const state = { quantity: "received", layer: data.layers - 1, group: 0, vector: 0, model: 0, view: "both", same: true, every: false, at: null };
   const quantity = () => data.quantities.find((one) => one.key === state.quantity);
   const isVector = () => state.quantity === "sum" || state.quantity.startsWith("v_");
   const isExtra = () => state.quantity.startsWith("extra");
   const TERMS = ["v_direction", "v_mix", "v_cross"];
-  const layerOf = (one, model) => one.models[model][state.layer];
-  const vectorAt = (one, model, term, i) => {
-    if (term === "sum") return TERMS.map((t) => vectorAt(one, model, t, i)).reduce((a, b) => a.map((x, k) => x + b[k]));
-    const values = read(layerOf(one, model).terms[term][state.vector]);
+  const layerOf = (one, model, layer = state.layer) => one.models[model][layer];
+  const vectorAt = (one, model, term, i, layer = state.layer) => {
+    if (term === "sum") return TERMS.map((t) => vectorAt(one, model, t, i, layer)).reduce((a, b) => a.map((x, k) => x + b[k]));
+    const values = read(layerOf(one, model, layer).terms[term][state.vector]);
     return [values[3 * i], values[3 * i + 1], values[3 * i + 2]];
   };
   const size = (v) => Math.hypot(...v);
   // Of the residue r: summed over its atoms for attention received, averaged for entropy, at the alpha carbon for vectors.
-  const residueValue = (one, model, r) => {
+  const residueValue = (one, model, r, layer = state.layer) => {
     const atoms = one.atoms[r];
-    if (isVector()) return size(vectorAt(one, model, state.quantity, one.residues[r].trace));
+    if (isVector()) return size(vectorAt(one, model, state.quantity, one.residues[r].trace, layer));
     if (isExtra()) {
       const pair = data.extra[Number(state.quantity.slice(5))];
       if (one.index > 0 || model >= pair.length) return NaN;
       return sum(atoms.map((i) => read(pair[model])[i]));
     }
-    const values = read(layerOf(one, model)[state.quantity][state.group]);
+    const values = read(layerOf(one, model, layer)[state.quantity][state.group]);
     if (state.quantity === "received") return Math.log2(sum(atoms.map((i) => values[i])) / sum(atoms.map((i) => one.equal[i])));
     return 100 * sum(atoms.map((i) => values[i])) / atoms.length;
   };
-  const residueValues = (one, model) => one.residues.map((_, r) => residueValue(one, model, r));
+  const residueValues = (one, model, layer = state.layer) => one.residues.map((_, r) => residueValue(one, model, r, layer));
   const shareOf = (one, model, edge) => read(layerOf(one, model).share[state.group])[edge];
   const incoming = (one, i) => {
     const edges = [];
@@ -117,7 +125,8 @@
   };
   const rescale = () => {
     const models = state.same ? [0, 1] : [state.model];
-    const all = models.flatMap((model) => structures.flatMap((one) => residueValues(one, model))).filter(Number.isFinite);
+    const layers = state.every && !isExtra() ? Array.from({ length: data.layers }, (_, layer) => layer) : [state.layer];
+    const all = models.flatMap((model) => layers.flatMap((layer) => structures.flatMap((one) => residueValues(one, model, layer)))).filter(Number.isFinite);
     const most = Math.max(...all.map(Math.abs), 0) || 1;
     scale.map = mapOf(quantity().map);
     if (quantity().map === "diverging") [scale.low, scale.high] = [-most, most];
@@ -335,41 +344,61 @@
       if (i !== null) {
         const edges = incoming(one, i).sort((a, b) => shareOf(one, state.model, b) - shareOf(one, state.model, a));
         if (!edges.length) { parts.push(`${name}: ${atomName(one, i)} has no neighbours within ${data.cutoff} Å.`); continue; }
-        const e = edges[0];
+        const e = edges[0], shares = edges.map((edge) => shareOf(one, state.model, edge));
+        const second = edges.length > 1 && shares[0] <= 1.05 * shares[1] ? ` and nearly as much to ${atomName(one, one.source[edges[1]])}` : "";
+        const to = edges.length > 1 && shares[0] <= 1.05 * shares[shares.length - 1] ? "listens nearly equally to all; most to" : "listens most to";
         parts.push(`${name}, ${WEIGHTS[state.model]} weights, layer ${state.layer + 1}, ${data.groups[state.group]}: ${atomName(one, i)} has ` +
-          `${edges.length} neighbours within ${data.cutoff} Å and listens most to ${atomName(one, one.source[e])}, ${distance(one, i, one.source[e]).toFixed(1)} Å away: ` +
-          `${fixed(shareOf(one, 0, e))} equal shares trained, ${fixed(shareOf(one, 1, e))} untrained, 1 with uniform weights.`);
+          `${edges.length} neighbours within ${data.cutoff} Å and ${to} ${atomName(one, one.source[e])}, ${distance(one, i, one.source[e]).toFixed(1)} Å away${to.includes("all") ? "" : second}: ` +
+          `${fixed(shareOf(one, 0, e))} equal shares trained, ${fixed(shareOf(one, 1, e))} untrained, 1 with uniform weights.`,
+          ...[caution(one, one.residue[i])].filter(Boolean).map((text) => `Caution: ${text}`));
       } else {
         const values = residueValues(one, state.model), ends = range(values), control = residueValues(one, 1 - state.model), far = range(control);
         if (!ends) { parts.push(`${name}: no value of ${quantity().label} for these weights.`); continue; }
         parts.push(`${name}, ${WEIGHTS[state.model]} weights: ${quantity().label}${isExtra() ? "" : ` (${quantity().unit})`}${where()}, by residue from ` +
           `${number(values[ends[0]])} (${residueName(one, ends[0])}) to ${number(values[ends[1]])} (${residueName(one, ends[1])})` +
           (far ? `; ${WEIGHTS[1 - state.model]}: ${number(control[far[0]])} to ${number(control[far[1]])}` : "") +
-          (quantity().uniform !== undefined ? `; uniform weights: ${quantity().uniform}` : "") + ".");
+          (quantity().uniform !== undefined ? `; uniform weights: ${quantity().uniform}` : "") + ".",
+          ...[...new Set(ends)].map((r) => caution(one, r)).filter(Boolean).map((text) => `Caution: ${text}`));
       }
     }
     return parts.join(" ");
   };
   const KINDS = { polar: "filled arrow", axial: "hollow head, rings", mixed: "filled, rings" };
+  // The key, as items of one line each: words, colour bars, swatches and signs. The page and the saved picture draw them.
   const arrowKey = (term) => {
-    const kind = data.kinds[term][state.layer], item = make("span");
-    item.append(make("b", { style: `color:${termTint(term)}`, "aria-hidden": "true" }, { polar: "➞", axial: "⇨", mixed: "➲" }[kind]));
-    item.append(` ${data.quantities.find((q) => q.key === term).label}: ${kind} (${KINDS[kind]})`);
-    return item;
+    const kind = data.kinds[term][state.layer];
+    return [{ sign: { polar: "➞", axial: "⇨", mixed: "➲" }[kind], colour: termTint(term) }, `${data.quantities.find((q) => q.key === term).label}: ${kind} (${KINDS[kind]})`];
   };
-  const drawKey = () => {
-    const key = by("key"), bar = make("span", { id: "bar", role: "img", "aria-label": "colour bar", style: `background:linear-gradient(to right, ${scale.map.join(",")})` });
-    const item = make("span");
-    item.append(`Residues, ${quantity().unit}: ${number(scale.low)} `, bar, ` ${number(scale.high)}`);
-    key.replaceChildren(item);
+  const ARROWS = "arrows: vectors inside the model, not forces; polar: turns over in a mirror; axial: does not; mixed: a sum of both (layers after the first)";
+  const NAMED = { C: "C grey", N: "N blue", O: "O orange", S: "S yellow" };
+  const atomKey = () => {
+    const drawn = new Set(shown().filter((one) => chosen(one) !== null).flatMap((one) => [...one.atoms[one.residue[chosen(one)]], ...incoming(one, chosen(one)).map((e) => one.source[e])].map((i) => one.element[i])));
+    return ["atoms:", ...[...drawn].sort().flatMap((element, k) => [{ swatch: data.elements[element] || data.elements[""] }, (NAMED[element] || element) + (k < drawn.size - 1 ? "," : "")])];
+  };
+  const full = () => { // what the ends of a scale in log₂ mean
+    if (!quantity().unit.startsWith("log₂")) return [];
+    const times = 2 ** scale.high;
+    return [times < 1.1 ? `(full colour: ${number(100 * (times - 1), 2)} % more than an equal share)` : `(full colour: ${number(times, 2)} times an equal share)`];
+  };
+  const keyItems = () => {
+    const items = [[`Residues, ${quantity().unit}:`, number(scale.low), { bar: scale.map, name: "colour bar" }, number(scale.high), ...full()]];
     if (state.at) {
-      const edges = make("span"), map = data.maps.diverging;
-      edges.append("Edges, equal shares: ≤ ¼ ", make("span", { id: "bar", role: "img", "aria-label": "colour bar of edges", style: `background:linear-gradient(to right, ${map.join(",")})` }), " ≥ 4; grey is 1");
-      edges.querySelector("#bar").removeAttribute("id");
-      edges.querySelector("span").style.cssText += ";display:inline-block;width:8rem;height:0.9rem;vertical-align:-0.1rem";
-      key.append(edges, ...[...TERMS, "sum"].map(arrowKey), make("span", {}, `an arrow of 1 Å: |v| = ${number(scale.near)}`));
-    } else if (isVector()) key.append(arrowKey(state.quantity), make("span", {}, `an arrow of 1 Å: |v| = ${number(scale.unit)}`));
+      items.push(["Edges, equal shares:", "≤ ¼", { bar: data.maps.diverging, name: "colour bar of edges" }, "≥ 4; grey is 1"], atomKey(),
+        ...[...TERMS, "sum"].map(arrowKey), [ARROWS], [`an arrow of 1 Å: |v| = ${number(scale.near)}`]);
+    } else if (isVector()) items.push(arrowKey(state.quantity), [ARROWS], [`an arrow of 1 Å: |v| = ${number(scale.unit)}`]);
+    return items;
   };
+  const keyPart = (part) => {
+    if (typeof part === "string") return part;
+    if (part.bar) return make("span", { class: "bar", role: "img", "aria-label": part.name, style: `background:linear-gradient(to right, ${part.bar.join(",")})` });
+    if (part.swatch) return make("span", { class: "swatch", style: `background:${part.swatch}` });
+    return make("b", { style: `color:${part.colour}`, "aria-hidden": "true" }, part.sign);
+  };
+  const drawKey = () => by("key").replaceChildren(...keyItems().map((parts) => {
+    const item = make("span");
+    item.append(...parts.flatMap((part) => [keyPart(part), " "]));
+    return item;
+  }));
   const cell = (row, content, head = false) => {
     const td = make(head ? "th" : "td", head ? { scope: "col" } : {});
     td.append(content);
@@ -392,6 +421,7 @@
     const values = [0, 1].map((model) => residueValue(one, model, r));
     const uniform = quantity().uniform;
     const line = make("p", {}, `Residue, ${quantity().unit}: trained ${fixed(values[0])}, untrained ${fixed(values[1])}` + (uniform === undefined ? "" : `, uniform ${uniform}`) + ".");
+    const warning = caution(one, r) ? [make("p", { class: "caution" }, `Caution: ${caution(one, r)}`)] : [];
     const buttons = make("div", { class: "buttons", role: "group", "aria-label": `Atoms of ${residueName(one, r)}` });
     for (const row of one.atoms[r]) {
       const button = make("button", { type: "button", "aria-pressed": row === i }, one.atom[row]);
@@ -429,10 +459,17 @@
       tbody.append(row);
     }
     table.append(thead, tbody);
-    box.replaceChildren(title, line, buttons, vectors, table);
+    box.replaceChildren(title, ...warning, line, buttons, vectors, table);
   };
+  const HINT = by("here").textContent;
+  let told = null; // the residue under the pointer, to be told anew when something else is shown of it
   const tell = (one, r, atom) => {
+    told = [one, r, atom];
     by("here").textContent = `${atom === undefined ? residueName(one, r) : atomName(one, atom)}: ${quantity().unit} of the residue ${fixed(residueValue(one, state.model, r))}`;
+  };
+  const retell = () => {
+    if (told && shown().includes(told[0])) tell(...told);
+    else by("here").textContent = HINT;
   };
 
   // -- the sequence: one list a structure, in which one residue can be reached by Tab and the others by arrow keys ----
@@ -444,12 +481,13 @@
     const strip = make("div", { class: "strip", role: "listbox", "aria-label": `Sequence of ${one.name || data.title}`, "aria-orientation": "horizontal" });
     let chain = null, count = 0;
     const cells = one.residues.map((residue, r) => {
-      if (residue.chain !== chain) {
-        strip.append(make("span", { class: "chain", "aria-hidden": "true" }, `chain ${residue.chain || "–"}`));
-        [chain, count] = [residue.chain, 0];
+      const part = `chain ${residue.chain || "–"}${residue.polymer ? "" : ", other groups:"}`;
+      if (part !== chain) {
+        strip.append(make("span", { class: residue.polymer ? "chain" : "chain gap", "aria-hidden": "true" }, part));
+        [chain, count] = [part, 0];
       }
       if (residue.letter && count++ % 10 === 0) strip.append(make("span", { class: "number", "aria-hidden": "true" }, residue.number));
-      const item = make("div", { role: "option", tabindex: r === 0 ? 0 : -1, "aria-selected": "false" }, residue.letter || residue.name);
+      const item = make("div", { role: "option", tabindex: r === 0 ? 0 : -1, "aria-selected": "false" }, residue.letter || `${residue.name} ${residue.number}`);
       item.addEventListener("click", () => choose(one.index, residue.trace));
       item.addEventListener("pointerenter", () => tell(one, r));
       item.addEventListener("focus", () => tell(one, r));
@@ -517,6 +555,7 @@
     by("views").classList.toggle("two", shown().length > 1);
     structures.forEach(drawStrip);
     drawWords();
+    retell();
   };
   const choose = (index, atom) => {
     const one = structures[index];
@@ -554,6 +593,7 @@
   by("which").hidden = structures.length === 1;
   WHICH.forEach((id) => by(id).addEventListener("click", () => { state.view = id; press(WHICH, id); update(); }));
   by("same").addEventListener("change", (event) => { state.same = event.target.checked; update(); });
+  by("every").addEventListener("change", (event) => { state.every = event.target.checked; update(); });
   by("controls").addEventListener("submit", (event) => event.preventDefault());
   by("whole").addEventListener("click", leave);
   document.addEventListener("keydown", (event) => { if (event.key === "Escape" && state.at) leave(); });
@@ -573,41 +613,51 @@
     const rows = [];
     if (state.at) {
       const one = structures[state.at.one], of = (i) => { const r = one.residues[one.residue[i]]; return [r.chain, r.number, r.name, one.atom[i]]; };
-      rows.push(["structure", "layer", "channels", "chain", "residue", "name", "atom", "neighbour chain", "neighbour residue", "neighbour name", "neighbour atom", "distance (Å)", "trained (equal shares)", "uniform", "untrained"]);
-      for (const n of neighbours()) rows.push([one.name, state.layer + 1, data.groups[state.group], ...of(state.at.atom), ...of(n.atom), n.distance.toFixed(3), n.trained.toFixed(3), 1, n.untrained.toFixed(3)]);
+      rows.push(["structure", "layer", "channels", "chain", "residue", "name", "atom", "neighbour chain", "neighbour residue", "neighbour name", "neighbour atom", "distance (Å)", "trained (equal shares)", "uniform", "untrained", "model", "caution"]);
+      for (const n of neighbours()) rows.push([one.name, state.layer + 1, data.groups[state.group], ...of(state.at.atom), ...of(n.atom), n.distance.toFixed(3), n.trained.toFixed(3), 1, n.untrained.toFixed(3), data.model, caution(one, one.residue[n.atom])]);
     } else {
       const vector = isVector();
-      rows.push(["structure", "chain", "residue", "name", "quantity", "layer", "channel", "trained", "untrained", "uniform", ...(vector ? ["x", "y", "z"] : [])]);
+      rows.push(["structure", "chain", "residue", "name", "quantity", "layer", "channel", "trained", "untrained", "uniform", ...(vector ? ["x", "y", "z"] : []), "model", "caution"]);
       for (const one of shown()) one.residues.forEach((residue, r) => {
         const v = vector ? vectorAt(one, state.model, state.quantity, residue.trace).map((x) => x.toPrecision(5)) : [];
         rows.push([one.name, residue.chain, residue.number, residue.name, quantity().unit, isExtra() ? "" : state.layer + 1, isExtra() ? "" : vector ? data.vectors[state.vector] : data.groups[state.group],
-          ...[0, 1].map((model) => residueValue(one, model, r)).map((x) => Number.isFinite(x) ? x.toPrecision(6) : ""), quantity().uniform ?? "", ...v]);
+          ...[0, 1].map((model) => residueValue(one, model, r)).map((x) => Number.isFinite(x) ? x.toPrecision(6) : ""), quantity().uniform ?? "", ...v, data.model, caution(one, r)]);
       });
     }
     return rows.map((row) => row.map(quote).join(",")).join("\n") + "\n";
   };
   by("csv").addEventListener("click", () => save(`${fileName()}.csv`, URL.createObjectURL(new Blob([csv()], { type: "text/csv" }))));
-  // The views side by side, and below them key and sentence, so that the picture explains itself.
+  // The views side by side, and below them model, sentence and key, so that the picture explains itself.
   const picture = () => {
     const drawn = views.filter((view) => !view.figure.hidden).map((view) => view.box.querySelector("canvas"));
     views.forEach((view) => view.viewer.render());
-    const canvas = make("canvas"), pen = canvas.getContext("2d");
-    const width = canvas.width = Math.max(700, sum(drawn.map((one) => one.width)));
-    const height = Math.max(...drawn.map((one) => one.height)), font = 18;
-    pen.font = `${font}px sans-serif`;
-    const lines = [""];
-    for (const word of `${sentence()} ${by("key").innerText.replace(/\s+/g, " ")}`.split(" ")) {
-      if (pen.measureText(`${lines[lines.length - 1]} ${word}`).width > width - 20) lines.push(word);
-      else lines[lines.length - 1] += ` ${word}`;
+    const canvas = make("canvas"), pen = canvas.getContext("2d"), font = "18px sans-serif", line = 25, edge = 10, bar = 160;
+    pen.font = font;
+    const wide = (part) => typeof part === "string" ? pen.measureText(`${part} `).width : part.bar ? bar + 6 : 20;
+    const items = keyItems();
+    const width = canvas.width = Math.ceil(Math.max(700, sum(drawn.map((one) => one.width)), ...items.map((parts) => sum(parts.map(wide)) + 2 * edge)));
+    pen.font = font; // a canvas forgets it when its size changes
+    const height = Math.max(...drawn.map((one) => one.height));
+    const lines = [`${data.title}; ${data.model}.`, ""];
+    for (const word of sentence().split(" ")) {
+      const last = lines.length - 1;
+      if (pen.measureText(`${lines[last]} ${word}`).width > width - 2 * edge) lines.push(word);
+      else lines[last] += `${lines[last] && " "}${word}`;
     }
-    canvas.height = height + 40 + 1.35 * font * lines.length;
+    const rows = [...lines.map((text) => [text]), ...items], ink = dark() ? "#ffffff" : "#000000";
+    canvas.height = height + line * (rows.length + 0.6);
     pen.fillStyle = background();
     pen.fillRect(0, 0, canvas.width, canvas.height);
     drawn.reduce((x, one) => { pen.drawImage(one, x, 0); return x + one.width; }, 0);
-    scale.map.forEach((colour, k) => { pen.fillStyle = colour; pen.fillRect(10 + 4 * k, height + 6, 4, 14); });
-    pen.font = `${font}px sans-serif`;
-    pen.fillStyle = dark() ? "#ffffff" : "#000000";
-    lines.forEach((line, k) => pen.fillText(line, 10, height + 44 + 1.35 * font * k));
+    pen.font = font;
+    rows.forEach((parts, k) => parts.reduce((x, part) => {
+      const y = height + line * (k + 1);
+      if (typeof part === "string") { pen.fillStyle = ink; pen.fillText(part, x, y); return x + wide(part); }
+      pen.fillStyle = part.swatch || part.colour || pen.createLinearGradient(x, 0, x + bar, 0);
+      if (part.bar) part.bar.forEach((colour, step) => pen.fillStyle.addColorStop(step / (part.bar.length - 1), colour));
+      pen.fillRect(x, y - 14, part.bar ? bar : 14, 15);
+      return x + wide(part);
+    }, edge));
     return canvas.toDataURL("image/png");
   };
   by("png").addEventListener("click", () => save(`${fileName()}.png`, picture()));
@@ -618,8 +668,13 @@
   });
 
   // -- begin ---------------------------------------------------------------------------------------------------------
-  by("facts").textContent = structures.map((one) => `${one.name || data.title}: ${one.size.toLocaleString("en")} atoms, ${one.residues.length.toLocaleString("en")} residues, ${one.source.length.toLocaleString("en")} edges`).join("; ");
-  by("notes").textContent = `Attention is in equal shares: 1 is what uniform weights give. ${data.kept}. Shares are stored to ±0.0025 (single channels ±0.01), vectors to ±1/8,190 of the largest of their channel. Vectors of residues are those of the alpha carbon. log₂ of a share: 0 is an equal share, 1 twice as much, −1 half. A polar vector turns over in a mirror, an axial one does not; from the second layer on both are added: mixed.`;
+  by("facts").textContent = structures.map((one) => `${one.name || data.title}: ${one.size.toLocaleString("en")} atoms, ${one.residues.length.toLocaleString("en")} residues, ${one.source.length.toLocaleString("en")} edges; ${one.read}`).join(". ");
+  const strange = structures.map((one) => {
+    const names = [...new Set(one.residues.map((residue, r) => caution(one, r) && residue.name).filter(Boolean))];
+    return names.length ? ` ${data.seen ? "Not in the training data" : "Hetero groups, perhaps not in the training data"}: ${names.join(", ")} of ${one.name || data.title}.` : "";
+  }).join("");
+  by("notes").textContent = "The number of a residue: attention received is summed over its atoms and compared with the sum of their equal shares; entropy is the mean over its atoms; vectors are those of the alpha carbon. " +
+    `Attention is in equal shares: 1 is what uniform weights give. log₂ of a share: 0 is an equal share, 1 twice as much, −1 half. ${data.kept}. Shares are stored to ±0.0025 (single channels ±0.01), vectors to ±1/8,190 of the largest of their channel.${strange}`;
   rescale();
   try {
     const library = by("library"), tag = make("script");

@@ -25,6 +25,8 @@ from __future__ import annotations
 import base64
 import gzip
 import html
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +56,7 @@ from eqgat.inspection import (
 from eqgat.layers import LayerTrace
 from eqgat.model import EQGAT
 from eqgat.molecule import Molecule, residue_letter
+from eqgat.pretrained import About
 from eqgat.viz import scripts
 from eqgat.viz.backbone import backbone_rows, secondary_structure
 from eqgat.viz.parts import Camera
@@ -71,6 +74,15 @@ NUM_HEADS = 4
 SHARE_STEP, SINGLE_STEP = 0.005, 0.02  # of attention in equal shares: means and heads, single channels
 STEPS, LARGEST = 4_095, 32_767  # the others: steps up to the largest of an array; the largest code
 MOST_ATOMS = 30_000
+# Reasons of ``Molecule.dropped`` in words.
+REASONS = {
+    "chain": "atoms of other chains",
+    "water": "water atoms",
+    "hetero": "atoms of hetero groups",
+    "hydrogen": "hydrogen atoms",
+    "alternate": "atoms of other alternate locations",
+    "duplicate": "atoms given twice",
+}
 ROOM, ROOM_OF_ATOM = 1_550_000, 1_190  # characters of data a page may have: so many, and so many more an atom
 # How many characters a number takes in the page, about: compressed and written as text.
 SHARE_COST, SINGLE_COST, COST = 0.95, 0.78, 1.8
@@ -90,6 +102,7 @@ class Explorer:
         picture = base64.b64encode(png_bytes(self.still())).decode()
         return Template(source("explorer.html")).substitute(
             title=html.escape(self.title),
+            model=html.escape(self.data["model"]),
             alt=html.escape(self.scene.alt_text(), quote=True),
             still=f"data:image/png;base64,{picture}",
             library=_compressed(library.encode()) if library else "",
@@ -128,6 +141,7 @@ def explore(
     untrained: EQGAT | None = None,
     other: Molecule | None = None,
     title: str = "",
+    about: About | None = None,
     extra: dict[str, Sequence[Any]] | None = None,
 ) -> Explorer:
     """See what a model attends to and which vectors it builds on a molecule.
@@ -139,6 +153,8 @@ def explore(
         other: a second molecule to show beside the first, for instance the same protein in another shape. It is laid
             over the first by the alpha carbons that both have.
         title: of the page; the molecule's name if left out.
+        about: which model it is, what it was trained for and on which elements, as ``eqgat.pretrained.about`` says it;
+            the page marks what the training data did not have.
         extra: more quantities to show, for instance attributions: label -> [N] numbers of the atoms of ``molecule``
             for ``model``, or a pair of such with the control's second.
 
@@ -147,11 +163,13 @@ def explore(
             of another architecture; extra numbers of the wrong shape.
 
     >>> from eqgat.datasets import embedded_structure
-    >>> from eqgat.pretrained import pretrained, untrained
-    >>> explorer = explore(embedded_structure("5pti"), pretrained("res"), untrained=untrained("res"))
+    >>> from eqgat.pretrained import about, pretrained, untrained
+    >>> models = {"model": pretrained("res"), "untrained": untrained("res"), "about": about("res")}
+    >>> explorer = explore(embedded_structure("5pti"), **models)
     >>> path = explorer.save("5pti.html")  # doctest: +SKIP
     """
     untrained = fresh(model) if untrained is None else untrained
+    about = About("a model of which nobody noted what it was trained for") if about is None else about
     if untrained.config != model.config:
         raise ValueError("the untrained control must have the same configuration as the model")
     molecules = [molecule] if other is None else [molecule, _laid_over(other, molecule)]
@@ -174,6 +192,8 @@ def explore(
     name = title or molecule.name or "molecule"
     data: dict[str, Any] = {
         "title": name,
+        "model": about.words,
+        "seen": about.elements,
         "cutoff": c.cutoff,
         "layers": layers,
         "camera": {
@@ -315,6 +335,28 @@ def _edges(store: _Store, record: LayerTrace) -> dict[str, Any]:
     }
 
 
+def what_was_read(molecule: Molecule) -> str:
+    """Chains and hetero groups that were kept, and how many atoms of the file were left out, for which reason.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> what_was_read(embedded_structure("5pti"))
+    'chain A; hetero groups: PO4; left out: 189 water atoms, 447 hydrogen atoms, 8 atoms of other alternate locations'
+    """
+    kept, there = dict.fromkeys(molecule.chain_name.tolist()), molecule.chains_there
+    chains = f"chain{'s' * (len(kept) > 1)} {', '.join(map(_chain, kept))}"
+    if len(there) > len(kept):
+        chains += f" of {', '.join(map(_chain, there))}"
+    residues = molecule.residues
+    groups = Counter(residues["resname"][residues["hetero"].astype(str).str.startswith("H_")].str.strip())
+    hetero = ", ".join(name + (f" ({count})" if count > 1 else "") for name, count in groups.items()) or "none"
+    left_out = ", ".join(f"{count:,} {REASONS.get(why, why)}" for why, count in molecule.dropped.items())
+    return f"{chains}; hetero groups: {hetero}; left out: {left_out or 'nothing'}"
+
+
+def _chain(name: str) -> str:
+    return name.strip() or "without a name"
+
+
 def _molecule(store: _Store, molecule: Molecule) -> dict[str, Any]:
     """Names, places and bonds: all that the page needs of a molecule itself."""
     atoms, residues = molecule.atoms, molecule.residues
@@ -322,9 +364,10 @@ def _molecule(store: _Store, molecule: Molecule) -> dict[str, Any]:
     first = np.unique(molecule.residue_index, return_index=True)[1]
     polymer = residues["hetero"].astype(str).str.strip().eq("").to_numpy() | (alpha >= 0)
     trace = np.where(alpha >= 0, alpha, np.where(phosphorus >= 0, phosphorus, first))
-    columns = residues[["chain", "residue", "insertion_code", "resname"]].astype(str)
+    columns = residues[["chain", "residue", "insertion_code", "resname", "hetero"]].astype(str)
     return {
         "name": molecule.name,
+        "read": what_was_read(molecule),
         "positions": store.floats(molecule.positions),
         "bonds": store.indices(molecule.bonds()),
         "element": atoms["element"].tolist(),
@@ -337,6 +380,7 @@ def _molecule(store: _Store, molecule: Molecule) -> dict[str, Any]:
                 "name": row.resname.strip(),
                 "letter": (residue_letter(row.resname.strip()) or "X") if is_polymer else "",
                 "polymer": bool(is_polymer),
+                "hetero": row.hetero.strip() != "",
                 "shape": shape,
                 "trace": int(at),
             }
@@ -431,7 +475,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         UserError: a structure, model or residue that cannot be used.
     """
     from eqgat.datasets import embedded_names, embedded_path
-    from eqgat.pretrained import pretrained, pretrained_names, saved_folder, untrained
+    from eqgat.pretrained import about, pretrained, pretrained_names, saved_folder, untrained
     from eqgat.structures import read_structure
 
     parser = Parser(
@@ -461,6 +505,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not out.parent.is_dir():
         raise UserError(f"there is no folder {out.parent} to write {out.name} into")
     chains = None if arguments.chains is None else arguments.chains.split(",")
+    print(f"reading {' and '.join(filter(None, (arguments.file, arguments.other)))} ...", file=sys.stderr, flush=True)
     try:
         shipped = arguments.model in pretrained_names()
         model = pretrained(arguments.model) if shipped else EQGAT.from_pretrained(saved_folder(arguments.model))
@@ -471,8 +516,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         molecules = [read_structure(file, chains=chains) for file in files]
         control = untrained(arguments.model) if shipped else fresh(model)
         extra = attributed(molecules[0], model, control, arguments.explain) if arguments.explain is not None else {}
-        explorer = explore(molecules[0], model, untrained=control, other=(*molecules, None)[1], extra=extra)
+        other = (*molecules, None)[1]
+        what = about(arguments.model)
+        explorer = explore(molecules[0], model, untrained=control, other=other, about=what, extra=extra)
     except ValueError as error:
         raise UserError(str(error)) from error
     path = explorer.save(out)
+    print(what.words)
+    for molecule in molecules:
+        print(f"{molecule.name}: {what_was_read(molecule)}")
     print(f"{path}: {len(molecules[0]):,} atoms, {path.stat().st_size / 1e6:.1f} MB; open it in a browser")

@@ -73,6 +73,7 @@ def _bonds(item: Mapping[str, Any], rows: np.ndarray) -> tuple[np.ndarray, np.nd
 SPEC = atom3d_task(
     "lba",
     LBAOptions,
+    goal="to predict how strongly a protein binds a ligand",
     kind="regression",
     metrics=("mse", "rmse", "mae", "pearson", "spearman", "kendall"),
     reader=Reader(LBAOptions, parse, num_views=1, num_marks=0, classes=False),

@@ -179,6 +179,7 @@ SPEC = atom3d_task(
     "ppi",
     PPIOptions,
     TrainingPairs,
+    goal="to tell whether two residues of two proteins touch",
     kind="pairs",
     load=load,
     metrics=("roc_auc", "average_precision", "cross_entropy"),

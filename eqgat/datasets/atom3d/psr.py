@@ -48,6 +48,7 @@ def parse(item: Mapping[str, Any], options: Any) -> Parsed:
 SPEC = atom3d_task(
     "psr",
     PSROptions,
+    goal="to predict how close a model of a protein is to its measured structure",
     kind="ranking",
     metrics=RANKING,
     reader=Reader(PSROptions, parse, num_views=1, num_marks=0, classes=False),

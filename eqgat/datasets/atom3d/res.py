@@ -108,6 +108,7 @@ def _inside(rows: np.ndarray, some: list[int]) -> list[int]:
 SPEC = atom3d_task(
     "res",
     RESOptions,
+    goal="to name the amino acid at an alpha carbon",
     kind="classes",
     metrics=("cross_entropy", "accuracy"),
     losses=("cross-entropy",),

@@ -32,6 +32,7 @@ class RSROptions(AtomOptions):
 SPEC = atom3d_task(
     "rsr",
     RSROptions,
+    goal="to predict how close a model of an RNA is to its measured structure",
     kind="ranking",
     metrics=RANKING,
     losses=("correlation", "mse"),
