@@ -182,9 +182,7 @@ def _of_error(error: AnswerError, hint: str = "") -> tuple[str, str]:
         return "memory limit", hint
     name = re.search(r"name '(\w+)' is not defined", str(error))
     if name:
-        hint += (
-            f". Only the answer cell is graded: if `{name[1]}` is defined or imported in another cell, put it into it"
-        )
+        hint += f". Only the answer cell is graded: if `{name[1]}` comes from another cell, put it into the answer cell"
     return "error", hint
 
 
