@@ -169,7 +169,11 @@ def explore(
     >>> path = explorer.save("5pti.html")  # doctest: +SKIP
     """
     untrained = fresh(model) if untrained is None else untrained
-    about = About("a model of which nobody noted what it was trained for") if about is None else about
+    about = (
+        About(f"EQGAT with {model.config.num_layers} layers; what it was trained for is not noted")
+        if about is None
+        else about
+    )
     if untrained.config != model.config:
         raise ValueError("the untrained control must have the same configuration as the model")
     molecules = [molecule] if other is None else [molecule, _laid_over(other, molecule)]
