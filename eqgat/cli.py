@@ -74,7 +74,8 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except ModuleNotFoundError as error:
-        return _complain(name, f"{error}; pip install 'eqgat[all]' brings all that the commands use")
+        advice = "activate the environment that the project is installed in, or in its folder pip install '.[all]'"
+        return _complain(name, f"this Python lacks {error.name}: {advice}")
     except (UserError, OSError) as error:
         return _complain(name, str(error))
 

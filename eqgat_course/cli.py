@@ -18,7 +18,7 @@ __all__ = ["main"]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The command: 0 if it did what was asked, 1 if a file is no submission. ``UserError``: a wrong request."""
+    """The command: 0 if it did what was asked, 1 if a file was not judged or not to the end. ``UserError``: a wrong request."""
     options = _parser().parse_args(argv)
     try:
         return {"build": _build, "lab": _lab, "grade": _grade, "map": _map}[options.command](options)
@@ -37,12 +37,30 @@ def _parser() -> Parser:
     lab.add_argument("folder", type=Path, metavar="DIR", help="your own folder")
     grade = commands.add_parser("grade", help="grade submissions")
     grade.add_argument("files", type=Path, nargs="+", metavar="FILE", help="notebooks, or folders of notebooks")
-    grade.add_argument("--out", type=Path, default=Path("build/grades"), metavar="DIR", help="results and reports")
-    grade.add_argument("--jobs", type=int, default=1, help="submissions at once; each takes up to two cores")
-    grade.add_argument("--cell-seconds", type=float, default=60.0, help="limit for one cell or test")
-    grade.add_argument("--seconds", type=float, default=300.0, help="limit for a submission")
-    grade.add_argument("--memory", type=int, default=2048, metavar="MB", help="limit beyond what the libraries take")
-    grade.add_argument("--seed", type=int, metavar="N", help="of an earlier run: its hidden tests again")
+    grade.add_argument(
+        "--out",
+        type=Path,
+        default=Path("build/grades"),
+        metavar="DIR",
+        help="results and reports (default: %(default)s)",
+    )
+    grade.add_argument(
+        "--jobs", type=int, default=1, help="submissions at once; each takes up to two cores (default: %(default)s)"
+    )
+    grade.add_argument(
+        "--cell-seconds", type=float, default=60.0, help="limit for one cell or test (default: %(default)g)"
+    )
+    grade.add_argument("--seconds", type=float, default=900.0, help="limit for a submission (default: %(default)g)")
+    grade.add_argument(
+        "--memory",
+        type=int,
+        default=2048,
+        metavar="MB",
+        help="limit beyond what the libraries take (default: %(default)s)",
+    )
+    grade.add_argument(
+        "--seed", type=int, metavar="N", help="of an earlier run: its hidden tests again (default: a new one)"
+    )
     exercises = commands.add_parser("map", help="print the table of the exercises, or renew it in a file")
     exercises.add_argument("--write", type=Path, metavar="FILE")
     for command in (build, lab, grade):
@@ -88,14 +106,19 @@ def _grade(options: argparse.Namespace) -> int:
     submissions, refused = find_submissions(options.files, find_notebooks(options.source, []))
     is_writable(options.out, "--out")
     print(f"Isolation is weaker than it can be: {weakness()}." if weakness() else "Answers run inside bubblewrap.")
-    grade(submissions, options.out, limits, options.jobs, refused, options.seed)
+    results = grade(submissions, options.out, limits, options.jobs, refused, options.seed)
+    stopped = [
+        f"{result['student']}: {result['notebook']}: {result['problem']}" for result in results if result["problem"]
+    ]
     for reason in refused:
         print(f"not graded: {reason}", file=sys.stderr)
     print(
         f"table: {options.out / 'grades.csv'}; a page for each student: {options.out / 'reports'}; "
         f"the class, and what deserves a look: {options.out / 'class.html'}"
     )
-    return 1 if refused else 0
+    for reason in stopped:
+        print(f"not graded to the end: {reason}", file=sys.stderr)
+    return 1 if refused or stopped else 0
 
 
 def _map(options: argparse.Namespace) -> int:

@@ -193,7 +193,7 @@ def check(number: str, answer: Any, draw: int = 0) -> None:
         if isinstance(failed, Unanswered) and _patient and not draw:
             print(f"… {number} waits: {failed}")
             return
-        raise type(failed)(f"{number}: {failed}") from None
+        raise type(failed)(f"{number}: {failed}") from failed.__cause__
     finally:
         _DRAW.reset(before)
     if not draw:
@@ -304,7 +304,7 @@ def _run(function: Any, run: Callable[[], Any]) -> Any:
     except NotImplementedError:
         raise Unanswered(f"{name} is not written yet. Fill in its body and run its cell.") from None
     except AnswerError as error:
-        raise CheckFailed(_stopped(name, error.kind, error.line, error)) from None
+        raise CheckFailed(_stopped(name, error.kind, error.line, error)) from error  # which the judge looks for
     except Exception as error:
         code = getattr(function, "__code__", None)
         frames = traceback.extract_tb(error.__traceback__)

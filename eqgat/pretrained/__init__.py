@@ -67,7 +67,7 @@ def saved_folder(name: str | Path) -> Path:
         if (folder / CONFIG).is_file():
             return folder
     raise UserError(
-        f"there is no model in {str(name)!r}; give one of {', '.join(pretrained_names())}, or the folder of a finished run"
+        f"there is no model in {str(name)!r}; give {' or '.join(pretrained_names())}, or the folder of a finished run"
     )
 
 

@@ -89,7 +89,9 @@ def train(argv: list[str]) -> int:
         found = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         print(f"{run.folder.name} {split}{so_far}: {found}")
     if options.structures and run.predictions is not None:
-        print(f"{run.folder}: the model, and predictions for the test set; on the test set, with 95 % intervals:")
+        groups = run.predictions["group" if "group" in run.predictions else "id"].nunique()
+        few = " (few: believe little of it; a column `split` says which ones are tested)" if groups < 5 else ""
+        print(f"{run.folder}: the model, and predictions for the test set of {groups} structures{few}:")
         print(metric_lines(metric_table(run.metrics["test"], run.predictions)))
     if stopped:
         print(f"time limit reached after {done} of {settings.epochs} epochs; the same command goes on", file=sys.stderr)

@@ -243,14 +243,17 @@ def evaluate(
         labels, target: table of labels and its column; default: the column that the model was trained on.
         task: of the model, where it is tested on the data of that task; default: what it was trained on.
         data: folder of these data; None: the toy data.
-        split: part that is tested: "train", "val" or "test"; "": all own data, or "test" of a task's data.
+        split: part that is tested: "train", "val", "test" or "all"; "": the test part of a task's data and of the table
+            that the model was trained on, all of other own data.
 
     Raises:
         UserError: no such model, data or column; data that the model does not answer for.
     """
     trained = source if isinstance(source, Trained) else load_trained(source)
-    if split not in ("", *SPLITS):
-        raise UserError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
+    if split not in ("", "all", *SPLITS):
+        raise UserError(f"unknown split {split!r}; there are {', '.join(SPLITS)} and all")
+    if not split:
+        split = "all" if structures is not None and not _is_its_table(trained, labels, target) else "test"
     part = _part_to_test(trained, structures, labels, target, task, data, split)
     prediction = _answers(trained, part)
     rows = prediction_table(prediction, part.y, part)
@@ -267,7 +270,7 @@ def evaluate(
         trained.settings,
         rows,
         metric_table(found, rows),
-        f"{what}, {split or ('all' if structures else 'test')}",
+        f"{what}, {split}",
         left_out(part),
     )
 
@@ -295,8 +298,16 @@ def metric_lines(table: pd.DataFrame) -> str:
         f"  {row.metric:24}{row.value:>8.4g}" + (f"{row.low:>8.4g} to {row.high:.4g}" if row.low == row.low else "")
         for row in table.itertuples()
     ]
-    alone = [] if table["low"].notna().any() else ["  (no intervals: the groups are too few, or the metrics not known)"]
+    alone = [] if table["low"].notna().any() else ["  (no intervals: one group cannot be drawn anew)"]
     return "\n".join([*lines, *alone])
+
+
+def _is_its_table(trained: Trained, labels: Any, target: str) -> bool:
+    """Whether these are the labels that the model was trained on."""
+    known = trained.settings.data_options
+    if labels is None or not known.get("labels") or target not in ("", known.get("target")):
+        return False
+    return Path(labels).expanduser().resolve() == Path(known["labels"]).expanduser().resolve()
 
 
 def _part_to_test(
@@ -308,7 +319,7 @@ def _part_to_test(
     options = trained.task.data_options()
     if structures is not None and trained.guesses and labels is None:
         options = {k: v for k, v in options.items() if k in known_options(RESIDUE_TASK.options)}
-        return load_residues(str(structures), whole=not split, **options)[split or "all"]
+        return load_residues(str(structures), whole=split == "all", **options)[split]
     if structures is not None:
         if trained.guesses or settings.task in ("ppi", "triangle"):
             raise UserError(f"a model of {settings.task} cannot be tested on a table of labels")
@@ -319,12 +330,10 @@ def _part_to_test(
         if not target:
             raise UserError("which column holds the labels? Give --target")
         options |= {"labels": str(labels), "target": target}
-        part = load_table(str(structures), whole=not split, residues=trained.of_residues, **options)[split or "all"]
-        if not split and (str(labels), target) == (
-            settings.data_options.get("labels"),
-            settings.data_options.get("target"),
-        ):
-            also = "these are the labels of the training itself; --split test leaves those out that it saw"
+        part = load_table(str(structures), whole=split == "all", residues=trained.of_residues, **options)[split]
+        if _is_its_table(trained, labels, target):
+            seen = {"test": "of them the part that it has not seen is tested"}.get(split, "it has seen some of them")
+            also = f"these are the labels of the training itself; {seen}"
             part.told = f"{part.told}; {also}" if part.told else also
         return part
     if settings.task.startswith("own") and not (trained.guesses and task == "res"):
@@ -332,7 +341,8 @@ def _part_to_test(
     if task not in ("", settings.task, "res" if trained.guesses else ""):
         raise UserError(f"this is a model of {settings.task}, which does not answer for {task}")
     task = task or settings.task
-    split = split or "test"
+    if split == "all":
+        raise UserError(f"of a task's data one split is tested: {', '.join(SPLITS)}")
     if settings.task != task:
         options = {k: v for k, v in options.items() if k in ("cutoff", "hops", "radius")}
     if data is None or task not in ATOM3D:

@@ -121,7 +121,7 @@ def _by_group(ax: Axes, groups: pd.Series, value: np.ndarray, what: str) -> None
     ax.plot(mean, range(len(mean)), "o")
     ax.axvline(float(np.mean(value)), color="0.5", lw=1)
     ax.set_yticks(range(len(mean)), mean.index, fontsize=9)
-    shown = f", the {len(mean)} largest of {len(size)}" if len(size) > len(mean) else ""
+    shown = f", {len(mean)} of {len(size)}, those with most rows" if len(size) > len(mean) else ""
     ax.set(xlabel=what, title=f"by group{shown}")
 
 
@@ -135,7 +135,10 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--task", default="", metavar="TASK", help="instead of own data: those of the model's task")
     parser.add_argument("--data", metavar="DIR", help="folder of the task's data; default: the toy data")
     parser.add_argument(
-        "--split", default="", metavar="PART", help=f"{', '.join(SPLITS)}; default: all own data, or test"
+        "--split",
+        default="",
+        metavar="PART",
+        help=f"{', '.join(SPLITS)} or all; default: test, of own data that it was not trained on all",
     )
     parser.add_argument(
         "-o", "--out", default="evaluation", metavar="DIR", help="where to write (default: %(default)s)"
@@ -165,6 +168,9 @@ def main(argv: list[str]) -> None:
         what = options.target or found.settings.data_options.get("target", "label")
         save(evaluation_figure(found.predictions, what), out / "evaluation")
         made += ", evaluation.png and .svg"
-    print(f"{found.data}, {len(found.predictions)} predictions; 95 % intervals by drawing groups anew:")
+    groups = found.predictions["group" if "group" in found.predictions else "id"].nunique()
+    print(
+        f"{found.data}, {len(found.predictions)} predictions in {groups} groups; 95 % intervals by drawing groups anew:"
+    )
     print(metric_lines(found.metrics))
     print(f"{made} are in {out}")

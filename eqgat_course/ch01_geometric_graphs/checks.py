@@ -45,24 +45,27 @@ def radius_graph_exercise(function: Any) -> None:
     d = torch.cdist(pos, pos, compute_mode="donot_use_mm_for_euclid_dist")
     other = ~torch.eye(len(pos), dtype=torch.bool)
     right = radius_graph(pos, cutoff)
-    near = d < cutoff
     result = read(call(function, pos, cutoff), "an edge_index [2, E] is expected")
     expect(not result.is_floating_point(), "an edge_index holds numbers of rows: whole numbers, int64")
+    expect(
+        result.dim() == 2 and len(result) == 2,
+        f"an edge_index has two rows, sources and receivers: [2, E]; yours is {list(result.shape)}. Is it transposed?",
+    )
+    expect(bool((result[0] != result[1]).all()), "every atom is its own neighbour in your graph: leave out j = i")
     expect_close(
         result,
         right,
         "compare, atom by atom, with the loop of the notebook: which edge is missing, or too many? "
         "(torch.cdist in its fast mode loses digits: give it compute_mode='donot_use_mm_for_euclid_dist'.)",
         {
-            "every atom is its own neighbour in your graph: leave out j = i": _edges(near),
             "two atoms exactly at the cutoff are joined; the definition says d < c, not d <= c": _edges(
                 (d <= cutoff) & other
             ),
             "each pair appears once only, j < i. A message travels from j to i and another from i to j: keep both": _edges(
-                near.tril(-1)
+                (d < cutoff).tril(-1)
             ),
             "each pair appears once only, j > i. A message travels from j to i and another from i to j: keep both": _edges(
-                near.triu(1)
+                (d < cutoff).triu(1)
             ),
             "the rows are exchanged, or the edges sorted by source: row 0 is the source j, row 1 the receiver i, and the "
             "receivers ascend": right.flip(0),

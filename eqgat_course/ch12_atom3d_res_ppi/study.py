@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,12 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from eqgat.datasets.atom3d import ItemData, write_prepared
+from eqgat.datasets.atom3d import RESIDUES, ItemData, write_prepared
 from eqgat.datasets.atom3d.samples import count_hops
+from eqgat.training import read_predictions
+from eqgat.training.evaluation import metric_table
 from eqgat.training.metrics import pair_metrics
+from eqgat.training.settings import make_settings
 from eqgat_course.experiments.tables import paper_numbers
 from eqgat_course.toy import sample_items
 
@@ -25,12 +29,14 @@ __all__ = [
     "BURIAL",
     "all_pairs",
     "auc_by_counting",
+    "by_residue",
     "curves",
     "drawn_scores",
     "hop_table",
     "openness",
     "paper_column",
     "prepared_samples",
+    "res_at_scale",
     "stored_runs",
 ]
 
@@ -174,6 +180,48 @@ def stored_runs(results: pd.DataFrame, task: str, metric: str) -> pd.DataFrame:
     ]
     rows = rows.assign(data=[text.rpartition(", ")[0] for text in rows["data"]], value=rows["value"].astype(float))
     return rows[["model", "profile", "seed", "epochs", "device", "data", "value"]].sort_values("value")
+
+
+def res_at_scale(results: pd.DataFrame) -> pd.DataFrame:
+    """RES on the larger set (the plan "res-large"): accuracy and cross entropy of each run that the store has.
+
+    Returns:
+        A row for each run and metric on the test set: model, seed, epochs, environments (of the training set), metric,
+        value, low, high (95 %, whole proteins drawn anew), and constant: what a fixed answer gets, chosen afterwards
+        (the commonest class; the class frequencies).
+    """
+    rows = results[
+        (results["task"] == "res") & (results["split"] == "test") & results["num_train"].astype(float).gt(10_000)
+    ]
+    found = []
+    for (model, seed, changed), run in rows.groupby(["model", "seed", "changed"]):
+        digest = run["data"].iloc[0].rpartition(", ")[2]
+        changes = json.loads(changed) if changed else {}
+        name = make_settings("res", model, run["profile"].iloc[0], seed=int(seed), **changes).run_id
+        predictions = read_predictions(f"{name}-data{digest[:10]}")
+        shares = predictions["target"].value_counts(normalize=True)
+        fixed = {"accuracy": float(shares.max()), "cross_entropy": float(-(shares * np.log(shares)).sum())}
+        table = metric_table(dict(zip(run["metric"], run["value"].astype(float), strict=True)), predictions)
+        table.insert(0, "environments", int(run["num_train"].iloc[0]))
+        table.insert(0, "epochs", int(run["epochs"].iloc[0]))
+        table.insert(0, "seed", int(seed))
+        table.insert(0, "model", model)
+        found.append(table.assign(constant=table["metric"].map(fixed)))
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def by_residue(predictions: pd.DataFrame) -> pd.DataFrame:
+    """For each amino acid of a RES test: how often it was there, was found, and what it was taken for most often."""
+    logits = predictions.filter(like="prediction_").to_numpy()
+    answer, truth = logits.argmax(axis=1), predictions["target"].to_numpy().astype(int)
+    rows = []
+    for k, name in enumerate(RESIDUES):
+        answers = answer[truth == k]
+        wrong = np.bincount(answers[answers != k], minlength=len(RESIDUES))
+        rows.append(
+            (name, len(answers), (answers == k).mean() if len(answers) else np.nan, RESIDUES[int(wrong.argmax())])
+        )
+    return pd.DataFrame(rows, columns=["residue", "there", "found", "taken for"]).sort_values("found", ascending=False)
 
 
 def auc_by_counting(scores: Tensor, labels: Tensor) -> float:

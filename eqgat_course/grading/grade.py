@@ -118,7 +118,7 @@ def grade(
     """Grade what has not been graded, write ``grades.csv`` and the pages; all results, one dict a submission.
 
     An interrupted run goes on where it stopped: a submission is graded again only if its file, the instructor's
-    notebook, the limits or a given seed have changed, or if its judge failed.
+    notebook, the limits for a cell or a given seed have changed, or if its judge failed or was out of time.
 
     Args:
         submissions: of ``find_submissions``.
@@ -138,7 +138,6 @@ def grade(
         nonlocal count
         file, key = submission.result_file(out), _key(submission, order.limits)
         kept = _kept(file, key, seed)
-        start = time.monotonic()
         result = kept or {**grade_one(submission, order, running), "key": key}
         if stopped.is_set():
             return
@@ -148,7 +147,7 @@ def grade(
             count += 1
             points = sum(row["points"] for row in result["rows"])
             most = sum(row["max"] for row in result["rows"])
-            note = "graded before" if kept else f"{time.monotonic() - start:.0f} s"
+            note = "graded before" if kept else f"{result['seconds']:.0f} s"
             problem = f"  {result['problem']}" if result["problem"] else ""
             print(
                 f"[{count}/{len(submissions)}] {submission.student}: {submission.instructor.stem}  "
@@ -181,20 +180,23 @@ def grade_one(submission: Submission, order: Order, running: set[Any] | None = N
     running = set() if running is None else running
     rows: dict[str, dict[str, Any]] = {}
     uses: dict[str, list[str]] = {}
+    answers: dict[str, str] = {}
     problem, done = "", False
+    start = time.monotonic()
     receiver, sender = _PROCESSES.Pipe(duplex=False)
     process = _PROCESSES.Process(target=serve, args=(sender, submission.path, submission.instructor, order))
     process.start()
     sender.close()
     running.add(process)
-    until = time.monotonic() + order.limits.total + order.limits.cell + _GRACE_SECONDS
+    until = start + order.limits.total + order.limits.cell + _GRACE_SECONDS
     with contextlib.suppress(EOFError):
         while receiver.poll(max(0.0, until - time.monotonic())):
             message = receiver.recv()
             if "exercise" in message:
                 rows[message["exercise"]] = message
-            uses = message.get("uses", uses)
-            problem, done = message.get("unreadable", problem), done or "done" in message
+            uses, answers = message.get("uses", uses), message.get("answers", answers)
+            problem = message.get("unreadable") or message.get("stopped") or problem
+            done = done or "done" in message
     receiver.close()
     _end(process)
     running.discard(process)
@@ -208,9 +210,11 @@ def grade_one(submission: Submission, order: Order, running: set[Any] | None = N
         "student": submission.student,
         "notebook": submission.instructor.stem,
         "problem": problem,
-        "final": done or problem.startswith(submission.path.name),
+        "final": (done and not problem) or problem.startswith(submission.path.name),
         "rows": list(rows.values()),
         "uses": uses,
+        "answers": answers,
+        "seconds": time.monotonic() - start,
         "seed": order.seed,
         "isolated": order.isolated,
     }
@@ -230,7 +234,9 @@ def _unjudged(test: Any, problem: str) -> dict[str, Any]:
 
 
 def _key(submission: Submission, limits: Limits) -> str:
-    parts = [submission.path.read_bytes(), submission.instructor.read_bytes(), json.dumps(asdict(limits)).encode()]
+    """Of all that a finished result depends on. With more time for the whole it would be the same."""
+    kept = {**asdict(limits), "total": 0}
+    parts = [submission.path.read_bytes(), submission.instructor.read_bytes(), json.dumps(kept).encode()]
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -40,21 +40,21 @@ class Order:
 
 @dataclass(frozen=True)
 class Result:
-    """One row: ``status`` is right, wrong, blank, missing, error, or what ended the session."""
+    """One row: ``status`` is right, wrong, blank, missing, error, not judged, or what ended the session."""
 
     exercise: str
     points: float
     max: float
     status: str
     hint: str
-    seconds: float = 0.0
 
 
 def judge(plan: Plan, order: Order, report: Callable[[dict[str, Any]], None]) -> None:
     """Run and judge; ``report`` gets a dict for each exercise.
 
     A cell or an answer that ends the session is left out, and a new session goes on after it, so that one answer costs
-    no points of the others.
+    no points of the others. When the time of the whole submission is over, what was not reached is not judged, and a
+    last dict says so: ``stopped``.
     """
     until = time.monotonic() + order.limits.total
     done = _empty(plan, report)
@@ -69,15 +69,13 @@ def judge(plan: Plan, order: Order, report: Callable[[dict[str, Any]], None]) ->
                 elif isinstance(step, Answer):
                     errors[place] = session.run(_source(step, place in ended))
                 elif isinstance(step, Test) and place not in done:
-                    start = time.monotonic()
-                    result = _verdict(step, plan, session, errors, ended, order.seed)
-                    report(asdict(replace(result, seconds=time.monotonic() - start)))
+                    report(asdict(_verdict(step, plan, session, errors, ended, order.seed)))
                     done.add(place)
         except Ended as reason:
             step = plan.steps[place]
             blamed = step.answers[-1] if isinstance(step, Test) and step.answers else place
             if blamed in ended or time.monotonic() >= until:
-                _give_up(plan, done, reason, report)
+                _give_up(plan, done, blamed, reason, report)
                 return
             ended[blamed] = reason
         finally:
@@ -105,12 +103,20 @@ def _source(step: Answer, left_out: bool) -> str:
     return step.blank if left_out or step.source is None else step.source
 
 
-def _give_up(plan: Plan, done: set[int], reason: Ended, report: Callable[[dict[str, Any]], None]) -> None:
+def _give_up(plan: Plan, done: set[int], blamed: int, reason: Ended, report: Callable[[dict[str, Any]], None]) -> None:
+    """What ended the session is said at the exercise in which it happened; the others were not reached."""
+    left = []
     for place, step in enumerate(plan.steps):
         if isinstance(step, Test) and place not in done:
             status, hint = _unanswered(step, plan)
-            hint = hint or f"not judged, because the submission was stopped before: {reason}"
-            report(asdict(Result(step.exercise, 0, step.points, status or reason.status, hint)))
+            if not status and blamed in (place, *step.answers):
+                status, hint = reason.status, str(reason)
+            elif not status:
+                status, hint = "not judged", f"the submission was stopped before this exercise: {reason}"
+                left.append(step.exercise)
+            report(asdict(Result(step.exercise, 0, step.points, status, hint)))
+    if left:
+        report({"stopped": f"{', '.join(left)} not judged, because the submission was stopped: {reason}"})
 
 
 def _verdict(
@@ -130,7 +136,7 @@ def _verdict(
     elif not status:
         status, hint = _checked(test, plan, session, seed)
         if status != "right" and error is not None:
-            status, hint = _of_error(error, plan)
+            status, hint = _of_error(error)
     return Result(test.exercise, test.points if status == "right" else 0, test.points, status, hint)
 
 
@@ -156,24 +162,29 @@ def _checked(test: Test, plan: Plan, session: RemoteSession, seed: int) -> tuple
     except NameError as error:
         return "error", f"the name {error} is not defined after your cells have run"
     except CheckFailed as failed:
-        status, hint = "wrong", prefix + str(failed).removeprefix(f"{test.exercise}: ")
-        return ("memory limit" if _OUT_OF_MEMORY.search(hint) else status), hint
+        hint = prefix + str(failed).removeprefix(f"{test.exercise}: ")
+        if isinstance(failed.__cause__, AnswerError):
+            return _of_error(failed.__cause__, hint)
+        return "memory limit" if _OUT_OF_MEMORY.search(hint) else "wrong", hint
     except AssertionError as failed:
         return "wrong", prefix + (str(failed) or "the test in the notebook fails")
     except AnswerError as error:
-        return _of_error(error, plan)
+        return _of_error(error)
     except Exception as error:  # the check could not digest what it got: no points, and the next exercise goes on
         return "wrong", f"the check could not use this answer: {type(error).__name__}: {error}"
     return "right", ""
 
 
-def _of_error(error: AnswerError, plan: Plan) -> tuple[str, str]:
-    hint = f"the cell stopped with {error.kind} at line {error.line}: {error}"
+def _of_error(error: AnswerError, hint: str = "") -> tuple[str, str]:
+    """Status and hint; by default the hint is that a cell has stopped, not a function that the check called."""
+    hint = hint or f"the cell stopped with {error.kind} at line {error.line}: {error}"
     if _OUT_OF_MEMORY.search(f"{error.kind} {error}"):
         return "memory limit", hint
     name = re.search(r"name '(\w+)' is not defined", str(error))
-    if name and name[1] in plan.elsewhere:
-        hint += ". It is defined in a cell that is not an answer cell; only answer cells count, so put it into this one"
+    if name:
+        hint += (
+            f". Only the answer cell is graded: if `{name[1]}` is defined or imported in another cell, put it into it"
+        )
     return "error", hint
 
 
@@ -188,6 +199,7 @@ def serve(connection: Connection, submission: Path, instructor: Path, order: Ord
         return
     # Here and not in the grader: a source can be such that Python's own parser crashes over it.
     ours = load_cells(instructor)
-    connection.send({"uses": uses(ours, theirs)})
-    judge(make_plan(ours, theirs), order, connection.send)
+    plan = make_plan(ours, theirs)
+    connection.send({"uses": uses(ours, theirs), "answers": {test.exercise: plan.answer(test) for test in plan.tests}})
+    judge(plan, order, connection.send)
     connection.send({"done": True})

@@ -6,7 +6,7 @@ import ast
 import builtins
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +58,18 @@ class Test:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in order, the imports for the tests, and which names other cells of the submission define."""
+    """Steps in order, and the imports for the tests."""
 
     steps: list[Context | Answer | Test]
     imports: list[str]
-    elsewhere: set[str] = field(default_factory=set)
 
     @property
     def tests(self) -> list[Test]:
         return [step for step in self.steps if isinstance(step, Test)]
+
+    def answer(self, test: Test) -> str:
+        """What the answer cells of a test hold."""
+        return "\n".join(getattr(self.steps[place], "source", "") or "" for place in test.answers)
 
 
 def load_cells(path: Path) -> list[dict[str, Any]]:
@@ -132,10 +135,6 @@ def make_plan(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]] 
                 steps.append(Context(re.sub(r"^%matplotlib.*$", "", source, flags=re.MULTILINE)))
     while steps and not isinstance(steps[-1], Test):
         steps.pop()
-    known = {grade_id(cell) for cell in instructor if grade_id(cell)}
-    extra = [
-        cell["source"] for cell in submitted or [] if cell.get("cell_type") == "code" and grade_id(cell) not in known
-    ]
     needed = sorted(
         {
             imports[name]
@@ -144,7 +143,7 @@ def make_plan(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]] 
             for name in _used(step.visible + "\n" + step.hidden) & set(imports)
         }
     )
-    return Plan(steps, needed, set().union(*map(_bound, extra)) - defined)
+    return Plan(steps, needed)
 
 
 def uses(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]]) -> dict[str, list[str]]:
@@ -152,10 +151,7 @@ def uses(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]]) -> d
     theirs, ours = make_plan(instructor, submitted), make_plan(instructor, None)
     found = {}
     for test in theirs.tests:
-        answer, solution = (
-            "\n".join(getattr(plan.steps[place], "source", "") or "" for place in test.answers)
-            for plan in (theirs, ours)
-        )
+        answer, solution = theirs.answer(test), ours.answer(test)
         names = _library_names(instructor, answer, solution)
         names += sorted(set(_INSIDES.findall(answer)))
         if names:

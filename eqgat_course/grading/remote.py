@@ -191,8 +191,13 @@ class RemoteSession:
         if self.watch.reason:
             return Ended("memory limit", self.watch.reason)
         if self.watch.late:
-            seconds = self.limits.cell if time.monotonic() < self.until else self.limits.total
-            return Ended("time limit", f"stopped after {seconds:g} seconds. Does a loop never end?")
+            if time.monotonic() < self.until:
+                return Ended("time limit", f"stopped after {self.limits.cell:g} seconds. Does a loop never end?")
+            return Ended(
+                "time limit",
+                f"the {self.limits.total:g} seconds for the whole submission are over. "
+                "The teacher should raise --seconds and grade again",
+            )
         code = 128 - code if code < 0 else code  # as bubblewrap says it
         if code in _OUT_OF_PROCESSOR_TIME:
             return Ended("time limit", "the processor time of the submission is used up")

@@ -42,7 +42,7 @@ class Limits:
     """Seconds for one cell or test, seconds for a submission, memory in MB beyond the libraries, one file in MB."""
 
     cell: float = 60.0
-    total: float = 300.0
+    total: float = 900.0
     memory: int = 2048
     file: int = 200
 

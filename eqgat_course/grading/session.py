@@ -176,7 +176,8 @@ def _describe(error: BaseException) -> dict[str, Any]:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame.lineno for frame in frames if "ipython-input" in frame.filename]
     line = getattr(error, "lineno", None) or (own or [frame.lineno for frame in frames] or [0])[-1]
-    return {"kind": type(error).__name__, "message": str(error)[:1000], "line": int(line or 0)}
+    text = str(error.msg if isinstance(error, SyntaxError) else error)  # without the shell's name for the cell
+    return {"kind": type(error).__name__, "message": text[:1000], "line": int(line or 0)}
 
 
 def main() -> None:

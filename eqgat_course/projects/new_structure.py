@@ -1,6 +1,6 @@
 """Starter code of project 2: a structure of your own, looked at through EQGAT.
 
-    python eqgat_course/projects/new_structure.py my_protein.cif.gz          # or without a file: an embedded one
+    python new_structure.py my_protein.cif.gz          # or without a file: an embedded one
 
 It prints what the graph is, tests the symmetries on this very structure, measures to whom the atoms listen, runs a
 negative control, and writes a PDB file whose B-factors are the attention that each atom receives, for any viewer.

@@ -1,7 +1,7 @@
 """Starter code of project 1: your own variant of EQGAT, tested for symmetry, then trained beside the paper's.
 
-    python eqgat_course/projects/new_variant.py                # a first comparison: minutes on a CPU
-    python eqgat_course/projects/new_variant.py --steps 600 --seeds 5
+    python new_variant.py                # a first comparison: minutes on a CPU
+    python new_variant.py --steps 600 --seeds 5
 
 What is here runs, and is an example: an update that also sees dot products of vectors. Replace ``MyUpdate`` and
 ``my_variant`` by your own idea; leave the symmetry test and the way of comparing as they are, or make them stricter.

@@ -1,6 +1,7 @@
 """Build what a teacher hands out, from the instructor's notebooks: a student release and a solutions set.
 
-``DIR/student``: solutions and hidden tests taken out, outputs cleared, and a first cell that checks the environment.
+``DIR/student``: solutions and hidden tests taken out, outputs cleared, and a first cell that checks the environment;
+and the starter code of the projects.
 ``DIR/solutions``: with solutions and outputs, without markers and without the hidden tests, which can be used again.
 ``lab``: the student's notebooks in a folder of one's own, to learn alone; what is there stays as it is.
 """
@@ -18,6 +19,7 @@ import nbformat
 from nbformat import NotebookNode
 
 import eqgat
+from eqgat_course import projects
 from eqgat_course.cells import blank, blank_text, hidden_part, visible_part, without_markers
 
 __all__ = ["MANIFEST", "build", "hidden_lines", "lab", "leaks", "solution_notebook", "student_notebook"]
@@ -41,6 +43,8 @@ _MARK_OF_TESTS = re.compile(r"\A# NBVAL_\w+\n")  # nbval's comment: which output
 
 def build(notebooks: list[Path], folder: Path) -> dict[str, list[Path]]:
     """Write ``folder/student`` and ``folder/solutions``, the stored results beside both; the notebooks written.
+
+    The starter code of the projects goes to ``folder/student/projects``.
 
     Raises:
         FileExistsError: the folder holds something that this command has not written.
@@ -72,6 +76,11 @@ def build(notebooks: list[Path], folder: Path) -> dict[str, list[Path]]:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(path.read_bytes())
             extra.append(target)
+    for path in sorted(Path(projects.__file__).parent.glob("new_*.py")):
+        target = folder / "student" / "projects" / path.name
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(path.read_bytes())
+        extra.append(target)
     sums = {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for paths in (*written.values(), extra)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from torch_geometric.data import Data
 
 from eqgat.training.metrics import pair_metrics
-from eqgat.training.results import COLUMNS
-from eqgat_course.ch12_atom3d_res_ppi import figures
+from eqgat.training.results import COLUMNS, read_history, read_predictions, read_results
+from eqgat_course.ch12_atom3d_res_ppi import figures, study
 from eqgat_course.ch12_atom3d_res_ppi.study import (
     all_pairs,
     auc_by_counting,
@@ -95,3 +96,32 @@ def test_changed_runs_and_other_metrics_are_left_out() -> None:
     assert len(found) == 1
     assert found["data"].iloc[0] == "other, not ATOM3D's"
     assert stored_runs(pd.DataFrame(columns=list(COLUMNS)), "res", "accuracy").empty
+
+
+def test_what_12_says_of_the_larger_set_is_what_its_run_gave():
+    rows = study.res_at_scale(read_results()).query("model == 'eqgat'").set_index("metric")
+    accuracy, entropy = rows.loc["accuracy"], rows.loc["cross_entropy"]
+    assert (accuracy["epochs"], accuracy["environments"]) == (3, 20_555)
+    assert 1 / 5.5 < accuracy["value"] < 1 / 4.5  # one in five
+    assert 1 / 12 < accuracy["constant"] < 1 / 11  # one in eleven
+    assert accuracy["low"] > 2 * accuracy["constant"]  # far away
+    assert entropy["high"] < entropy["constant"]
+    found = study.by_residue(read_predictions("res-eqgat-quick-seed0-f38c208f")).set_index("residue")
+    assert list(found.index[:2]) == ["GLY", "CYS"]
+    hardly = set(found.index[found["found"] < 0.02])
+    assert {"ILE", "TYR", "PHE", "TRP", "HIS"} < hardly
+    assert set(found.loc[list(hardly), "taken for"]) == {"LEU", "LYS"}
+    history = read_history("res-eqgat-quick-seed0-f38c208f")
+    assert history["train_loss"].is_monotonic_decreasing
+    assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[-2] - 0.05
+
+
+def test_residues_found_and_taken_for_are_counted_by_hand():
+    scores = np.zeros((4, 20))
+    scores[[0, 1, 2, 3], [2, 2, 5, 0]] = 1.0
+    table = pd.DataFrame(scores, columns=[f"prediction_{k}" for k in range(20)]).assign(target=[2, 2, 2, 5])
+    found = study.by_residue(table).set_index("residue")
+    third, sixth = (found.loc[study.RESIDUES[k]] for k in (2, 5))
+    assert (third["there"], third["taken for"]) == (3, study.RESIDUES[5])
+    assert third["found"] == pytest.approx(2 / 3)
+    assert (sixth["there"], sixth["found"], sixth["taken for"]) == (1, 0.0, study.RESIDUES[0])

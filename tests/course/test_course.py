@@ -87,8 +87,8 @@ def test_every_link_and_command_of_the_guide_leads_somewhere():
         text = page.read_text(encoding="utf-8")
         for link in re.findall(r"\]\(([^)#]+)\)", text):
             assert link.startswith("https://") or (page.parent / link).exists(), link
-        for script in re.findall(r"`(eqgat_course/projects/\w+\.py)`", text):
-            assert (ROOT / script).exists(), script
+        for script in re.findall(r"`(projects/\w+\.py)`", text):
+            assert (ROOT / "eqgat_course" / script).exists(), script
         for number in re.findall(r"\b(0[0-9]\.[0-9])\b", text):
             assert number in load_exercises(), number
 

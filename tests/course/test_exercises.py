@@ -149,7 +149,7 @@ def test_tolerance_is_that_of_the_largest_number_and_of_the_dtype():
 )
 def test_numbers_are_read_in_every_form(form):
     expect_close(form, 6464, "wrong")
-    with pytest.raises(CheckFailed, match="(?i)wrong"):
+    with pytest.raises(CheckFailed, match=r"(?i)wrong"):
         expect_close(form, 6465, "wrong")
 
 

@@ -347,6 +347,40 @@ def test_what_ends_or_blocks_the_session_costs_its_own_exercise_only(tmp_path, r
     assert not sessions(limits), "what forked and exited has outlived its session"
 
 
+def test_what_the_time_of_the_whole_submission_did_not_reach_is_not_judged_and_graded_again(tmp_path, capsys):
+    """Nobody gets 0 points for a slow machine in silence; with more time only what was stopped is graded again."""
+    source = tiny.instructor(tmp_path / "course/05_tiny.ipynb", "05.3", "09.2", "04.4", "06.4")
+    slow = "import time\ntime.sleep(20)\nanswer_09_2 = 'b'"
+    tiny.submission(tmp_path / "in/ada/05_tiny.ipynb", source, {"09.2": slow, "06.4": ""})
+    tiny.submission(tmp_path / "in/bob/05_tiny.ipynb", source, {})
+    out = tmp_path / "out"
+    command = ["coursework", "grade", str(tmp_path / "in"), "--out", str(out), "--source", str(source.parent)]
+
+    def rows() -> dict[str, dict]:
+        table = csv.DictReader((out / "grades.csv").open())
+        return {row["exercise"]: row for row in table if row["student"] == "ada"}
+
+    assert main([*command, "--seconds", "18"]) == 1
+    assert [rows()[number]["status"] for number in ("05.3", "09.2", "04.4", "06.4")] == [
+        "right",
+        "time limit",
+        "not judged",
+        "blank",
+    ]
+    for number in ("09.2", "04.4"):
+        assert "the 18 seconds for the whole submission are over" in rows()[number]["hint"]
+        assert "raise --seconds and grade again" in rows()[number]["hint"]
+        assert "loop" not in rows()[number]["hint"]
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"not graded to the end: ada: 05_tiny: 04.4 not judged, because .* grade again\n", said)
+    page = (out / "class.html").read_text()
+    assert "was not graded to the\nend: 04.4 not judged" in page.split("<h2>")[0]
+    assert main([*command, "--seconds", "900"]) == 0
+    assert [row["points"] for row in rows().values()] == ["2", "2", "2", "0"]
+    assert re.search(r"bob: .*graded before", capsys.readouterr().out)
+    assert "not judged" not in (out / "class.html").read_text()
+
+
 def test_without_bubblewrap_grading_goes_on_and_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(grading, "weakness", lambda: "it is not here")
     monkeypatch.setattr("eqgat_course.grading.sandbox.weakness", lambda: "it is not here")
@@ -390,11 +424,16 @@ def test_a_source_over_which_the_parser_crashes_stops_neither_the_grader_nor_the
 
 
 def test_deleted_and_edited_cells_do_not_matter(tmp_path):
-    source = tiny.instructor(tmp_path / "course/05_tiny.ipynb", "05.3", "09.2", "06.4", "04.4")
+    source = tiny.instructor(tmp_path / "course/05_tiny.ipynb", "05.3", "09.2", "06.4", "04.4", "05.4", "08.1")
     path = tiny.submission(
         tmp_path / "eve/05_tiny.ipynb",
         source,
-        {"09.2": "answer_09_2 = helper()", "04.4": "answer_04_4 = None\n# YOUR ANSWER HERE"},
+        {
+            "09.2": "answer_09_2 = helper()",
+            "04.4": "answer_04_4 = None\n# YOUR ANSWER HERE",
+            "05.4": "def product(a, b):\n    return helper() * a",
+            "08.1": "answer_08_1 = (1.0",
+        },
         delete=("check-05-3", "ex-06-4"),
     )
     notebook = json.loads(path.read_text())
@@ -416,8 +455,11 @@ def test_deleted_and_edited_cells_do_not_matter(tmp_path):
     assert (rows["05.3"]["points"], rows["05.3"]["max"]) == (2, 2)
     assert rows["06.4"]["status"] == "missing"
     assert rows["04.4"]["status"] == "blank"
-    assert rows["09.2"]["status"] == "error"
-    assert "not an answer cell" in rows["09.2"]["hint"]
+    for number in ("09.2", "05.4"):  # in a cell, and in a function that the check calls
+        assert rows[number]["status"] == "error"
+        assert "name 'helper' is not defined. Only the answer cell is graded: if `helper`" in rows[number]["hint"]
+    assert rows["08.1"]["status"] == "error"
+    assert "ipython-input" not in rows["08.1"]["hint"]
 
 
 @pytest.fixture
@@ -434,7 +476,7 @@ def pretend(calls: list[str], crash: str = ""):
     def one(submission, order, running=None):
         calls.append(submission.student)
         problem = "the judge stopped before it was done (killed)" if submission.student == crash else ""
-        row = {"exercise": "05.3", "points": 0 if problem else 2, "max": 2, "status": "wrong", "hint": "=1+1 <b>|x"}
+        row = {"exercise": "05.3", "points": 0 if problem else 2, "max": 2, "status": "wrong", "hint": "=1+1 <b>|x `a`"}
         return {
             "student": submission.student,
             "notebook": submission.instructor.stem,
@@ -442,6 +484,8 @@ def pretend(calls: list[str], crash: str = ""):
             "final": not problem,
             "rows": [row],
             "uses": {},
+            "answers": {"05.3": "1 < 2 <script>"},
+            "seconds": 3.0,
             "seed": order.seed,
             "isolated": True,
         }
@@ -469,11 +513,16 @@ def test_the_table_is_no_spreadsheet_formula_and_the_page_no_markup(class_of_thr
     monkeypatch.setattr(grading, "grade_one", pretend([]))
     grade(class_of_three, tmp_path / "out", LIMITS)
     rows = list(csv.DictReader((tmp_path / "out/grades.csv").open()))
-    assert tuple(rows[0].values()) == ("ada", "05_tiny", "05.3", "2", "2", "wrong", "'=1+1 <b>|x")
+    assert tuple(rows[0].values()) == ("ada", "05_tiny", "05.3", "2", "2", "wrong", "'=1+1 <b>|x `a`")
+    totals = list(csv.DictReader((tmp_path / "out/totals.csv").open()))
+    assert [tuple(row.items()) for row in totals] == [
+        (("student", student), ("05", "2"), ("points", "2"), ("max", "2")) for student in ("ada", "bob", "cy")
+    ]
     page = (tmp_path / "out/reports/ada.html").read_text()
     assert "<b>2 of 2 points</b>" in page
-    assert "=1+1 &lt;b&gt;|x" in page
-    assert "=1+1 &lt;b&gt;|x" in (tmp_path / "out/class.html").read_text()
+    assert "<code>1 &lt; 2 &lt;script&gt;</code>" in page, "the student's own answer"
+    for shown in (page, (tmp_path / "out/class.html").read_text()):
+        assert "=1+1 &lt;b&gt;|x <code>a</code>" in shown
 
 
 def test_an_interrupted_run_keeps_what_is_done(class_of_three, tmp_path, monkeypatch):

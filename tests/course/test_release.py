@@ -134,6 +134,8 @@ def test_both_sets_are_built_again_but_nothing_foreign_is_touched(tmp_path, caps
         "release.json",
         "solutions/05_tiny.ipynb",
         "student/05_tiny.ipynb",
+        "student/projects/new_structure.py",
+        "student/projects/new_variant.py",
     ]
     (out / "student/05_tiny.ipynb").write_text("a student's work")
     assert main(["coursework", "build", str(out), "--source", str(source)]) == 2

@@ -6,8 +6,8 @@ import math
 
 import pytest
 import torch
+from helpers import make_model
 
-from eqgat import EQGAT
 from eqgat.datasets import embedded_structure
 from eqgat.layers import Edges, LayerTrace
 from eqgat.symmetry import random_rotation, transform
@@ -21,10 +21,7 @@ def graph():
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    return EQGAT(
-        num_elements=9, out_channels=1, scalar_channels=8, vector_channels=4, num_layers=3, num_radial=8
-    ).double()
+    return make_model(out_channels=1, scalar_channels=8, vector_channels=4)
 
 
 def test_plane_and_upright_share_turn_along():

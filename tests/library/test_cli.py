@@ -144,6 +144,17 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.startswith(f"usage: eqgat {command}")
 
 
+def test_a_missing_library_is_named_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a Python whose environment is not active."""
+    monkeypatch.setitem(COMMANDS, "predict", ("a_library_that_is_not_there:main", ""))
+    assert main(["predict"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("eqgat predict: this Python lacks a_library_that_is_not_there: activate the environment")
+    assert said.count("\n") == 1
+
+
 def test_help_and_wrong_lines_load_no_library() -> None:
     program = (
         "import sys, contextlib\nfrom eqgat.cli import main\n"

@@ -6,8 +6,8 @@ import math
 
 import pytest
 import torch
+from helpers import make_model
 
-from eqgat import EQGAT
 from eqgat.datasets import embedded_structure
 from eqgat.inspection import (
     attention_received,
@@ -27,10 +27,7 @@ def graph():
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    return EQGAT(
-        num_elements=9, out_channels=1, scalar_channels=8, vector_channels=4, num_layers=3, num_radial=8
-    ).double()
+    return make_model(out_channels=1, scalar_channels=8, vector_channels=4)
 
 
 def test_attention_received_sums_to_the_number_of_atoms_and_is_the_share_where_all_weights_are_equal(graph, model):

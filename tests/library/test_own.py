@@ -329,9 +329,12 @@ def test_evaluation_finds_the_metrics_of_the_run(trained: Any, folder: Path) -> 
     values = found.metrics.set_index("metric")["value"]
     for name, value in run.metrics["test"].items():
         assert values[name] == pytest.approx(value, nan_ok=True, abs=1e-5)
-    whole = evaluate(run.folder / "model", **how)
+    by_default = evaluate(run.folder / "model", **how)
+    assert by_default.predictions["id"].tolist() == found.predictions["id"].tolist()
+    assert "of them the part that it has not seen is tested" in by_default.told
+    whole = evaluate(run.folder / "model", **how, split="all")
     assert len(whole.predictions) == 80
-    assert "these are the labels of the training itself" in whole.told
+    assert "it has seen some of them" in whole.told
     with pytest.raises(UserError, match="this model answers for"):
         evaluate(run.folder, structures=folder / "structures", labels=folder / "whole.csv", target="atoms")
 

@@ -506,3 +506,12 @@ def test_a_calcium_ion_is_no_alpha_carbon(write):
     graph = read_structure(write(PEPTIDE)).graph()
     assert graph.alpha_carbon.tolist() == [False, True, False, False, False, True, False]
     assert graph.z.tolist()[-1] == 8
+
+
+def test_models_that_share_a_number_are_numbered_anew(tmp_path):
+    line = "ATOM      1  CA  ALA A   1    {:8.3f}   0.000   0.000  1.00  0.00           C  \n"
+    models = [f"MODEL        1\n{line.format(x)}ENDMDL\n" for x in (1.0, 2.0)]
+    file = tmp_path / "twice.pdb"
+    file.write_text("".join(models) + "END\n")
+    assert read_structure(file).positions.tolist() == [[1.0, 0.0, 0.0]]
+    assert read_structure(file, model=2).positions.tolist() == [[2.0, 0.0, 0.0]]

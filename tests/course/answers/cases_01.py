@@ -134,6 +134,9 @@ CASES = {
         ],
         wrong=[
             (_graph(lambda d, c, i, j: d < c), "its own neighbour"),
+            (_graph(lambda d, c, i, j: d <= c), "its own neighbour"),
+            (_graph(lambda d, c, i, j: (d < c) & (i >= j)), "its own neighbour"),
+            (lambda pos, c: _graph(lambda d, c, i, j: d <= c)(pos, c).T, "Is it transposed?"),
             (_graph(lambda d, c, i, j: (d <= c) & (i != j)), "exactly at the cutoff"),
             (_graph(lambda d, c, i, j: (d < c) & (i > j)), "once only, j < i"),
             (_graph(lambda d, c, i, j: (d < c) & (i < j)), "once only, j > i"),
