@@ -509,6 +509,12 @@ def test_files_and_sentence_say_what_is_shown(browser, pages, protein, traces):
     picture = Image.open(io.BytesIO(base64.b64decode(address.split(",", 1)[1]))).convert("RGB")
     assert picture.size[1] > browser.find_element(By.CSS_SELECTOR, ".box canvas").size["height"]
     assert coloured(np.asarray(picture).astype(int)) > 0.01
+    legend = np.asarray(picture)[browser.execute_script("return eqgat.views[0].box.querySelector('canvas').height") :]
+    assert len(np.unique(legend[:, -9:].reshape(-1, 3), axis=0)) == 1, "no words run over the edge"
+    colours = browser.execute_script("return ['v_direction', 'v_mix', 'v_cross'].map((term) => eqgat.data.terms[term])")
+    for colour in colours:
+        swatch = np.frombuffer(bytes.fromhex(colour[1:]), np.uint8)
+        assert (legend == swatch).all(axis=2).sum() >= 100, "each term has a swatch"
 
 
 @needs_script
