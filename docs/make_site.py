@@ -31,7 +31,7 @@ from eqgat.cli import all_commands
 from eqgat.cli import main as command
 from eqgat.config import EQGATConfig
 from eqgat.datasets import embedded_structure
-from eqgat.pretrained import pretrained, untrained
+from eqgat.pretrained import about, pretrained, untrained
 from eqgat.viz import scripts
 from eqgat.viz.explorer import explore
 from eqgat_course import cells, figures
@@ -420,7 +420,7 @@ def lay_out(folder: Path) -> bool:
     if script := scripts.source(scripts.MATHJAX):
         sources.write("_static/mathjax.js", script)
     sources.write("_static/explorer.png", (ROOT / "docs/_static/explorer.png").read_bytes())
-    explorer = explore(embedded_structure("5pti"), pretrained("res"), untrained=untrained("res"))
+    explorer = explore(embedded_structure("5pti"), pretrained("res"), untrained=untrained("res"), about=about("res"))
     sources.write("_extra/explorer.html", explorer.to_html())
     return sources.finish()
 

@@ -21,7 +21,7 @@ __all__ = ["COMMANDS", "Parser", "all_commands", "main"]
 # Subcommand -> (module:function, what it does).
 COMMANDS = {
     "explore": (
-        "eqgat.viz.explorer:main",
+        "eqgat.viz.cli:main",
         "see what a model attends to on a structure: one page that needs no network",
     ),
     "train": ("eqgat.training.cli:train", "train a model on a task, or on a table of your own"),

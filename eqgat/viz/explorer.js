@@ -345,11 +345,11 @@
         const edges = incoming(one, i).sort((a, b) => shareOf(one, state.model, b) - shareOf(one, state.model, a));
         if (!edges.length) { parts.push(`${name}: ${atomName(one, i)} has no neighbours within ${data.cutoff} Å.`); continue; }
         const e = edges[0], shares = edges.map((edge) => shareOf(one, state.model, edge));
-        const second = edges.length > 1 && shares[0] <= 1.05 * shares[1] ? ` and nearly as much to ${atomName(one, one.source[edges[1]])}` : "";
-        const to = edges.length > 1 && shares[0] <= 1.05 * shares[shares.length - 1] ? "listens nearly equally to all; most to" : "listens most to";
+        const nearAll = edges.length > 1 && shares[0] <= 1.05 * shares[edges.length - 1];
+        const second = !nearAll && edges.length > 1 && shares[0] <= 1.05 * shares[1] ? `; nearly as much to ${atomName(one, one.source[edges[1]])}` : "";
         parts.push(`${name}, ${WEIGHTS[state.model]} weights, layer ${state.layer + 1}, ${data.groups[state.group]}: ${atomName(one, i)} has ` +
-          `${edges.length} neighbours within ${data.cutoff} Å and ${to} ${atomName(one, one.source[e])}, ${distance(one, i, one.source[e]).toFixed(1)} Å away${to.includes("all") ? "" : second}: ` +
-          `${fixed(shareOf(one, 0, e))} equal shares trained, ${fixed(shareOf(one, 1, e))} untrained, 1 with uniform weights.`,
+          `${edges.length} neighbours within ${data.cutoff} Å and listens ${nearAll ? "nearly equally to all; most to" : "most to"} ${atomName(one, one.source[e])}, ${distance(one, i, one.source[e]).toFixed(1)} Å away: ` +
+          `${fixed(shareOf(one, 0, e))} equal shares trained, ${fixed(shareOf(one, 1, e))} untrained, 1 with uniform weights${second}.`,
           ...[caution(one, one.residue[i])].filter(Boolean).map((text) => `Caution: ${text}`));
       } else {
         const values = residueValues(one, state.model), ends = range(values), control = residueValues(one, 1 - state.model), far = range(control);

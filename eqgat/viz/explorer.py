@@ -25,7 +25,6 @@ from __future__ import annotations
 import base64
 import gzip
 import html
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,8 +39,6 @@ from matplotlib.colors import to_hex
 from scipy.spatial.transform import Rotation
 
 from eqgat.attribution import Target, attributions, fresh
-from eqgat.cli import Parser
-from eqgat.errors import UserError
 from eqgat.files import write_files
 from eqgat.inspection import (
     TERM_NAMES,
@@ -68,7 +65,7 @@ from eqgat.viz.view3d import as_json, source
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Explorer", "attributed", "explore", "main"]
+__all__ = ["Explorer", "attributed", "explore"]
 
 NUM_HEADS = 4
 SHARE_STEP, SINGLE_STEP = 0.005, 0.02  # of attention in equal shares: means and heads, single channels
@@ -169,7 +166,11 @@ def explore(
     >>> path = explorer.save("5pti.html")  # doctest: +SKIP
     """
     untrained = fresh(model) if untrained is None else untrained
-    about = About("a model of which nobody noted what it was trained for") if about is None else about
+    about = (
+        About(f"EQGAT with {model.config.num_layers} layers; what it was trained for is not noted")
+        if about is None
+        else about
+    )
     if untrained.config != model.config:
         raise ValueError("the untrained control must have the same configuration as the model")
     molecules = [molecule] if other is None else [molecule, _laid_over(other, molecule)]
@@ -466,63 +467,3 @@ def attributed(molecule: Molecule, model: EQGAT, control: EQGAT, what: str) -> d
         target, words = Target(output, row, log_probability=True), f"output {output} at the alpha carbon of {what}"
     pairs = zip(attributions(model, data, target).items(), attributions(control, data, target).values(), strict=True)
     return {f"{name}: {words}": (ours.numpy(), theirs.numpy()) for (name, ours), theirs in pairs}
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """``eqgat explore FILE``: write the page of a structure.
-
-    Raises:
-        UserError: a structure, model or residue that cannot be used.
-    """
-    from eqgat.datasets import embedded_names, embedded_path
-    from eqgat.pretrained import about, pretrained, pretrained_names, saved_folder, untrained
-    from eqgat.structures import read_structure
-
-    parser = Parser(
-        prog="eqgat explore", description="See what a model attends to, and which vectors it builds, on a structure."
-    )
-    parser.add_argument(
-        "file", metavar="FILE", help="PDB or mmCIF, gzipped or not; or the name of an embedded structure, as 5pti"
-    )
-    parser.add_argument(
-        "-o", "--out", metavar="OUT", help="the page; FILE's name with .html, in this folder, if left out"
-    )
-    parser.add_argument(
-        "--model",
-        default="res",
-        metavar="DIR",
-        help="folder of save_pretrained or of a run, or a shipped model (%(default)s)",
-    )
-    parser.add_argument("--other", metavar="FILE", help="a second structure to show beside the first")
-    parser.add_argument("--chains", metavar="A,B", help="only these chains; all if left out")
-    parser.add_argument(
-        "--explain", metavar="WHAT", help="attributions of a prediction too: of a residue, as A:22, or of the graph"
-    )
-    arguments = parser.parse_args(argv)
-    out = Path(Path(arguments.file).name.split(".")[0] + ".html" if arguments.out is None else arguments.out)
-    if out.is_dir():
-        raise UserError(f"{out} is a folder; give the name of the page with --out")
-    if not out.parent.is_dir():
-        raise UserError(f"there is no folder {out.parent} to write {out.name} into")
-    chains = None if arguments.chains is None else arguments.chains.split(",")
-    print(f"reading {' and '.join(filter(None, (arguments.file, arguments.other)))} ...", file=sys.stderr, flush=True)
-    try:
-        shipped = arguments.model in pretrained_names()
-        model = pretrained(arguments.model) if shipped else EQGAT.from_pretrained(saved_folder(arguments.model))
-        names = [name for name in (arguments.file, arguments.other) if name is not None]
-        files = [
-            embedded_path(name) if name in embedded_names() and not Path(name).exists() else name for name in names
-        ]
-        molecules = [read_structure(file, chains=chains) for file in files]
-        control = untrained(arguments.model) if shipped else fresh(model)
-        extra = attributed(molecules[0], model, control, arguments.explain) if arguments.explain is not None else {}
-        other = (*molecules, None)[1]
-        what = about(arguments.model)
-        explorer = explore(molecules[0], model, untrained=control, other=other, about=what, extra=extra)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    path = explorer.save(out)
-    print(what.words)
-    for molecule in molecules:
-        print(f"{molecule.name}: {what_was_read(molecule)}")
-    print(f"{path}: {len(molecules[0]):,} atoms, {path.stat().st_size / 1e6:.1f} MB; open it in a browser")

@@ -35,7 +35,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
 from eqgat.datasets import embedded_structure  # noqa: E402
 from eqgat.inspection import attention_received, equal_share, mean_terms  # noqa: E402
-from eqgat.pretrained import pretrained, untrained  # noqa: E402
+from eqgat.pretrained import about, pretrained, untrained  # noqa: E402
 from eqgat.viz import Edges, Scalars, Scene, Vectors, scripts  # noqa: E402
 from eqgat.viz.explorer import SHARE_STEP, STEPS, explore  # noqa: E402
 
@@ -320,7 +320,7 @@ def traces(protein):
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory, protein):
     """Addresses of an explorer of one protein, of two shapes of another, and of one in the frame of a notebook."""
-    models = {"model": pretrained("res"), "untrained": untrained("res")}
+    models = {"model": pretrained("res"), "untrained": untrained("res"), "about": about("res")}
     one = explore(protein, **models)
     two = explore(embedded_structure("adk_open"), other=embedded_structure("adk_closed"), **models)
     folder = tmp_path_factory.mktemp("explorer")
@@ -494,6 +494,10 @@ def test_files_and_sentence_say_what_is_shown(browser, pages, protein, traces):
     table = browser.execute_script("return eqgat.csv()").splitlines()
     assert table[0].startswith("structure,chain,residue,name,quantity,layer,channel,trained,untrained,uniform")
     assert len(table) == 1 + len(protein.residues)
+    words = "model res: trained to name the amino acid at an alpha carbon"
+    assert table[0].endswith(",model,caution")
+    assert all(words in line for line in table[1:])
+    assert [line.split(",")[3] for line in table if "hetero group" in line] == ["PO4"]
     row = protein.find_atom("A", 51, "SG")
     browser.execute_script("eqgat.choose(0, arguments[0])", row)
     neighbours = browser.execute_script("return eqgat.csv()").splitlines()
@@ -505,6 +509,57 @@ def test_files_and_sentence_say_what_is_shown(browser, pages, protein, traces):
     picture = Image.open(io.BytesIO(base64.b64decode(address.split(",", 1)[1]))).convert("RGB")
     assert picture.size[1] > browser.find_element(By.CSS_SELECTOR, ".box canvas").size["height"]
     assert coloured(np.asarray(picture).astype(int)) > 0.01
+    legend = np.asarray(picture)[browser.execute_script("return eqgat.views[0].box.querySelector('canvas').height") :]
+    assert len(np.unique(legend[:, -9:].reshape(-1, 3), axis=0)) == 1, "no words run over the edge"
+    colours = browser.execute_script("return ['v_direction', 'v_mix', 'v_cross'].map((term) => eqgat.data.terms[term])")
+    for colour in colours:
+        swatch = np.frombuffer(bytes.fromhex(colour[1:]), np.uint8)
+        assert (legend == swatch).all(axis=2).sum() >= 100, "each term has a swatch"
+
+
+@needs_script
+def test_page_says_what_it_shows_and_warns_of_what_the_training_data_did_not_have(browser, pages, protein):
+    opened(browser, pages["one"])
+
+    def text(name: str) -> str:
+        return browser.find_element(By.ID, name).text
+
+    assert text("model") == "model res: trained to name the amino acid at an alpha carbon"
+    assert "hetero groups: PO4; left out: 189 water atoms" in text("facts")
+    assert "Caution: PO4 70 is a hetero group" in text("sentence"), "it gets most"
+    assert "Not in the training data: PO4" in text("notes")
+    assert "08_seeing_a_protein" in browser.find_element(By.ID, "limits").get_attribute("textContent")
+    # The ends of the bar in words: 2 to the power of the largest log₂.
+    values = browser.execute_script("return eqgat.residueValues(eqgat.structures[0], 0)")
+    assert f"full colour: {2 ** max(map(abs, values)):.2g} times an equal share" in text("key")
+    browser.execute_script("eqgat.choose(0, arguments[0])", int(np.flatnonzero(protein.symbol == "P")[0]))
+    assert "Caution: PO4 70 is a hetero group, and the training data had none" in text("details")
+    assert "not forces" in text("key")
+    browser.execute_script("eqgat.choose(0, eqgat.structures[0].residues[0].trace)")
+    assert "Caution" not in text("details")
+
+
+@needs_script
+def test_one_scale_for_all_layers_and_a_hint_that_follows(browser, pages):
+    opened(browser, pages["one"])
+    ends = "return [0, 1, 2].flatMap((l) => [0, 1].flatMap((m) => eqgat.residueValues(eqgat.structures[0], m, l)))"
+    most = max(abs(value) for value in browser.execute_script(ends))
+    browser.execute_script("document.querySelector('[role=option]').dispatchEvent(new Event('pointerenter'))")
+    keys, hints = set(), set()
+    browser.find_element(By.ID, "every").click()
+    for layer in "012":
+        pick(browser, "layer", layer)
+        keys.add(browser.find_element(By.ID, "key").text)
+        hints.add(browser.find_element(By.ID, "here").text)
+    (key,) = keys
+    assert float(key.split(" (full")[0].split()[-1]) == pytest.approx(most, rel=6e-3)
+    assert len(hints) == 3
+    assert all(hint.startswith("Arg 1: ") for hint in hints)
+    browser.find_element(By.ID, "every").click()
+    for layer in "012":
+        pick(browser, "layer", layer)
+        keys.add(browser.find_element(By.ID, "key").text)
+    assert len(keys) == 3, "without it each layer has its own, one of them that of all"
 
 
 @needs_script
@@ -538,6 +593,7 @@ def test_page_is_accessible_wide_and_narrow_dark_and_light(browser, pages, prote
             size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
             browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
             opened(browser, pages[name])
+            browser.execute_script("document.getElementById('limits').open = true")
             for _ in range(2):
                 browser.find_element(By.ID, "theme").click()
                 for script in ("eqgat.leave()", "eqgat.choose(0, eqgat.structures[0].residues[21].trace)"):

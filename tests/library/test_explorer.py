@@ -16,9 +16,10 @@ from eqgat.attribution import fresh
 from eqgat.cli import main
 from eqgat.datasets import embedded_path, embedded_structure
 from eqgat.inspection import attention_received, effective_neighbours, equal_share, mean_terms, over_channels
-from eqgat.pretrained import pretrained, untrained
+from eqgat.pretrained import about, pretrained, untrained
+from eqgat.structures import read_structure
 from eqgat.viz import explorer as module
-from eqgat.viz.explorer import SHARE_STEP, SINGLE_STEP, STEPS, attributed, explore
+from eqgat.viz.explorer import SHARE_STEP, SINGLE_STEP, STEPS, attributed, explore, what_was_read
 
 
 class Page:
@@ -47,7 +48,7 @@ def models():
 
 @pytest.fixture(scope="module")
 def page(protein, models):
-    return Page(explore(protein, models[0], untrained=models[1]).to_html())
+    return Page(explore(protein, models[0], untrained=models[1], about=about("res")).to_html())
 
 
 def test_every_number_is_that_of_the_trace(page, protein, models):
@@ -88,6 +89,25 @@ def test_a_vector_is_drawn_polar_axial_or_mixed_as_its_layer_makes_it(page, prot
     without = explore(protein, EQGAT(**sizes, num_radial=4, cross_product=None, attention="scalar"))
     assert {kind for kinds in without.data["kinds"].values() for kind in kinds} == {"polar"}
     assert without.data["groups"] == ["the only channel"]
+
+
+def test_page_says_which_model_it_shows_and_what_was_read(page, protein, models):
+    assert page.data["model"] == "model res: trained to name the amino acid at an alpha carbon"
+    assert page.data["seen"] == ["C", "N", "O", "P", "S"]
+    (stored,) = page.data["structures"]
+    assert [residue["name"] for residue in stored["residues"] if residue["hetero"]] == ["PO4"]
+    left_out = "189 water atoms, 447 hydrogen atoms, 8 atoms of other alternate locations"
+    assert stored["read"] == f"chain A; hetero groups: PO4; left out: {left_out}"
+    nobody_knows = explore(protein, models[0]).data
+    assert nobody_knows["model"] == "EQGAT with 3 layers; what it was trained for is not noted"
+    assert nobody_knows["seen"] is None
+
+
+def test_chains_that_were_not_wanted_are_named():
+    protease = read_structure(embedded_path("1hvr"), chains="B")
+    words = what_was_read(protease)
+    assert words.startswith("chain B of A, B; hetero groups: CSO; left out: ")
+    assert f"{protease.dropped['chain']:,} atoms of other chains" in words
 
 
 def test_page_is_small_whole_and_asks_no_network(protein, models):
@@ -167,7 +187,14 @@ def test_command_writes_the_page_and_says_what_is_wrong(tmp_path, capsys, monkey
     model.save_pretrained(tmp_path / "mine")
     monkeypatch.chdir(tmp_path)
     assert main(["explore", "5pti", "--model", "mine"]) == 0  # a file of that name is not there: the embedded one
-    assert "5pti.html: 459 atoms" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert said.err == "reading 5pti ...\n"
+    for words in (
+        "model mine: what it was trained for is not noted",
+        "5pti: chain A; hetero groups: PO4; left out: 189 water atoms",
+        "5pti.html: 459 atoms",
+    ):
+        assert words in said.out
     page = Page((tmp_path / "5pti.html").read_text(encoding="utf-8"))
     fresh_layer = fresh(EQGAT.from_pretrained("mine")).trace(embedded_structure("5pti").graph(4.5))[0]
     stored = page.array(page.data["structures"][0]["models"][1][0]["received"][0])

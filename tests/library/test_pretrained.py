@@ -7,8 +7,10 @@ import json
 import pytest
 import torch
 
+from eqgat.datasets.task import TASKS
 from eqgat.model import EQGAT
-from eqgat.pretrained import HERE, pretrained, pretrained_history, pretrained_names, pretrained_rows, untrained
+from eqgat.molecule import ELEMENTS
+from eqgat.pretrained import HERE, about, pretrained, pretrained_history, pretrained_names, pretrained_rows, untrained
 from eqgat.training.settings import build_model, make_settings, num_parameters
 from eqgat_course.residues import residue_answers
 
@@ -44,6 +46,24 @@ def test_accuracy_of_the_shipped_weights_is_that_of_their_row():
     table = residue_answers(pretrained("res"), "test", radius=9.0)
     assert (table["answer"] == table["truth"]).mean() == pytest.approx(stored, abs=0.005)
     assert table["chance"].between(0, 1).all()
+
+
+@pytest.mark.slow
+def test_elements_that_are_called_known_are_those_of_the_training_data():
+    samples = TASKS["res"].load(None, **json.loads(pretrained_rows("res")["changed"].iloc[0])["data_options"])["train"]
+    there = {int(code) for k in range(len(samples)) for code in samples[k].z.unique()}
+    assert {ELEMENTS[symbol] for symbol in about("res").elements or ()} == there
+
+
+def test_a_model_says_what_it_was_trained_for_as_far_as_it_is_noted(tmp_path):
+    assert about("res").words == "model res: trained to name the amino acid at an alpha carbon"
+    model = tmp_path / "mine" / "model"  # as a run leaves it
+    EQGAT(num_elements=9, out_channels=1, scalar_channels=8, vector_channels=2).save_pretrained(model)
+    assert about(tmp_path / "mine").words == "model mine: what it was trained for is not noted"
+    for task, what in (("lba", "to predict how strongly a protein binds a ligand"), ("new", "for the task new")):
+        (model / "settings.json").write_text(json.dumps({"task": task}))
+        assert about(tmp_path / "mine").words == f"model mine: trained {what}"
+        assert about(tmp_path / "mine").elements is None
 
 
 def test_unknown_name_lists_those_there_are():
