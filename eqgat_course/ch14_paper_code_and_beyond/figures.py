@@ -298,9 +298,12 @@ def draw_time_against_atoms(rows: pd.DataFrame) -> Figure:
             for ax, quantity in zip(axes, (mode, f"memory, {mode}"), strict=True):
                 found = rows[(rows["side"] == side) & (rows["quantity"] == quantity)]
                 label = f"{mode}, {'in chunks' if side == 'EQGAT' else 'readable layer'}"
-                ax.plot(found["case"].astype(int), found["value"], dashes, color=colour, marker="o", label=label)
+                if len(found):
+                    ax.plot(found["case"].astype(int), found["value"], dashes, color=colour, marker="o", label=label)
     axes[0].set(xscale="log", xlabel="atoms", ylabel="time an atom (µs)", ylim=(0, None))
-    axes[1].set(xscale="log", yscale="log", xlabel="atoms", ylabel="memory (MiB)")
+    axes[1].set(xlabel="atoms", ylabel="memory (MiB)")
+    if axes[1].lines:  # not every system tells the memory
+        axes[1].set(xscale="log", yscale="log")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=2)
     return fig
 
