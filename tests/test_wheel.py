@@ -11,6 +11,8 @@ import pytest
 
 from eqgat.viz import scripts
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -111,6 +111,7 @@ def test_a_figure_does_not_depend_on_what_was_drawn_before(noise, tmp_path):
     assert (tmp_path / "both" / "two.png").read_bytes() == (tmp_path / "alone" / "two.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_figures_have_the_same_bytes_from_run_to_run_and_with_any_number_of_workers(tmp_path):
     names = ["planar-cross-product", "fig-1a-neighbourhood"]
     runs = [figures.build(tmp_path / str(workers), names, workers) for workers in (1, 2)]

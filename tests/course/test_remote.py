@@ -20,7 +20,10 @@ from eqgat_course.grading.remote import RemoteSession
 from eqgat_course.grading.sandbox import Limits, weakness
 from eqgat_course.grading.wire import Ended, Opaque, pack, tensor_from, tensor_to, unpack
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a session is a Unix process")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="a session is a Unix process"),
+]
 
 FUNCTIONS = """import torch
 def cube(x, power=3):

@@ -47,6 +47,7 @@ def test_folder_without_notebooks_is_an_error_that_names_it(tmp_path, capsys):
     assert str(tmp_path) in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_failing_notebook_is_reported_and_the_others_run(tmp_path, capsys):
     write(tmp_path / "01_a.ipynb", FIRST, "print(6 * 7)", WIDGET)
     write(tmp_path / "02_b.ipynb", "# 02 Broken", "1 / 0")
@@ -71,6 +72,7 @@ def test_no_worker_at_all_is_refused(tmp_path, capsys):
     assert "--workers must be 1 or more; got 0" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_execution_in_place_changes_nothing_when_repeated(tmp_path):
     path = write(tmp_path / "01_a.ipynb", "import random\nrandom.seed(0)\nprint(random.random())", WIDGET)
     assert run_notebook(path, path) > 0
@@ -106,6 +108,7 @@ def test_no_formula_begins_with_a_bracket_that_tex_takes_for_an_option():
                 assert not found, f"{path.name}: {cell.source[found.start() : found.end() + 20]!r}"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals of this kind")
 @pytest.mark.parametrize(("workers", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT)])
 def test_a_signal_ends_the_whole_run_and_not_one_notebook(tmp_path, capsys, workers, number):
