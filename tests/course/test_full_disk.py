@@ -19,6 +19,8 @@ from atom3d_items import write_task
 
 from eqgat.cli import main
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ["train", "triangle", "--size", "60", "--epochs", "2", "--batch-size", "16", "--accelerator", "cpu"]
 
 

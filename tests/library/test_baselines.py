@@ -81,6 +81,7 @@ def test_parameter_counts_of_table_1(layers: int, out: int, norm: str | None, sc
     assert num_parameters(PaiNN(9, out, num_layers=layers, norm=norm)) == painn
 
 
+@pytest.mark.slow
 def test_parameter_counts_of_table_1_gvp_and_segnn() -> None:
     assert num_parameters(GVPGNN(9, 1)) == 893_844
     assert num_parameters(GVPGNN(9, 20, readout="node")) == 897_663

@@ -103,6 +103,7 @@ def bad_lines(folder: Path) -> list[list[str]]:
     return lines
 
 
+@pytest.mark.slow
 def test_no_bad_line_ends_in_a_traceback(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -233,6 +234,7 @@ def _added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MODELS.homes, "flat", "new_model:SPEC")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_added")
 @pytest.mark.parametrize(
     ("task", "model"), [("distance", "eqgat"), ("distance", "flat"), ("triangle", "flat"), ("lba", "flat")]

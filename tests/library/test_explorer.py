@@ -121,6 +121,7 @@ def test_page_is_small_whole_and_asks_no_network(protein, models):
     assert "37 of 37 choices of channels and 8 of 8 vector channels" in explorer.data["kept"]
 
 
+@pytest.mark.slow
 def test_a_large_protein_keeps_means_and_heads_and_says_so(models):
     explorer = explore(embedded_structure("19hc"), models[0], untrained=models[1])
     assert len(explorer.to_html().encode()) < 8e6
@@ -137,6 +138,7 @@ def test_a_second_structure_is_laid_over_the_first(models):
     assert np.linalg.norm(first[core] - second[core], axis=1).mean() < 5
 
 
+@pytest.mark.slow
 def test_attributions_are_shown_for_the_model_and_for_the_control(protein, models):
     pytest.importorskip("captum")
     extra = attributed(protein, *models, "A:22")

@@ -275,6 +275,7 @@ def test_model_equals_literal_equations(options):
     assert worst_error(everything_of(model, graph, model.encode, model), literal) > 1000 * EQUAL
 
 
+@pytest.mark.slow
 def test_copies_pickles_and_compiled_models_are_the_same_model():
     graph, model = make_graph(12), randomised(make_model(num_layers=2, norm="equivariant", cross_product="mixed"))
     expected = model(graph)
