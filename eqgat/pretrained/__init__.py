@@ -11,6 +11,7 @@ import torch
 
 from eqgat.datasets.task import TASKS
 from eqgat.errors import UserError
+from eqgat.files import read_checked
 from eqgat.model import EQGAT
 from eqgat.saving import CONFIG
 
@@ -88,18 +89,18 @@ def about(name: str | Path) -> About:
     """Which model it is and what it was trained for, of a shipped model or of the folder of a model.
 
     Raises:
-        UserError: as ``saved_folder``.
+        UserError: as ``saved_folder``; a file that is not what was written (its checksum differs).
 
     >>> about("res").words
     'model res: trained to name the amino acid at an alpha carbon'
     """
     folder = saved_folder(name)
     settings, elements = folder / "settings.json", folder / "elements.json"
-    task = json.loads(settings.read_text(encoding="utf-8")).get("task", "") if settings.is_file() else ""
+    task = json.loads(read_checked(settings)).get("task", "") if settings.is_file() else ""
     goal = TASKS[task].goal if task in TASKS else ""
     what = f"trained {goal or f'for the task {task}'}" if task else "what it was trained for is not noted"
     title = folder.name if folder.parent == HERE else Path(name).resolve().name
-    seen = tuple(json.loads(elements.read_text(encoding="utf-8"))) if elements.is_file() else None
+    seen = tuple(json.loads(read_checked(elements))) if elements.is_file() else None
     return About(f"model {title}: {what}", seen)
 
 

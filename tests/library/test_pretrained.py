@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from eqgat.datasets.task import TASKS
+from eqgat.errors import UserError
+from eqgat.files import write_checked
 from eqgat.model import EQGAT
 from eqgat.molecule import ELEMENTS
 from eqgat.pretrained import HERE, about, pretrained, pretrained_history, pretrained_names, pretrained_rows, untrained
@@ -61,9 +63,12 @@ def test_a_model_says_what_it_was_trained_for_as_far_as_it_is_noted(tmp_path):
     EQGAT(num_elements=9, out_channels=1, scalar_channels=8, vector_channels=2).save_pretrained(model)
     assert about(tmp_path / "mine").words == "model mine: what it was trained for is not noted"
     for task, what in (("lba", "to predict how strongly a protein binds a ligand"), ("new", "for the task new")):
-        (model / "settings.json").write_text(json.dumps({"task": task}))
+        write_checked(model / "settings.json", json.dumps({"task": task}))
         assert about(tmp_path / "mine").words == f"model mine: trained {what}"
         assert about(tmp_path / "mine").elements is None
+    (model / "settings.json").write_text(json.dumps({"task": "psr"}))  # changed behind the checksum's back
+    with pytest.raises(UserError, match=r"settings\.json"):
+        about(tmp_path / "mine")
 
 
 def test_unknown_name_lists_those_there_are():
