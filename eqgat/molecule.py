@@ -639,10 +639,11 @@ class AtomRows:
             hydrogen = (columns["symbol"] == "H") | (columns["symbol"] == "D")
             self.drop(hydrogen, "hydrogen", "hydrogens=False")
         if choices.altloc != "all":
-            self._merge_repeats()
-            self._choose_locations()
-        near = (np.abs(self.positions) <= MAX_COORDINATE).all(axis=1)  # False for NaN
-        for index in np.flatnonzero(self.left & ~near)[:1].tolist():
+            anywhere, atom = self._atoms()
+            self._merge_repeats(atom)
+            self._choose_locations(anywhere)
+        near = np.abs(self.positions) <= MAX_COORDINATE  # False for NaN
+        for index in [] if near.all() else np.flatnonzero(self.left & ~near.all(axis=1))[:1].tolist():
             raise self.error(
                 f"{self.describe(index)} has NaN or infinite coordinates, or beyond {MAX_COORDINATE:.0f} Å; "
                 "repair or remove it",
@@ -684,12 +685,13 @@ class AtomRows:
                     seen.append(place)
                 copy[index] = seen.index(place)
             self._split(copy)
-        _, first = np.unique(self.residue, return_index=True)
+        first = np.flatnonzero(np.diff(np.maximum.accumulate(self.residue), prepend=-1))  # numbered as they begin
         c["hetero"] = np.where(water, "W", c["hetero"][first][self.residue])  # ATOM or HETATM, as it begins
 
-    def _atoms(self) -> np.ndarray:
-        """One number for all rows that name the same atom."""
-        return _combined(self.residue, self.coded["atom_name"].codes, self.coded["altloc"].codes)
+    def _atoms(self) -> tuple[np.ndarray, np.ndarray]:
+        """One number for all rows that name the same atom, at any of its locations, and at the same one."""
+        anywhere = _combined(self.residue, self.coded["atom_name"].codes)
+        return anywhere, _combined(anywhere, self.coded["altloc"].codes)
 
     def _split(self, part: np.ndarray) -> None:
         """Tell residues, and the sites that they are at, apart by one thing more."""
@@ -699,7 +701,7 @@ class AtomRows:
         """Residues that would hold one atom twice are told apart by segment; no name: that of the row before."""
         segment, twice = self.coded["segment"].codes, set()
         first: dict[int, int] = {}
-        for index, atom in enumerate(self._atoms().tolist()):
+        for index, atom in enumerate(self._atoms()[1].tolist()):
             other = first.setdefault(atom, index)
             if segment[index] != segment[other] and (self.positions[index] != self.positions[other]).any():
                 twice.add(int(self.residue[index]))
@@ -733,10 +735,9 @@ class AtomRows:
                 )
             symbols[index] = symbol
 
-    def _merge_repeats(self) -> None:
+    def _merge_repeats(self, atom: np.ndarray) -> None:
         """Rows that repeat another are one atom; one atom at two places is an error, but for a ligand's like names."""
         c = self.columns
-        atom = self._atoms()
         # Who has no name is nobody twice.
         alone = ~self.left | (c["atom_name"] == "") | (np.bincount(atom[self.left], minlength=len(atom))[atom] < 2)
         repeated = np.zeros(len(self.rows), dtype=bool)
@@ -760,7 +761,7 @@ class AtomRows:
             before.append(index)
         self.drop(repeated, "duplicate")
 
-    def _choose_locations(self) -> None:
+    def _choose_locations(self, atom: np.ndarray) -> None:
         """One alternate location per residue; at a place that two residues share, one of them."""
         c, wanted = self.columns, self.choices.altloc
         labelled = self.left & self.coded["altloc"].where(lambda label: label != " ")
@@ -773,9 +774,8 @@ class AtomRows:
                 'and "highest" and "all" can be asked for',
                 -1,
             )
-        atom = _combined(self.residue, self.coded["atom_name"].codes)
         sites: dict[int, list[int]] = defaultdict(list)
-        for index in np.flatnonzero(self.left & np.isin(atom, atom[labelled])).tolist():
+        for index in np.flatnonzero(self.left & (np.bincount(atom[labelled], minlength=len(atom)) > 0)[atom]).tolist():
             sites[int(self.site[index])].append(index)
         other = np.zeros(len(self.rows), dtype=bool)
         for rows in sites.values():

@@ -135,10 +135,10 @@ def _read_text(path: Path, zipped: bool) -> str:
         raise StructureError(problem, path.name, data.count(b"\n") + 1) from error
     encoding = _ENCODINGS.get(bytes(data[:2]), "utf-8-sig")
     try:
-        text = bytes(data).decode(encoding)
+        text = data.decode(encoding)
     except UnicodeDecodeError:
         text = data.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def _parsed(
@@ -426,13 +426,16 @@ def _read_mmcif(file: str, text: str, model: int | str | None) -> tuple[dict[str
     def whole(*tags: str, stand_in: str) -> tuple[Coded, Coded]:
         """Whole numbers, and for each the letter that may follow it."""
 
+        said = texts(*tags, stand_in=stand_in)
+        digits = "".join(said.values)
+        if digits.isascii() and digits.isdigit() and all(0 < len(text) < 10 for text in said.values):  # nearly always
+            return said.map(int), Coded([""], np.zeros(len(rows), np.int64))
+
         def parse(text: str) -> tuple[int, str] | None:
-            if len(text) < 10 and text.isascii() and text.isdigit():  # soon done, and nearly always so
-                return int(text), ""
             match = _SEQUENCE_NUMBER.fullmatch(text)
             return (int(match[1]), match[2]) if match else None
 
-        parts = _parsed(texts(*tags, stand_in=stand_in), parse, tags[0], "no whole number", error)
+        parts = _parsed(said, parse, tags[0], "no whole number", error)
         return parts.map(lambda part: part[0]), parts.map(lambda part: part[1])
 
     models = whole("pdbx_pdb_model_num", stand_in="1")[0]
