@@ -5,7 +5,7 @@ COMMANDS = {
     "trivial": ("eqgat_course.experiments.cli:trivial", "score the answers that need no learning on a task"),
     "tables": ("eqgat_course.experiments.cli:tables", "write the paper's tables with our results beside them"),
     "expressivity": (
-        "eqgat_course.experiments.expressivity:main",
+        "eqgat_course.experiments.cli:expressivity",
         "train models to tell clouds apart, as success rates",
     ),
     "toy": ("eqgat_course.toy:main", "write toy data in the form of the ATOM3D archives, without a download"),

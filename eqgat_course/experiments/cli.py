@@ -1,4 +1,4 @@
-"""The subcommands ``runs``, ``trivial`` and ``tables``."""
+"""The subcommands ``runs``, ``trivial``, ``tables`` and ``expressivity``; PyTorch is imported only to do the work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eqgat.errors import UserError
 from eqgat.files import is_writable
 from eqgat.training.cli import seconds
 
-__all__ = ["runs", "tables", "trivial"]
+__all__ = ["expressivity", "runs", "tables", "trivial"]
 
 
 def runs(argv: list[str]) -> int:
@@ -41,15 +41,16 @@ def runs(argv: list[str]) -> int:
             is_writable(folder, option)
     if options.data_root is not None and not options.data_root.expanduser().is_dir():
         raise UserError(f"there is no folder {str(options.data_root)!r} (--data-root)")
-    from eqgat.training.results import results_folder
-    from eqgat_course.experiments import running
-    from eqgat_course.experiments.plans import plan_names, read_plan
+    from eqgat_course.experiments.plans import plan_about, plan_names, read_plan
 
     if options.plan is None:
         for name in plan_names():
-            plan = read_plan(name)
-            print(f"{name}: {plan.about} ({len(plan.runs)} runs)")
+            print(f"{name}: {plan_about(name)}")
+        print("eqgat runs --plan NAME --dry-run tells which runs a plan has that the store lacks")
         return 0
+    from eqgat.training.results import results_folder
+    from eqgat_course.experiments import running
+
     plan, store = read_plan(options.plan), options.results or results_folder()
     root = None if options.data_root is None else options.data_root.expanduser().absolute()
     if options.dry_run or options.print_commands:
@@ -120,3 +121,16 @@ def tables(argv: list[str]) -> None:
     is_writable(out, "--out")
     module.write_tables(store, out)
     print(f"tables 1 to 4 and the plans of runs that fill them are in {out}")
+
+
+def expressivity(argv: list[str]) -> None:
+    """Train all models on all pairs of clouds that the store lacks, ten seeds each; about an hour on one core."""
+    parser = Parser(prog="eqgat expressivity", description=expressivity.__doc__)
+    parser.add_argument("--results", type=Path, metavar="DIR", help="results store (default: figures/results)")
+    options = parser.parse_args(argv)
+    if options.results is not None:
+        is_writable(options.results, "--results")
+    from eqgat.training.results import results_folder
+    from eqgat_course.experiments.expressivity import measure_all
+
+    measure_all(options.results or results_folder(), say=lambda line: print(line, flush=True))

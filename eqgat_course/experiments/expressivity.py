@@ -18,12 +18,12 @@ from torch.nn.functional import cross_entropy
 from torch_geometric.data import Batch, Data
 
 from eqgat import radius_graph
-from eqgat.files import read_checked, write_checked
+from eqgat.files import is_writable, read_checked, write_checked
 from eqgat.symmetry import random_rotation
 from eqgat.training.results import device_name, git_commit, package_versions, results_folder
 from eqgat_course.clouds import BOND, CUTOFF, PAIRS, arms, prism, untrained
 
-__all__ = ["KINDS", "TASKS", "Task", "main", "measure", "read_rates", "succeeds"]
+__all__ = ["KINDS", "TASKS", "Task", "measure", "measure_all", "read_rates", "succeeds"]
 
 KINDS = ("SchNet", "PaiNN", "GVP", "EQGAT without cross product", "EQGAT", "SEGNN")
 VECTORS = ("PaiNN", "GVP", "EQGAT without cross product", "EQGAT")
@@ -162,26 +162,18 @@ def read_rates(file: Path | None = None) -> pd.DataFrame:
     return pd.read_csv(file, keep_default_na=False)
 
 
-def main(argv: list[str]) -> int:
-    """Train all models on all pairs of clouds that the store lacks, ten seeds each; about an hour on one core."""
-    from eqgat.cli import Parser
-    from eqgat.files import is_writable
-
-    parser = Parser(prog="eqgat expressivity", description=main.__doc__)
-    parser.add_argument("--results", type=Path, metavar="DIR", help="results store (default: figures/results)")
-    file = (parser.parse_args(argv).results or results_folder()) / FILE
-    is_writable(file.parent, "--results")
+def measure_all(store: Path, say: Callable[[str], None]) -> None:
+    """Measure all models on all tasks that the store lacks, and write each row as it comes."""
+    file = store / FILE
+    is_writable(store, "--results")
     torch.set_num_threads(1)
     rows = read_rates(file)
     done = set(zip(rows["pair"], rows["layers"], rows["model"], strict=True))
     left = [(task, kind) for task in TASKS for kind in KINDS if (task.name, task.layers, kind) not in done]
-    print(f"{len(left)} of {len(TASKS) * len(KINDS)} cells to run")
+    say(f"{len(left)} of {len(TASKS) * len(KINDS)} cells to run")
     for task, kind in left:
         row = measure(kind, task)
         rows = pd.concat([rows, pd.DataFrame([row])])
         write_checked(file, rows.to_csv(index=False))
-        print(
-            f"{task.name}, {task.layers} layers, {kind}: {row['successes']} of {row['seeds']}, {row['seconds']} s",
-            flush=True,
-        )
-    return 0
+        found = f"{row['successes']} of {row['seeds']}, {row['seconds']} s"
+        say(f"{task.name}, {task.layers} layers, {kind}: {found}")

@@ -25,20 +25,21 @@ from dataclasses import dataclass
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from eqgat.errors import UserError
-from eqgat.training.settings import CHANGES, Settings, make_settings, num_parameters
-from eqgat.training.tasks import make_task
+
+if TYPE_CHECKING:  # PyTorch is imported where it is needed: to list the plans takes no second
+    import pandas as pd
+
+    from eqgat.training.settings import Settings
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-__all__ = ["Finder", "Plan", "PlannedRun", "plan_names", "read_plan", "recorded"]
+__all__ = ["Finder", "Plan", "PlannedRun", "plan_about", "plan_names", "read_plan", "recorded"]
 
 _FOLDER = files("eqgat_course.experiments").joinpath("plans")
 _OPTIONS = ("model_options", "data_options")
@@ -115,6 +116,29 @@ def read_plan(name: str) -> Plan:
     >>> len(read_plan("table3").runs)
     21
     """
+    content = _read(name)
+    runs: dict[str, PlannedRun] = {}
+    for number, part in enumerate(content.get("runs", []), start=1):
+        for run in _expand(part, f"plan {name}, part {number}"):
+            runs.setdefault(run.name, run)
+    if not runs:
+        raise UserError(f"plan {name} has no runs; see the plans in {_FOLDER}")
+    return Plan(Path(name).stem, content.get("about", ""), tuple(content.get("tables", ())), tuple(runs.values()))
+
+
+def plan_about(name: str) -> str:
+    """What a plan is for; fast, as its runs are not made.
+
+    Raises:
+        UserError: as ``read_plan``, but for what is wrong in a part.
+
+    >>> plan_about("table3")[:7]
+    'Table 3'
+    """
+    return str(_read(name).get("about", ""))
+
+
+def _read(name: str) -> dict[str, Any]:
     if name.endswith(".toml"):
         file: Any = Path(name)
         if not file.is_file():
@@ -128,13 +152,7 @@ def read_plan(name: str) -> Plan:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"{name} is not a plan in TOML: {error}") from error
     _check_keys(content, {"about": str, "tables": list, "runs": list}, f"plan {name}")
-    runs: dict[str, PlannedRun] = {}
-    for number, part in enumerate(content.get("runs", []), start=1):
-        for run in _expand(part, f"plan {name}, part {number}"):
-            runs.setdefault(run.name, run)
-    if not runs:
-        raise UserError(f"plan {name} has no runs; see the plans in {_FOLDER}")
-    return Plan(Path(name).stem, content.get("about", ""), tuple(content.get("tables", ())), tuple(runs.values()))
+    return content
 
 
 def _check_keys(given: Any, known: dict[str, Any], where: str) -> None:
@@ -149,6 +167,8 @@ def _check_keys(given: Any, known: dict[str, Any], where: str) -> None:
 
 def _expand(part: Any, where: str) -> Iterable[PlannedRun]:
     """The runs of one part: seed after seed, so that all models have their first seed early."""
+    from eqgat.training.settings import CHANGES, make_settings
+
     known = {"task": str, "models": list, "profile": str, "seeds": (int, list), "test": bool, "data": str}
     _check_keys(part, {**known, **dict.fromkeys(CHANGES, object), **dict.fromkeys(_OPTIONS, (dict, list))}, where)
     if missing := [name for name in ("task", "models", "seeds") if name not in part]:
@@ -211,6 +231,9 @@ class Finder:
             UserError: data that cannot be used.
             FileNotFoundError: no such data.
         """
+        from eqgat.training.settings import num_parameters
+        from eqgat.training.tasks import make_task
+
         rows = recorded(run, results)
         if rows.empty:
             return False

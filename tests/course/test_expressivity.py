@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from eqgat.errors import UserError
 from eqgat_course.clouds import difference, untrained
-from eqgat_course.experiments import expressivity
+from eqgat_course.experiments import cli, expressivity
 from eqgat_course.experiments.expressivity import KINDS, TASKS, measure, read_rates, succeeds
 
 
@@ -55,9 +55,9 @@ def test_the_store_is_checked_and_no_proof_is_beaten(tmp_path, monkeypatch):
     monkeypatch.setattr(expressivity, "TASKS", TASKS[:1])
     monkeypatch.setattr(expressivity, "KINDS", ("EQGAT",))
     monkeypatch.setattr(expressivity, "measure", lambda kind, task: measure(kind, task, seeds=1))
-    assert expressivity.main(["--results", str(tmp_path)]) == 0
+    cli.expressivity(["--results", str(tmp_path)])
     assert read_rates(tmp_path / "expressivity.csv")["successes"].tolist() == [1]
-    assert expressivity.main(["--results", str(tmp_path)]) == 0  # nothing is left to run
+    cli.expressivity(["--results", str(tmp_path)])  # nothing is left to run
     (tmp_path / "expressivity.csv").write_text(pd.DataFrame({"pair": ["forged"]}).to_csv())
     with pytest.raises(UserError):
         read_rates(tmp_path / "expressivity.csv")
