@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from eqgat.training import run
 from eqgat.training.engine import evaluation_batches, training_batches
 from eqgat.training.settings import Settings, make_settings
 from eqgat.training.tasks import Task, make_task
+
+EndOfEpoch = Callable[[], None]
 
 
 def measured(options: argparse.Namespace, tasks: Iterable[str]) -> list[str]:
@@ -70,24 +74,50 @@ def rate(data: Any, task: Any, batch_size: int, workers: int, seconds: float) ->
 def engine_rows(options: argparse.Namespace) -> Iterator[Row]:
     """Processor time of an epoch in the engine, and in a loop that does the same work and nothing else.
 
-    Training and validation, without what happens once a run: from the end of the first epoch to the end of the last.
-    Each run has a process of its own, since what an earlier one left of the heap changes the time by several percent.
-    Of ATOM3D's tasks an epoch has the first eight batches, which makes what comes once an epoch weigh more than it does.
+    Training and validation, without what happens once a run. Two processes, each an epoch in turn, since the speed of a
+    machine changes from minute to minute by more than the two differ. An epoch has few batches, which makes what comes
+    once an epoch weigh more than it does.
     """
     for name in measured(options, ("triangle", *ATOM3D)):
-        data = {"n": 300} if options.quick and name == "triangle" else None
-        settings = make_settings(name, "eqgat", "quick", data_options=data, epochs=3)
+        settings = make_settings(name, "eqgat", "quick", epochs=4 if options.quick else 1 + options.repeats)
         folder = None if name == "triangle" else str(options.data)
-        epochs: dict[str, list[float]] = {"engine": [], "plain loop": []}
-        for _ in range(1 if options.quick else 3):
-            for side, measure in (("engine", in_engine), ("plain loop", in_loop)):
-                with multiprocessing.get_context("spawn").Pool(1) as pool:
-                    ends = pool.apply(measure, (settings, folder))
-                epochs[side].append((ends[-1] - ends[0]) / (len(ends) - 1))
-        for side, values in epochs.items():
+        sides = {"engine": Side(in_engine, settings, folder), "plain loop": Side(in_loop, settings, folder)}
+        taken: dict[str, list[float]] = {side: [] for side in sides}
+        for _ in range(settings.epochs - 1):
+            for side, one in sides.items():
+                taken[side].append(one.epoch())
+        for side, values in taken.items():
             yield row("engine", name, side, "epoch", "s", Spread.of(values))
-        ratios = [a / b for a, b in zip(epochs["engine"], epochs["plain loop"], strict=True)]
+        ratios = [a / b for a, b in zip(taken["engine"], taken["plain loop"], strict=True)]
         yield row("engine", name, "engine", "epoch, against a plain loop", "", Spread.of(ratios))
+
+
+class Side:
+    """A process that trains an epoch when it is told to, and says what processor time it had taken by then."""
+
+    def __init__(self, train: Callable[[Settings, str | None, EndOfEpoch], None], *arguments: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, end = context.Pipe()
+        self.process = context.Process(target=_side, args=(end, train, *arguments), daemon=True)
+        self.process.start()
+        self.before = self.pipe.recv()  # of the first epoch, which warms up
+
+    def epoch(self) -> float:
+        """Seconds of processor time of one more epoch."""
+        self.pipe.send("go")
+        before, self.before = self.before, self.pipe.recv()
+        return self.before - before
+
+
+def _side(pipe: Connection, train: Callable[..., None], settings: Settings, folder: str | None) -> None:
+    torch.set_num_threads(1)
+
+    def end_of_epoch() -> None:
+        pipe.send(time.process_time())
+        pipe.recv()
+
+    with contextlib.suppress(EOFError):  # the other end is gone
+        train(settings, folder, end_of_epoch)
 
 
 class FirstItems:
@@ -108,21 +138,18 @@ class FirstItems:
 
 
 def short_task(settings: Settings) -> Task:
-    """The task, with few items where a whole epoch takes minutes."""
+    """The task, with so few items that an epoch takes seconds."""
     task = make_task(settings)
-    if settings.task in ATOM3D:
-        load, few = task.load, {"train": 8 * settings.batch_size, "val": 2 * settings.batch_size}
-        task.load = lambda folder: {  # type: ignore[method-assign]
-            split: FirstItems(data, few.get(split, len(data))) for split, data in load(folder).items()
-        }
+    load, batches = task.load, 8 if settings.task in ATOM3D else 64
+    few = {"train": batches * settings.batch_size, "val": batches * settings.batch_size // 4}
+    task.load = lambda folder: {  # type: ignore[method-assign]
+        split: FirstItems(data, few.get(split, len(data))) for split, data in load(folder).items()
+    }
     return task
 
 
-def in_engine(settings: Settings, folder: str | None) -> list[float]:
-    """Processor time at the end of each epoch."""
-    torch.set_num_threads(1)
+def in_engine(settings: Settings, folder: str | None, end_of_epoch: EndOfEpoch) -> None:
     run.make_task = short_task
-    ends: list[float] = []
     with tempfile.TemporaryDirectory() as runs:
         run.train(
             settings,
@@ -131,15 +158,11 @@ def in_engine(settings: Settings, folder: str | None) -> list[float]:
             accelerator="cpu",
             test=False,
             progress=False,
-            on_epoch=lambda record: ends.append(time.process_time()),
+            on_epoch=lambda record: end_of_epoch(),
         )
-    return ends
 
 
-def in_loop(settings: Settings, folder: str | None) -> list[float]:
-    """Processor time at the end of each epoch."""
-    torch.set_num_threads(1)
-    ends: list[float] = []
+def in_loop(settings: Settings, folder: str | None, end_of_epoch: EndOfEpoch) -> None:
     task = short_task(settings)
     splits = task.load(folder)
     model = task.build()
@@ -162,5 +185,4 @@ def in_loop(settings: Settings, folder: str | None) -> list[float]:
                 batch = task.prepare(batch)
                 rows.append((task.predict(model, batch), task.targets(batch)))
         task.metrics(*(torch.cat(column) for column in zip(*rows, strict=True)), splits["val"])
-        ends.append(time.process_time())
-    return ends
+        end_of_epoch()
