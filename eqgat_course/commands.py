@@ -8,6 +8,7 @@ COMMANDS = {
         "eqgat_course.experiments.cli:expressivity",
         "train models to tell clouds apart, as success rates",
     ),
+    "robustness": ("eqgat_course.experiments.cli:robustness", "test trained models on displaced points"),
     "toy": ("eqgat_course.toy:main", "write toy data in the form of the ATOM3D archives, without a download"),
     "notebooks": ("eqgat_course.run:main", "execute the notebooks"),
     "figures": ("eqgat_course.figures:main", "rebuild every figure"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,11 +35,20 @@ from eqgat.options import known_options
 from eqgat.pretrained import saved_folder
 from eqgat.training.intervals import cluster_interval
 from eqgat.training.results import prediction_table
-from eqgat.training.run import SETTINGS
+from eqgat.training.run import FINISHED, SETTINGS
 from eqgat.training.settings import Settings
 from eqgat.training.tasks import Task, left_out, make_task
 
-__all__ = ["Evaluation", "Trained", "evaluate", "load_trained", "metric_lines", "metric_table", "predict"]
+__all__ = [
+    "Evaluation",
+    "Trained",
+    "evaluate",
+    "load_trained",
+    "metric_lines",
+    "metric_table",
+    "predict",
+    "predict_all",
+]
 
 
 class Trained(NamedTuple):
@@ -104,7 +114,8 @@ def load_trained(source: str | Path) -> Trained:
     baseline = run / "model.pt"
     folder = run if baseline.is_file() else saved_folder(source)
     try:
-        settings = Settings.from_json(read_checked(folder / SETTINGS).decode())
+        kept = read_checked(run / FINISHED if baseline.is_file() else folder / SETTINGS).decode()
+        settings = Settings.from_json(json.loads(kept)["settings"] if baseline.is_file() else kept)
     except FileNotFoundError as error:
         raise UserError(
             f"{folder} has no {SETTINGS}, so that nobody knows what its model predicts; give the folder of a run"
@@ -117,8 +128,14 @@ def load_trained(source: str | Path) -> Trained:
 
 
 @torch.no_grad()
-def _answers(trained: Trained, data: Any) -> Tensor:
-    """Raw predictions for all items of a data set, [rows, outputs], on the CPU."""
+def predict_all(trained: Trained, data: Any) -> Tensor:
+    """Raw predictions of a trained model for all items of a data set of its task, [rows, outputs], on the CPU.
+
+    >>> trained = load_trained("res")
+    >>> test = trained.task.load(None)["test"]
+    >>> predict_all(trained, [test[0], test[1]]).shape
+    torch.Size([2, 20])
+    """
     task, size, found = trained.task, trained.settings.batch_size, []
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = trained.model.to(device)
@@ -165,7 +182,7 @@ def predict(source: str | Path | Trained, files: Iterable[str | Path]) -> tuple[
             left = len(all_residues(molecule)) - len(residues)
             told[name] = f"{left} residues have no row: not one of the 20 amino acids, or without N, CA, C or O"
         tables.append(residues)
-        answers.append(_answers(trained, data))
+        answers.append(predict_all(trained, data))
     if not tables:
         raise UserError(f"nothing can be predicted; the first: {next(iter(told.values()), 'no file')}")
     return _with_answers(pd.concat(tables, ignore_index=True), torch.cat(answers), trained.classes), told
@@ -255,7 +272,7 @@ def evaluate(
     if not split:
         split = "all" if structures is not None and not _is_its_table(trained, labels, target) else "test"
     part = _part_to_test(trained, structures, labels, target, task, data, split)
-    prediction = _answers(trained, part)
+    prediction = predict_all(trained, part)
     rows = prediction_table(prediction, part.y, part)
     found = trained.task.metrics(prediction, part.y, part)
     if trained.classes:

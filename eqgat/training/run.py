@@ -31,6 +31,7 @@ from eqgat.training.tasks import left_out, make_task
 __all__ = ["Run", "check_device", "train"]
 
 PREDICTIONS = "predictions.csv.gz"  # in the folder of a run
+FINISHED = "finished.json"  # in the folder of a run, when it is
 SETTINGS = "settings.json"  # in the folder of a model, beside its weights
 
 
@@ -148,7 +149,7 @@ def train(
             for split, part in splits.items():
                 if told := left_out(part):
                     say(f"{settings.task} {split}: {told}")
-        finished, checkpoint = folder / "finished.json", folder / "last.ckpt"
+        finished, checkpoint = folder / FINISHED, folder / "last.ckpt"
         if finished.is_file() and not restart:
             return _read_finished(finished, settings, digest, network, results)
         if getattr(rank_zero_only, "rank", 0) == 0:  # what an earlier process left: half-written files, or all of it

@@ -1,4 +1,4 @@
-"""The subcommands ``runs``, ``trivial``, ``tables`` and ``expressivity``; PyTorch is imported only to do the work."""
+"""The subcommands ``runs``, ``trivial``, ``tables``, ``expressivity``, ``robustness``; PyTorch is imported only to do the work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eqgat.errors import UserError
 from eqgat.files import is_writable
 from eqgat.training.cli import seconds
 
-__all__ = ["expressivity", "runs", "tables", "trivial"]
+__all__ = ["expressivity", "robustness", "runs", "tables", "trivial"]
 
 
 def runs(argv: list[str]) -> int:
@@ -134,3 +134,25 @@ def expressivity(argv: list[str]) -> None:
     from eqgat_course.experiments.expressivity import measure_all
 
     measure_all(options.results or results_folder(), say=lambda line: print(line, flush=True))
+
+
+def robustness(argv: list[str]) -> None:
+    """Test models of the quick Triangle data on displaced points; those that --runs has not got are trained first."""
+    parser = Parser(prog="eqgat robustness", description=robustness.__doc__)
+    parser.add_argument("--results", type=Path, metavar="DIR", help="results store (default: figures/results)")
+    parser.add_argument("--runs", type=Path, metavar="DIR", default=Path("runs"), help="trained models (default: runs)")
+    parser.add_argument(
+        "--models", nargs="+", metavar="MODEL", help="default: all but SEGNN, which takes an hour a run"
+    )
+    options = parser.parse_args(argv)
+    for folder, option in ((options.runs, "--runs"), (options.results, "--results")):
+        if folder is not None:
+            is_writable(folder, option)
+    from eqgat.training.results import results_folder
+    from eqgat.training.settings import MODELS
+    from eqgat_course.experiments import robustness as module
+
+    if wrong := [name for name in options.models or () if name not in MODELS]:
+        raise UserError(f"unknown model {wrong[0]!r}; there are {', '.join(MODELS)}")
+    chosen = tuple(options.models or module.MODELS)
+    module.measure_all(options.results or results_folder(), options.runs, lambda line: print(line, flush=True), chosen)
