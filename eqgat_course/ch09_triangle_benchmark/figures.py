@@ -20,6 +20,7 @@ from eqgat.viz.parts import Camera, Edges
 from eqgat.viz.scene import Scene
 from eqgat.viz.style import COLOURS, describe
 from eqgat_course.ch09_triangle_benchmark.study import target_variances
+from eqgat_course.experiments.robustness import read_noise
 from eqgat_course.experiments.tables import paper_numbers
 from eqgat_course.figures import figure
 from eqgat_course.results import TARGETS, TRIANGLE_MODELS, trained_for, triangle_runs
@@ -346,3 +347,39 @@ def triangle_structure() -> Figure:
         f"({targets['area']:.1f} Å²)."
     )
     return describe(fig, caption, caption)
+
+
+@figure(
+    name="triangle-noise",
+    notebook="09",
+    data="generated Triangle clouds with displaced points; figures/results/noise.csv",
+    trained="the models on generated Triangle clouds without noise",
+    alt="Lines, one a model: the error grows with the noise and nears that of predict-the-mean.",
+)
+def error_against_noise() -> Figure:
+    rows = read_noise()
+    fig, ax = subplots(figsize=(6.4, 4.4))
+    if rows.empty:
+        _nothing(ax)
+        return describe(fig, "No model was tested on noisy clouds yet.")
+    levels = sorted(set(rows["noise"]))
+    for model in (name for name in TRIANGLE_MODELS if name in set(rows["model"])):
+        errors = rows[rows["model"] == model].groupby("noise")["mse"].agg(["mean", "min", "max"])
+        colour, line = LINES[model]
+        label = _name(model).replace("\n", " ")
+        ax.plot(range(len(levels)), errors["mean"], line, color=colour, marker="o", ms=5, label=label)
+        ax.fill_between(range(len(levels)), errors["min"], errors["max"], color=colour, alpha=0.15, lw=0)
+    blind = float(rows["mse_of_the_mean"].iloc[0])
+    ax.axhline(blind, color=COLOURS["grey"], ls="--")
+    ax.annotate("predict-the-mean", (0, blind), xytext=(0, 5), textcoords="offset points", fontsize=SMALL)
+    ax.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
+    ax.set(xlabel="noise: standard deviation of each coordinate (Å)", ylabel="test MSE, raw targets", yscale="log")
+    fig.legend(loc="outside upper center", ncol=3, fontsize=SMALL)
+    seeds = rows.groupby("model")["seed"].nunique()
+    return describe(
+        fig,
+        "Error on test clouds whose points were displaced, against the size of the displacements; the answers asked for are "
+        f"those of the clean clouds. Quick profile, {seeds.min()} to {seeds.max()} seeds a model, lines are means, bands "
+        f"the best and the worst seed; {', '.join(sorted(set(rows['device'])))}, commit "
+        f"{', '.join(sorted(set(rows['commit'])))}.",
+    )

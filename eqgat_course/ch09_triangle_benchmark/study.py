@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import product
 
 import numpy as np
@@ -20,11 +21,14 @@ __all__ = [
     "compare",
     "missing_runs",
     "nearest_cloud",
+    "robustness",
+    "robustness_in_words",
     "table_3",
     "target_variances",
     "tuning_runs",
 ]
 
+CHANGES = {"cutoff 4.5 Å": {"cutoff": 4.5}, "2 layers": {"num_layers": 2}, "4 layers": {"num_layers": 4}}
 TUNING_SEED = 10
 _SEEDS = (0, 1, 2)
 
@@ -112,6 +116,57 @@ def compare(frame: pd.DataFrame, reference: str = "EQGAT-Full") -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def robustness(noise: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
+    """Test MSE of each model, mean over its seeds: at each noise, and trained with another cutoff or depth.
+
+    Args:
+        noise: rows of ``read_noise``.
+        results: the store; only quick runs on the Triangle data count.
+
+    Returns:
+        A row a model (the paper's name). Columns: ``seeds`` of the noise; ``0 Å`` and so on; the keys of ``CHANGES``,
+        where the same seeds count for all models, nan where there is none.
+    """
+    table = noise.pivot_table("mse", "model", "noise").rename(columns=lambda value: f"{value:g} Å")
+    table.insert(0, "seeds", noise.groupby("model")["seed"].nunique())
+    runs = results[
+        (results["task"] == "triangle")
+        & (results["profile"] == "quick")
+        & (results["split"] == "test")
+        & (results["metric"] == "mse")
+        & results["seed"].isin(noise["seed"])
+    ]
+    for name, options in CHANGES.items():
+        changed = runs["changed"].map(
+            lambda text, wanted=options: json.loads(text or "{}") == {"model_options": wanted}
+        )
+        table[name] = runs[changed].groupby("model")["value"].mean()
+    table.columns.name = None
+    return table.reindex([model for model in TRIANGLE_MODELS if model in table.index]).rename(index=TRIANGLE_MODELS)
+
+
+def robustness_in_words(table: pd.DataFrame, blind: float) -> list[str]:
+    """A sentence for each row of ``robustness``; ``blind``: error of predict-the-mean."""
+    said = []
+    for model, row in table.iterrows():
+        still = row["0 Å"]
+        noise = {
+            name: row[name] for name in table.columns if name.endswith(" Å") and name[0].isdigit() and name != "0 Å"
+        }
+        doubled = next((name for name, error in noise.items() if error > 2 * still), "")
+        lost = next((name for name, error in noise.items() if error > blind), "")
+        words = f"**{model}**: {still:.2g} without noise; "
+        words += f"more than twice that from {doubled} on" if doubled else "never twice that"
+        words += (
+            f", worse than predict-the-mean from {lost} on" if lost else ", better than predict-the-mean throughout"
+        )
+        changes = {name: row[name] / still for name in CHANGES if row[name] == row[name]}
+        if changes:
+            words += "; trained anew, " + ", ".join(f"with {name} {ratio:.1f} times" for name, ratio in changes.items())
+        said.append(words + ".")
+    return said
 
 
 def target_variances(profile: str, most: int = 4000) -> Tensor:

@@ -19,6 +19,8 @@ from eqgat_course.ch09_triangle_benchmark.study import (
     compare,
     missing_runs,
     nearest_cloud,
+    robustness,
+    robustness_in_words,
     table_3,
     tuning_runs,
 )
@@ -140,3 +142,32 @@ def test_what_09_says_of_the_stored_runs_is_what_they_hold():
     assert errors["segnn"].round(2).tolist() == [0.62]
     assert errors["gvp"].round(1).tolist() == [4.3, 31.1, 3.6]
     assert max(errors, key=lambda name: errors[name].mean()) == "gvp"
+
+
+def test_robustness_takes_means_over_seeds_and_says_where_the_error_doubles():
+    noise = pd.DataFrame(
+        [
+            ("schnet", seed, level, error + seed)
+            for seed in (0, 1)
+            for level, error in ((0.0, 2.0), (0.1, 4.0), (0.5, 90.0))
+        ],
+        columns=["model", "seed", "noise", "mse"],
+    )
+    run = {"task": "triangle", "profile": "quick", "split": "test", "metric": "mse", "model": "schnet"}
+    changed = '{"model_options": {"num_layers": 2}}'
+    results = pd.DataFrame(
+        [
+            {**run, "seed": 0, "changed": changed, "value": 4.0},
+            {**run, "seed": 1, "changed": changed, "value": 6.0},
+            {**run, "seed": 7, "changed": changed, "value": 1000.0},  # a seed that was not tested with noise
+            {**run, "seed": 0, "changed": "", "value": 1000.0},
+            {**run, "seed": 0, "changed": changed, "value": 1000.0, "metric": "mae"},
+        ]
+    )
+    row = robustness(noise, results).loc["SchNet"]
+    assert (row["seeds"], row["0 Å"], row["0.1 Å"], row["0.5 Å"], row["2 layers"]) == (2, 2.5, 4.5, 90.5, 5.0)
+    assert pd.isna(row["4 layers"])
+    assert robustness_in_words(robustness(noise, results), 80.0) == [
+        "**SchNet**: 2.5 without noise; more than twice that from 0.5 Å on, worse than predict-the-mean from 0.5 Å on; "
+        "trained anew, with 2 layers 2.0 times."
+    ]
