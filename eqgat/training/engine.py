@@ -329,6 +329,19 @@ class TrainingModule(lightning.LightningModule):
 
     # validation and test
 
+    def on_validation_start(self) -> None:
+        """Statistics of what the head sees, of the present weights, from the first training batches."""
+        if not self.settings.standardise_readout:
+            return
+        readout, data = self.model.get_submodule(_READOUT), self.splits["train"]
+        assert isinstance(readout, ReadoutNorm)
+        with readout.measure():
+            for rows in evaluation_batches(min(len(data), 16 * self.settings.batch_size), self.settings.batch_size):
+                batch = self.task.collate(
+                    data.__getitems__(rows) if hasattr(data, "__getitems__") else [data[k] for k in rows]
+                )
+                self.task.predict(self.model, self.trainer.strategy.batch_to_device(batch))
+
     def _evaluation_step(self, batch: Any) -> None:
         output = self.task.predict(self.model, batch).float() * self.scale + self.shift
         self._rows.append((output, self.task.targets(batch)))

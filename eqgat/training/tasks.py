@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -275,7 +276,10 @@ def standardisation(task: Task, train: Any) -> tuple[Tensor, Tensor]:
 
 
 class ReadoutNorm(nn.Module):
-    """Standardises what the head sees, [graphs, channels]: in training by the batch, else by running statistics.
+    """Standardises what the head sees, [graphs, channels]: in training by the batch, else by kept statistics.
+
+    Kept are the means over the batches of ``measure``. Running statistics would not do: while the learning rate is high,
+    what the head sees moves on by more than its spread within a few steps.
 
     Args:
         head: a linear layer, or layers that start with one; the norm acts before it from now on.
@@ -290,12 +294,24 @@ class ReadoutNorm(nn.Module):
         if not isinstance(first, nn.Linear):
             raise UserError("standardise_readout needs a model whose head starts with a linear layer")
         self.norm = nn.BatchNorm1d(first.in_features, affine=False)
+        self.measuring = False
         first.register_forward_pre_hook(lambda _, inputs: (self(inputs[0]),))
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape. A batch of one graph has no statistics of its own and takes the running ones."""
-        self.norm.train(self.training and len(x) > 1)
+        self.norm.train((self.training or self.measuring) and len(x) > 1)
         return self.norm(x)
+
+    @contextmanager
+    def measure(self) -> Iterator[None]:
+        """What the head sees in here makes the statistics anew."""
+        momentum, self.norm.momentum = self.norm.momentum, None  # the mean over all batches
+        self.norm.reset_running_stats()
+        self.measuring = True
+        try:
+            yield
+        finally:
+            self.measuring, self.norm.momentum = False, momentum
 
     @torch.no_grad()
     def put_into(self, head: nn.Module) -> None:

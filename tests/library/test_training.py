@@ -33,7 +33,7 @@ from eqgat.training.checkpoint import read_checkpoint, write_checkpoint
 from eqgat.training.engine import TrainingModule, evaluation_batches, training_batches
 from eqgat.training.run import Run, train
 from eqgat.training.settings import models_of
-from eqgat.training.tasks import LOSSES, Task, make_task
+from eqgat.training.tasks import LOSSES, ReadoutNorm, Task, make_task
 
 # A program that makes the run whose settings are its first argument; to be closed by a parenthesis.
 TRAIN = (
@@ -641,3 +641,20 @@ def test_a_standardised_readout_is_part_of_the_exported_model_and_of_the_checkpo
     assert train(chosen, runs=tmp_path / "parts", progress=False, time_limit=0).finished is False
     parts = train(chosen, runs=tmp_path / "parts", progress=False)
     assert_same_run(whole, parts)
+
+
+def test_kept_statistics_of_the_readout_are_those_of_the_present_weights(tmp_path: Path) -> None:
+    """Running statistics are of weights some steps ago: at a high rate, validation then saw numbers of no use."""
+    norm = ReadoutNorm(torch.nn.Linear(2, 1)).eval()
+    batches = torch.tensor([[[0.0, 5.0], [2.0, 1.0]], [[4.0, 3.0], [6.0, 3.0]]])
+    norm(100 + batches[0])
+    with norm.measure():
+        for batch in batches:
+            norm(batch)
+    torch.testing.assert_close(norm(batches[0])[0], torch.tensor([-3 / (2 + 1e-5) ** 0.5, 2 / (4 + 1e-5) ** 0.5]))
+    run = train(settings(standardise_readout=True, epochs=2), runs=tmp_path, progress=False)
+    state = read_checkpoint(run.folder / "last.ckpt", run.settings.to_json(), run.data)
+    measured = -(
+        -min(run.settings.data_options["n"] * 8 // 10, 16 * run.settings.batch_size) // run.settings.batch_size
+    )
+    assert int(state["model"]["readout_norm.norm.num_batches_tracked"]) == measured
