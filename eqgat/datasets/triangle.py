@@ -310,7 +310,7 @@ SPEC = TaskSpec(
             "model_options": {**_MODEL, "cutoff": 10.0},
         },
         "cpu": {
-            "epochs": 10,
+            "epochs": 6,
             "batch_size": 16,
             "learning_rate": 3e-3,
             "schedule": "cosine",

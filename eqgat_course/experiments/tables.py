@@ -32,7 +32,7 @@ _NOTES = {
     4: _OTHER_DATA,
     3: "The paper's parameter counts of the two ablations are wrong: 27.4 thousand is the full model's; with the "
     "paper's sizes they have 26,883 and 24,342. "
-    "The cpu profile has the paper's clouds, but some 4,000 of them instead of 50,000, and 10 epochs instead of 50. "
+    "The cpu profile has the paper's clouds, but some 4,000 of them instead of 50,000, and 6 epochs instead of 50. "
     "The quick profile has clouds of 30 points; its errors cannot be compared with the paper's. The learning "
     "rates of both were chosen on validation, by runs that left the test set alone: rows of the store with split val only.",
 }
