@@ -212,6 +212,11 @@ def _parser() -> Parser:
         metavar="NAME=VALUE",
         help="an option of the data, for example hydrogens=true; may be given several times",
     )
+    change.add_argument(
+        "--standardise-readout",
+        action=argparse.BooleanOptionalAction,
+        help="for training that ends at a constant: standardise what the head sees of each graph",
+    )
     change.add_argument("--size", type=int, help="number of structures, for generated data")
     place = parser.add_argument_group("files")
     place.add_argument("--data", metavar="DIR", help="folder of the data; generated data are kept there")

@@ -153,6 +153,8 @@ class Settings:
                 ]
             elif name == "start":
                 words += ["--from", value]
+            elif isinstance(value, bool):
+                words.append(f"--{'' if value else 'no-'}{name.replace('_', '-')}")
             elif not isinstance(value, dict):
                 words += [f"--{name.replace('_', '-')}", f"{value}"]
         return shlex.join(words)
@@ -225,7 +227,10 @@ def make_settings(
 
 
 # What the command line can change against a profile, beside the options; and all that can be changed.
-CHANGES = ("epochs", "batch_size", "learning_rate", "precision", "loss", "monitor", "schedule", "stop_after", "start")
+CHANGES = (
+    *("epochs", "batch_size", "learning_rate", "precision", "loss", "monitor", "schedule", "stop_after", "start"),
+    "standardise_readout",
+)
 FLAGS = {"n": "--size", "labels": "--labels", "target": "--target", "split": "--split"}  # of options of the data
 _TYPED = {"own": [], "own-classes": ["--classes"], "own-res": ["res"]}  # what is typed for a task on own data
 _LATER = ("stop_after", "start", "start_weights")
