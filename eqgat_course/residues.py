@@ -54,7 +54,8 @@ def without_side_chain(
 def residue_answers(model: EQGAT, split: str = "test", radius: float | None = None) -> pd.DataFrame:
     """What a model says about every environment of a split of the embedded RES data, one row an environment.
 
-    Columns: "protein", "truth" and "answer" (names of amino acids), "chance" (probability given to the truth).
+    Columns: "protein", "truth" and "answer" (names of amino acids), "chance" (probability given to the truth), "atoms"
+    (of the environment).
 
     Args:
         model: with one row of 20 logits an atom.
@@ -72,6 +73,7 @@ def residue_answers(model: EQGAT, split: str = "test", radius: float | None = No
             "truth": kinds[truth.numpy()],
             "answer": kinds[logits.argmax(dim=1).numpy()],
             "chance": chance.numpy(),
+            "atoms": torch.cat([batch.ptr.diff() for batch in batches]).numpy(),
         }
     )
 

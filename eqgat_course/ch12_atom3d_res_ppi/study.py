@@ -29,6 +29,7 @@ __all__ = [
     "BURIAL",
     "all_pairs",
     "auc_by_counting",
+    "by_burial",
     "by_residue",
     "curves",
     "drawn_scores",
@@ -222,6 +223,31 @@ def by_residue(predictions: pd.DataFrame) -> pd.DataFrame:
             (name, len(answers), (answers == k).mean() if len(answers) else np.nan, RESIDUES[int(wrong.argmax())])
         )
     return pd.DataFrame(rows, columns=["residue", "there", "found", "taken for"]).sort_values("found", ascending=False)
+
+
+def by_burial(answers: pd.DataFrame, draws: int = 2000) -> pd.DataFrame:
+    """How often environments with few and with many atoms are answered rightly; each third, and the difference.
+
+    Args:
+        answers: of ``residue_answers``, with a radius.
+        draws: how many test sets are drawn, of whole proteins, for the 95 % intervals.
+    """
+    names = ["open", "between", "buried"]
+    own = answers.assign(right=answers["answer"] == answers["truth"], third=pd.qcut(answers["atoms"], 3, labels=names))
+    counted = own.pivot_table("right", "protein", "third", aggfunc=["sum", "size"], fill_value=0, observed=False)
+    drawn = np.random.default_rng(0).integers(len(counted), size=(draws, len(counted)))
+    right, size = (counted[part].to_numpy()[drawn].sum(axis=1) for part in ("sum", "size"))
+    found = own.groupby("third", observed=False).agg(
+        environments=("right", "size"), fewest=("atoms", "min"), most=("atoms", "max"), accuracy=("right", "mean")
+    )
+    found["low"], found["high"] = np.percentile(right / size, [2.5, 97.5], axis=0)
+    step = right[:, -1] / size[:, -1] - right[:, 0] / size[:, 0]
+    found.index = found.index.astype(str)
+    found.loc["buried - open", ["accuracy", "low", "high"]] = [
+        found["accuracy"].iloc[-1] - found["accuracy"].iloc[0],
+        *np.percentile(step, [2.5, 97.5]),
+    ]
+    return found
 
 
 def auc_by_counting(scores: Tensor, labels: Tensor) -> float:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
+from eqgat.pretrained import pretrained
 from eqgat.training.metrics import pair_metrics
 from eqgat.training.results import COLUMNS, read_history, read_predictions, read_results
 from eqgat_course.ch12_atom3d_res_ppi import figures, study
@@ -21,6 +22,7 @@ from eqgat_course.ch12_atom3d_res_ppi.study import (
     hop_table,
     stored_runs,
 )
+from eqgat_course.residues import residue_answers
 from eqgat_course.toy.ppi import ppi_item
 
 
@@ -125,3 +127,26 @@ def test_residues_found_and_taken_for_are_counted_by_hand():
     assert (third["there"], third["taken for"]) == (3, study.RESIDUES[5])
     assert third["found"] == pytest.approx(2 / 3)
     assert (sixth["there"], sixth["found"], sixth["taken for"]) == (1, 0.0, study.RESIDUES[0])
+
+
+def test_what_12_says_of_burial_is_what_the_shipped_network_answers():
+    for split in ("test", "val"):
+        found = study.by_burial(residue_answers(pretrained("res"), split, radius=9.0))
+        assert found["accuracy"][:3].idxmax() == "buried"
+        assert -0.02 < found.loc["buried - open", "low"] < 0 < found.loc["buried - open", "high"]
+
+
+def test_thirds_by_burial_are_counted_by_hand():
+    answers = pd.DataFrame(
+        {
+            "protein": ["a", "a", "a", "b", "b", "b"],
+            "truth": list("XXXXXX"),
+            "answer": list("YXXYYX"),
+            "atoms": [10, 50, 90, 20, 60, 100],
+        }
+    )
+    found = study.by_burial(answers)
+    assert found["accuracy"].tolist() == [0.0, 0.5, 1.0, 1.0]
+    assert found["environments"].tolist()[:3] == [2, 2, 2]
+    assert found.loc["between", ["low", "high"]].tolist() == [0.0, 1.0]  # protein b, or a, twice
+    assert found.loc["buried - open", ["low", "high"]].tolist() == [1.0, 1.0]
