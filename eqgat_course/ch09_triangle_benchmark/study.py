@@ -44,20 +44,21 @@ def missing_runs(results: pd.DataFrame, profile: str) -> list[str]:
     ]
 
 
-def tuning_runs(results: pd.DataFrame) -> pd.DataFrame:
-    """Validation MSE of the runs by which the quick profile was chosen: a row per model and batch, a column per rate.
+def tuning_runs(results: pd.DataFrame, profile: str = "quick") -> pd.DataFrame:
+    """Validation MSE of the runs by which a profile was chosen: a row per model and batch, a column per rate.
 
     They have a seed of their own and were made with ``--no-test``: their rows are of the validation set alone.
     """
     rows = results[
         (results["task"] == "triangle")
-        & (results["profile"] == "quick")
+        & (results["profile"] == profile)
         & (results["metric"] == "mse")
         & (results["split"] == "val")
         & (results["seed"] == TUNING_SEED)
     ]
+    plain = rows["changed"].str.contains('"standardise_readout": false')
     shown = rows.assign(
-        model=[TRIANGLE_MODELS[model] for model in rows["model"]],
+        model=rows["model"].map(TRIANGLE_MODELS) + plain.map({True: ", plain readout", False: ""}),
         batch=rows["batch_size"].astype(int),
         epochs=rows["epochs"].astype(int),
     )

@@ -206,12 +206,16 @@ def our_intervals() -> Figure:
         ax.plot([row.low, row.high], [place, place], color=colour, lw=3, solid_capstyle="butt")
         ax.plot(row.difference, place, "o", color=colour)
     ax.axvline(0, color=COLOURS["grey"], lw=1.2)
-    ax.set(yticks=range(len(rows)), yticklabels=[f"{row.choice} (n = {row.n})" for row in rows.itertuples()])
+    ax.set(yticks=range(len(rows)), yticklabels=[f"{row.choice} ({row.n})" for row in rows.itertuples()])
     ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel="extra error (right: worse)")
+    ax.set_xscale("symlog", linthresh=1, linscale=1.3)  # one large difference would flatten all others
+    ax.set_xticks([-1, -0.5, 0, 0.5, 1, 2, 5], ["−1", "", "0", "", "1", "2", "5"])
+    ax.set_xlim(min(-1.0, rows["low"].min()) * 1.05, max(1.0, rows["high"].max()) * 1.15)
+    ax.minorticks_off()
     ax.grid(axis="y", visible=False)
     caption = (
         "Mean squared error on the quick Triangle data, each choice against the full model with the same seeds and data: "
-        f"difference of the means and Welch's 95 % interval. {int(rows['stands'].sum())} of {len(rows)} differences are "
+        f"difference of the means and Welch's 95 % interval; in brackets the seeds of each. The axis is logarithmic beyond 1. {int(rows['stands'].sum())} of {len(rows)} differences are "
         "told from chance when all of them are counted (Holm; red)."
     )
     return describe(fig, caption, caption, "EQGAT and its variants on generated Triangle clouds, quick profile")

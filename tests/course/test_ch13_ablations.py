@@ -235,3 +235,22 @@ def test_figures_say_so_where_the_store_is_empty(monkeypatch):
 )
 def test_figures_draw(draw):
     draw().canvas.draw()
+
+
+def test_what_13_says_of_our_choices_is_what_the_store_holds():
+    rows = ablations.our_choices(read_results(task="triangle")).set_index("choice")
+    assert len(rows) == 12
+    assert rows.loc["no cross product", "n"] == rows.loc["one attention for all channels", "n"] == 20
+    assert set(rows.index[rows["stands"]]) == {"one attention for all channels", "cutoff 4.5", "2 layers, not 3"}
+    assert 3.5 < rows.loc["cutoff 4.5", "ratio"] < 4.5
+    assert 1.4 < rows.loc["2 layers, not 3", "ratio"] < 1.7
+    assert rows["ratio"].nlargest(2).index.tolist() == ["cutoff 4.5", "2 layers, not 3"]
+    assert rows.loc["no cross product", "p"] < 0.05
+    assert (rows.filter(like="as many parameters", axis=0)[["n"]] == 10).all().all()
+    assert (rows.filter(like="as many parameters", axis=0)["p"] > 0.05).all()
+    nothing = ["cross product of mixed vectors", "4 layers, not 3", "8 radial functions, not 16"]
+    assert (rows.loc[nothing, "p"] > 0.2).all()
+    assert rows.loc[["no norm", "32 radial functions, not 16"], "p"].between(0.04, 0.06).all()
+    assert (rows.loc[["no norm", "32 radial functions, not 16"], "ratio"] > 1).all()
+    total = rows.loc["sum over neighbours, not mean"]
+    assert (total["n"], total["worse"], round(total["sign_p"], 2)) == (5, 0, 0.06)
