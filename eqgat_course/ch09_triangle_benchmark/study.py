@@ -158,7 +158,7 @@ def robustness_in_words(table: pd.DataFrame, blind: float) -> list[str]:
         }
         doubled = next((name for name, error in noise.items() if error > 2 * still), "")
         lost = next((name for name, error in noise.items() if error > blind), "")
-        words = f"**{model}**: {still:.2g} without noise; "
+        words = f"**{model}**: {still:.1f} without noise; "
         words += f"more than twice that from {doubled} on" if doubled else "never twice that"
         words += (
             f", worse than predict-the-mean from {lost} on" if lost else ", better than predict-the-mean throughout"
