@@ -120,15 +120,16 @@ def compare(frame: pd.DataFrame, reference: str = "EQGAT-Full") -> pd.DataFrame:
 
 
 def robustness(noise: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
-    """Test MSE of each model, mean over its seeds: at each noise, and trained with another cutoff or depth.
+    """Each model on noisy test clouds, and trained with another cutoff or depth.
 
     Args:
         noise: rows of ``read_noise``.
         results: the store; only quick runs on the Triangle data count.
 
     Returns:
-        A row a model (the paper's name). Columns: ``seeds`` of the noise; ``0 Å`` and so on; the keys of ``CHANGES``,
-        where the same seeds count for all models, nan where there is none.
+        A row a model (the paper's name). Columns: ``seeds``; ``0 Å`` and so on: test MSE at that noise, mean over seeds;
+        the keys of ``CHANGES``: how many times as large the error without noise is then, over the seeds that have both,
+        nan where there is none.
     """
     table = noise.pivot_table("mse", "model", "noise").rename(columns=lambda value: f"{value:g} Å")
     table.insert(0, "seeds", noise.groupby("model")["seed"].nunique())
@@ -137,13 +138,15 @@ def robustness(noise: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
         & (results["profile"] == "quick")
         & (results["split"] == "test")
         & (results["metric"] == "mse")
-        & results["seed"].isin(noise["seed"])
     ]
+    still = noise[noise["noise"] == 0].set_index(["model", "seed"])["mse"]
     for name, options in CHANGES.items():
         changed = runs["changed"].map(
             lambda text, wanted=options: json.loads(text or "{}") == {"model_options": wanted}
         )
-        table[name] = runs[changed].groupby("model")["value"].mean()
+        own = runs[changed].astype({"seed": int, "value": float}).set_index(["model", "seed"])["value"]
+        pairs = pd.concat({"own": own, "still": still}, axis=1).dropna().groupby("model").mean()
+        table[name] = pairs["own"] / pairs["still"]
     table.columns.name = None
     return table.reindex([model for model in TRIANGLE_MODELS if model in table.index]).rename(index=TRIANGLE_MODELS)
 
@@ -163,7 +166,7 @@ def robustness_in_words(table: pd.DataFrame, blind: float) -> list[str]:
         words += (
             f", worse than predict-the-mean from {lost} on" if lost else ", better than predict-the-mean throughout"
         )
-        changes = {name: row[name] / still for name in CHANGES if row[name] == row[name]}
+        changes = {name: row[name] for name in CHANGES if row[name] == row[name]}
         if changes:
             words += "; trained anew, " + ", ".join(f"with {name} {ratio:.1f} times" for name, ratio in changes.items())
         said.append(words + ".")

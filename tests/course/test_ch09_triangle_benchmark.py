@@ -11,7 +11,7 @@ from eqgat import EQGAT
 from eqgat.baselines import SchNet
 from eqgat.datasets import make_triangles
 from eqgat.symmetry import random_rotation
-from eqgat.training.results import COLUMNS, read_results
+from eqgat.training.results import COLUMNS, read_history, read_results
 from eqgat_course.ch09_triangle_benchmark import figures
 from eqgat_course.ch09_triangle_benchmark.study import (
     TUNING_SEED,
@@ -24,6 +24,7 @@ from eqgat_course.ch09_triangle_benchmark.study import (
     table_3,
     tuning_runs,
 )
+from eqgat_course.experiments.robustness import read_noise
 from eqgat_course.experiments.tables import build_table
 from eqgat_course.results import TRIANGLE_MODELS, triangle_runs
 
@@ -165,9 +166,37 @@ def test_robustness_takes_means_over_seeds_and_says_where_the_error_doubles():
         ]
     )
     row = robustness(noise, results).loc["SchNet"]
-    assert (row["seeds"], row["0 Å"], row["0.1 Å"], row["0.5 Å"], row["2 layers"]) == (2, 2.5, 4.5, 90.5, 5.0)
+    assert (row["seeds"], row["0 Å"], row["0.1 Å"], row["0.5 Å"], row["2 layers"]) == (2, 2.5, 4.5, 90.5, 2.0)
     assert pd.isna(row["4 layers"])
     assert robustness_in_words(robustness(noise, results), 80.0) == [
         "**SchNet**: 2.5 without noise; more than twice that from 0.5 Å on, worse than predict-the-mean from 0.5 Å on; "
         "trained anew, with 2 layers 2.0 times."
     ]
+
+
+def test_what_09_says_of_noise_cutoff_and_depth_is_in_the_store():
+    noise = read_noise()
+    table = robustness(noise, read_results(task="triangle"))
+    levels = [name for name in table.columns if name.endswith(" Å") and name[0].isdigit()]
+    assert (table[levels].idxmin() == "EQGAT-Full").all()
+    assert (table[levels].idxmax() == "SchNet").all()
+    assert (table["1 Å"] < noise["mse_of_the_mean"].min() / 2).all()  # far better than predict-the-mean
+    assert (table["1 Å"] / table["0 Å"]).idxmin() == "SchNet"  # loses least in proportion
+    assert (table["0.1 Å"] < 1.2 * table["0 Å"]).all()
+    vectors = table.drop(index="SchNet")
+    assert (vectors["0.5 Å"] > 2 * vectors["0 Å"]).all()
+    run = table.dropna()
+    assert (run["cutoff 4.5 Å"] > run["2 layers"]).all()
+    assert run["cutoff 4.5 Å"].idxmax() == "PaiNN"
+    assert run["4 layers"].between(0.75, 1.25).all()
+    assert table["seeds"].tolist() == [3] * 5
+
+
+def test_what_09_says_of_the_cpu_profile_is_in_the_store():
+    store = read_results(task="triangle")
+    rates = tuning_runs(store, "cpu")["rate 0.003"].replace("", float("nan")).astype(float)
+    assert rates["EQGAT-Full, plain readout"] > 10 * rates["EQGAT-Full"]
+    chosen = store[(store["profile"] == "cpu") & store["changed"].str.contains("standardise_readout")]
+    history = read_history(f"triangle-eqgat-cpu-seed10-1a1510f7-data{chosen['data'].iloc[0].replace('-', '')[:10]}")
+    assert (history["val_r2_area"][:2].abs() < 0.01).all()  # the same numbers for every cloud
+    assert history["val_r2_area"].iloc[2] > 0.5
