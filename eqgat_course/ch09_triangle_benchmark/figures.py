@@ -374,6 +374,10 @@ def error_against_noise() -> Figure:
     ax.annotate("predict-the-mean", (0, blind), xytext=(0, 5), textcoords="offset points", fontsize=SMALL)
     ax.set_xticks(range(len(levels)), [f"{level:g}" for level in levels])
     ax.set(xlabel="noise: standard deviation of each coordinate (Å)", ylabel="test MSE, raw targets", yscale="log")
+    ax.set_ylim(0.8 * rows["mse"].min(), 1.5 * blind)
+    ticks = [tick for tick in (0.5, 1, 2, 5, 10, 20, 40, 100, 200) if rows["mse"].min() < tick < 1.5 * blind]
+    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
     fig.legend(loc="outside upper center", ncol=3, fontsize=SMALL)
     seeds = rows.groupby("model")["seed"].nunique()
     return describe(
