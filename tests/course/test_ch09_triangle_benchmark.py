@@ -200,3 +200,19 @@ def test_what_09_says_of_the_cpu_profile_is_in_the_store():
     history = read_history(f"triangle-eqgat-cpu-seed10-1a1510f7-data{chosen['data'].iloc[0].replace('-', '')[:10]}")
     assert (history["val_r2_area"][:2].abs() < 0.01).all()  # the same numbers for every cloud
     assert history["val_r2_area"].iloc[2] > 0.5
+
+
+def test_what_09_says_of_the_cpu_rows_is_in_the_store():
+    rows = read_results(task="triangle").query(
+        "profile == 'cpu' and split == 'test' and metric == 'mse' and changed == ''"
+    )
+    error = rows.astype({"value": float, "seed": int}).pivot_table("value", "seed", "model")
+    assert len(error) == 3
+    assert set(error) == {"eqgat", "painn", "schnet"}
+    blind = float(make_triangles(4000, progress=False).y.var(dim=0).mean())
+    assert (error["eqgat"] < blind / 30).all()
+    assert (error["schnet"] > 5 * error["eqgat"]).all()
+    assert 5.5 < 37.5 / 6.0 < 6.5
+    level = error["painn"] - error["eqgat"]
+    assert level.min() < 0 < level.max()  # now one is ahead, now the other
+    assert 3.5 < error["eqgat"].mean() < 6.0
