@@ -102,3 +102,19 @@ def test_what_11_says_of_the_stored_run_of_psr() -> None:
     assert max(close["global_spearman"], size["global_spearman"]) < own["global_spearman"]
     assert own["rmse"] < 0.7 * values.loc["trivial: mean", "rmse"]
     assert own["num_targets"] == 5
+
+
+def test_what_10_says_of_our_networks_is_what_the_store_holds():
+    rows = read_results(task="lba")
+    rows = rows[(rows["split"] == "test") & (rows["epochs"].astype(float) > 0)]
+    score = rows[rows["metric"] == "r2"].groupby("model")["value"].max().astype(float)
+    assert {"eqgat", "eqgat-no-cross-product", "schnet", "painn"} <= set(score.index)
+    assert (score <= 0).all()  # none beats the mean of the test labels; nor that of the training labels:
+    mean = (
+        read_results(task="lba")
+        .query("model == 'trivial: mean' and split == 'test' and metric == 'rmse'")["value"]
+        .astype(float)
+        .min()
+    )
+    assert (rows[rows["metric"] == "rmse"]["value"].astype(float) > mean).all()
+    assert set(rows["num_train"].astype(int)) == {259}
