@@ -122,23 +122,27 @@ def read_structure(
 
 def _read_text(path: Path, zipped: bool) -> str:
     """The text of a file, its lines ended by newlines alone."""
-    data = bytearray()
+    parts: list[bytes] = []
     try:
         with (gzip.open if zipped else open)(path, "rb") as handle:
             while part := handle.read(2**20):
-                data += part
-                if len(data) > MAX_BYTES:
-                    line = data.count(b"\n")
-                    raise StructureError(f"the file has more than {MAX_BYTES >> 20} MiB", path.name, line)
+                parts.append(part)
+                if len(parts) << 20 > MAX_BYTES and sum(map(len, parts)) > MAX_BYTES:
+                    raise StructureError(f"the file has more than {MAX_BYTES >> 20} MiB", path.name, _lines(parts))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         problem = f"not a complete gzip file ({error}); fetch or copy it again"
-        raise StructureError(problem, path.name, data.count(b"\n") + 1) from error
-    encoding = _ENCODINGS.get(bytes(data[:2]), "utf-8-sig")
+        raise StructureError(problem, path.name, _lines(parts) + 1) from error
+    data = b"".join(parts)  # no copy of a single part
+    encoding = _ENCODINGS.get(data[:2], "utf-8-sig")
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError:
         text = data.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _lines(parts: list[bytes]) -> int:
+    return sum(part.count(b"\n") for part in parts)
 
 
 def _parsed(
