@@ -338,7 +338,7 @@ MUTANTS = [
     Mutant("molecule", "np.abs(self.positions) <= MAX_COORDINATE", "np.abs(self.positions) < np.inf", "no far atoms"),
     Mutant("structures", '"utf-8-sig")', '"utf-8")', "a byte order mark"),
     Mutant("structures", '.replace("\\r", "\\n")', "", "lines that end as on an old Macintosh"),
-    Mutant("structures", "if len(data) > MAX_BYTES:", "if False:", "too large files are refused"),
+    Mutant("structures", "sum(map(len, parts)) > MAX_BYTES:", "False:", "too large files are refused"),
     Mutant("structures", "None in numbers or len(set(numbers)) < len(numbers)", "None in numbers", "repeated models"),
     Mutant("structures", "(-10 if digits[0].isupper()", "(10 if digits[0].isupper()", "numbers beyond 9999"),
     Mutant(

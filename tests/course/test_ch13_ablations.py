@@ -115,6 +115,7 @@ def test_the_committed_store_has_the_same_seeds_of_each_variant():
     assert rows["n"].min() >= 2
 
 
+@pytest.mark.slow
 def test_the_cost_of_knocking_out_is_that_of_notebook_08():
     cost = ablations.cost_of_knocking_out("cross product")
     assert len(cost) == 12

@@ -45,6 +45,7 @@ def test_mirror_image_turns_the_hand_and_keeps_the_edges():
     assert torch.equal(radius_graph(mirrored.pos, 4.5), graph.edge_index)
 
 
+@pytest.mark.slow
 def test_only_the_cross_product_learns_the_hand():
     learned = learn_handedness(CENTRES[:32], CENTRES[32:], "raw")
     assert learned.history[-1] < 0.1

@@ -18,6 +18,7 @@ from eqgat_course.experiments.tables import build_table, markdown, paper_numbers
 from eqgat_course.experiments.trivial import predict_the_mean
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [[], [("triangle", "mse")], [("lba", "rmse")], [("psr", "mean_spearman")]])
 def test_tables_of_an_empty_store_and_of_one_task(rows: list[tuple[str, str]], tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
@@ -131,6 +132,7 @@ def test_settings_were_chosen_on_validation_alone() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add(tmp_path, 6.5)
     write_tables(tmp_path, tmp_path / "beside" / "tables")

@@ -24,6 +24,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_trivial_answers(root: Path, tmp_path: Path) -> None:
     """The numbers to beat: by hand where that is short; in the store under a name that no table takes for a model."""
     res, train_labels = load_atom3d("res", root, "test"), load_atom3d("res", root, "train").y.tolist()

@@ -43,6 +43,7 @@ def test_a_slow_side_sits_out_and_ratios_are_of_pairs() -> None:
     assert ratio({"a": [2.0, 9.0, 4.0], "b": [1.0, 3.0]}, "a", "b") == Spread(2.5, 2.25, 2.75, 2)
 
 
+@pytest.mark.slow
 def test_a_report_of_all_rows(tmp_path) -> None:
     rows = [
         row("models", name, "EQGAT", quantity, "s", Spread.of([1.0, 2.0, 3.0]))

@@ -20,6 +20,7 @@ def test_flipped_bits_are_never_believed(tmp_path: Path) -> None:
     assert sum(number for what, number in outcomes.items() if what.endswith("refused")) >= 36
 
 
+@pytest.mark.slow
 def test_killed_runs_end_bit_by_bit_the_same(tmp_path: Path) -> None:
     outcomes = kill(3, seed=1, folder=tmp_path)
     assert outcomes["kills"] == 3

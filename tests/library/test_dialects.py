@@ -69,6 +69,7 @@ def test_biopython_reads_the_same_atoms(name):
 # --- dialects -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("write", "ending"), [(pdb_text, ".pdb"), (mmcif_text, ".cif")], ids=["pdb", "mmcif"])
 def test_a_random_molecule_in_a_random_dialect_is_read_back(write, ending, tmp_path):
     @settings(max_examples=150, deadline=None, database=None)

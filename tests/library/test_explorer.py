@@ -129,6 +129,7 @@ def test_a_large_protein_keeps_means_and_heads_and_says_so(models):
     assert len(explorer.data["vectors"]) >= 4
 
 
+@pytest.mark.slow
 def test_a_second_structure_is_laid_over_the_first(models):
     opened, closed = embedded_structure("adk_open"), embedded_structure("adk_closed")
     away = closed.with_positions(closed.positions[:, [1, 2, 0]] + 50.0)

@@ -322,6 +322,7 @@ def test_predictions_of_the_saved_model_are_those_of_the_test(trained: Any, fold
     assert np.allclose(ours, run.predictions["prediction"], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_evaluation_finds_the_metrics_of_the_run(trained: Any, folder: Path) -> None:
     run, _, _ = trained
     how = {"structures": folder / "structures", "labels": folder / "residues.csv"}
@@ -406,6 +407,7 @@ def test_a_pretraining_on_own_structures_gives_weights_to_start_from(folder: Pat
     assert len(table) == 10
 
 
+@pytest.mark.slow
 def test_the_shipped_model_is_evaluated_to_the_numbers_of_its_row() -> None:
     from eqgat.pretrained import pretrained_rows
 
