@@ -254,16 +254,21 @@ def table_1(bound: float = largest_spread(rmse=1.58, pearson=0.53)) -> Figure:
     caption = (
         "LBA, test RMSE in units of pK; lower is better. Left: the paper's Table 1, mean and standard "
         f"deviation; dotted: the spread of that test set's labels is {bound:.2f} at most (see text). Right: our "
-        f"runs, on other data, so that only their order may be compared. {data or 'There are none yet.'}"
+        f"runs, on other data, so that only their order may be compared; a number with an arrow lies beyond the axis. {data or 'There are none yet.'}"
     )
     return describe(fig, caption, caption, trained_for(ours))
 
 
 def _dots(ax: Axes, frame: pd.DataFrame, colour: str) -> None:
-    """One row a model: mean, and a bar of one standard deviation where it is known."""
+    """One row a model: mean, and a bar of one standard deviation where it is known; far ones as a number at the edge."""
     if frame.empty:
         return
-    ax.errorbar(frame["rmse"], range(len(frame)), xerr=frame["rmse std"].fillna(0), fmt="s", color=colour, capsize=4)
+    far = (frame["rmse"] > 1.5 * frame["rmse"].median()).to_numpy()
+    rows, near = np.arange(len(frame)), frame[~far]
+    ax.errorbar(near["rmse"], rows[~far], xerr=near["rmse std"].fillna(0), fmt="s", color=colour, capsize=4)
+    for row, value in zip(rows[far], frame["rmse"][far], strict=True):
+        where = ax.get_yaxis_transform()
+        ax.text(0.98, row, f"{value:.1f} →", transform=where, ha="right", va="center", color=colour, fontsize=SMALL)
     ax.set_yticks(range(len(frame)), frame["model"])
     ax.invert_yaxis()
     ax.margins(x=0.15)
