@@ -284,8 +284,8 @@ def add_edges(batch: Batch, model_options: Mapping[str, Any]) -> Batch:
 
 # Appendix B: 3 layers, 50 epochs. What the paper leaves open is as in the released code (cutoff 10 Å, batch 64, rate
 # 1e-4), except where that contradicts the paper's equations or breaks a symmetry: neighbours are not capped.
-# Cpu: the paper's clouds, fewer of them; its learning rates, one a model, are in the specs of the models. The mean over 100
-# points hides the three special ones, so that training only starts after hundreds of steps: hence standardise_readout.
+# Cpu: the paper's clouds, fewer of them; of two rates the larger won for EQGAT, SchNet and PaiNN. The mean over 100 points
+# hides the three special ones, so that training only starts after hundreds of steps: hence standardise_readout.
 # Quick: 30 points at the density of the paper's 100, and the cutoff again as large as the ball's radius. Batch and
 # learning rates were chosen on the validation set alone, by runs with --no-test and another seed, whose rows are in
 # the store; the epochs are what a minute of one processor allows EQGAT.

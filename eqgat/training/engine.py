@@ -333,13 +333,11 @@ class TrainingModule(lightning.LightningModule):
         """Statistics of what the head sees, of the present weights, from the first training batches."""
         if not self.settings.standardise_readout:
             return
-        readout, data = self.model.get_submodule(_READOUT), self.splits["train"]
+        readout = self.model.get_submodule(_READOUT)
         assert isinstance(readout, ReadoutNorm)
+        size, batch_size = min(len(self.splits["train"]), 16 * self.settings.batch_size), self.settings.batch_size
         with readout.measure():
-            for rows in evaluation_batches(min(len(data), 16 * self.settings.batch_size), self.settings.batch_size):
-                batch = self.task.collate(
-                    data.__getitems__(rows) if hasattr(data, "__getitems__") else [data[k] for k in rows]
-                )
+            for batch in self._loader("train", evaluation_batches(size, batch_size)):
                 self.task.predict(self.model, self.trainer.strategy.batch_to_device(batch))
 
     def _evaluation_step(self, batch: Any) -> None:

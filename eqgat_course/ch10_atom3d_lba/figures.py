@@ -254,7 +254,8 @@ def table_1(bound: float = largest_spread(rmse=1.58, pearson=0.53)) -> Figure:
     caption = (
         "LBA, test RMSE in units of pK; lower is better. Left: the paper's Table 1, mean and standard "
         f"deviation; dotted: the spread of that test set's labels is {bound:.2f} at most (see text). Right: our "
-        f"runs, on other data, so that only their order may be compared; a number with an arrow lies beyond the axis. {data or 'There are none yet.'}"
+        f"runs, on other data, so that only their order may be compared; a number with an arrow lies beyond the axis. "
+        f"{data or 'There are none yet.'}"
     )
     return describe(fig, caption, caption, trained_for(ours))
 
