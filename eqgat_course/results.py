@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pandas as pd
 
 from eqgat.training.results import read_results, results_folder
 from eqgat.training.settings import MODELS
 from eqgat_course.experiments.tables import paper_numbers
 
-__all__ = ["TARGETS", "TRIANGLE_MODELS", "benchmark", "beside_the_paper", "trained_for", "triangle_runs"]
+__all__ = [
+    "TARGETS",
+    "TRIANGLE_MODELS",
+    "benchmark",
+    "beside_the_paper",
+    "quick_triangle_errors",
+    "trained_for",
+    "triangle_runs",
+]
 
 TARGETS = ("distance", "perimeter", "area")
 TRIANGLE_MODELS = {name: entry.labels["3"] for name, entry in MODELS.items() if "3" in entry.labels}
+
+
+def quick_triangle_errors(results: pd.DataFrame, model_options: dict[str, Any]) -> pd.DataFrame:
+    """Rows of the test MSE of quick Triangle runs that changed these options of the model, and nothing else.
+
+    ``value`` is a float and ``seed`` a whole number.
+    """
+    wanted = {"model_options": model_options} if model_options else {}
+    rows = results[
+        (results["task"] == "triangle")
+        & (results["profile"] == "quick")
+        & (results["split"] == "test")
+        & (results["metric"] == "mse")
+    ]
+    same = rows["changed"].map(lambda text: json.loads(text or "{}") == wanted).astype(bool)
+    return rows[same].astype({"value": float, "seed": int})
 
 
 def triangle_runs(results: pd.DataFrame) -> tuple[pd.DataFrame, str]:

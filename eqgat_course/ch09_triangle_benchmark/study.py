@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 from eqgat.datasets import make_triangles
 from eqgat.graph import radius_graph
 from eqgat.training.settings import make_settings
-from eqgat_course.results import TRIANGLE_MODELS
+from eqgat_course.results import TRIANGLE_MODELS, quick_triangle_errors
 
 __all__ = [
     "PAPER_CLOUDS",
@@ -29,7 +29,11 @@ __all__ = [
     "tuning_runs",
 ]
 
-CHANGES = {"cutoff 4.5 Å": {"cutoff": 4.5}, "2 layers": {"num_layers": 2}, "4 layers": {"num_layers": 4}}
+CHANGES: dict[str, dict[str, Any]] = {
+    "cutoff 4.5 Å": {"cutoff": 4.5},
+    "2 layers": {"num_layers": 2},
+    "4 layers": {"num_layers": 4},
+}
 TUNING_SEED = 10
 PAPER_CLOUDS = "cpu"  # the profile that has them, in a size for one core
 _SEEDS = (0, 1, 2)
@@ -135,18 +139,9 @@ def robustness(noise: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
     """
     table = noise.pivot_table("mse", "model", "noise").rename(columns=lambda value: f"{value:g} Å")
     table.insert(0, "seeds", noise.groupby("model")["seed"].nunique())
-    runs = results[
-        (results["task"] == "triangle")
-        & (results["profile"] == "quick")
-        & (results["split"] == "test")
-        & (results["metric"] == "mse")
-    ]
     still = noise[noise["noise"] == 0].set_index(["model", "seed"])["mse"]
     for name, options in CHANGES.items():
-        changed = runs["changed"].map(
-            lambda text, wanted=options: json.loads(text or "{}") == {"model_options": wanted}
-        )
-        own = runs[changed].astype({"seed": int, "value": float}).set_index(["model", "seed"])["value"]
+        own = quick_triangle_errors(results, options).set_index(["model", "seed"])["value"]
         pairs = pd.concat({"own": own, "still": still}, axis=1).dropna().groupby("model").mean()
         table[name] = pairs["own"] / pairs["still"]
     table.columns.name = None

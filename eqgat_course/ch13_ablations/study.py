@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, cast
@@ -21,7 +20,7 @@ from eqgat.pretrained import pretrained
 from eqgat.training.receptive_field import at_centers
 from eqgat_course.experiments.tables import paper_numbers
 from eqgat_course.residues import residue_answers
-from eqgat_course.results import TARGETS, TRIANGLE_MODELS, triangle_runs
+from eqgat_course.results import TARGETS, TRIANGLE_MODELS, quick_triangle_errors, triangle_runs
 from eqgat_course.toy import sample_items
 
 __all__ = [
@@ -183,17 +182,10 @@ def our_choices(results: pd.DataFrame) -> pd.DataFrame:
     which the other is worse) and sign_p, stands (p by Holm's rule among all rows), sentence. Choices with fewer than two
     runs are left out.
     """
-    rows = results[
-        (results["task"] == "triangle")
-        & (results["profile"] == "quick")
-        & (results["split"] == "test")
-        & (results["metric"] == "mse")
-    ].assign(value=lambda frame: frame["value"].astype(float))
 
     def errors(model: str, options: dict[str, Any]) -> pd.Series:
-        wanted = {"model_options": options} if options else {}
-        same = rows["changed"].map(lambda text: json.loads(text or "{}") == wanted)
-        return rows[same & (rows["model"] == model)].set_index(["data", "seed"])["value"]
+        rows = quick_triangle_errors(results, options)
+        return rows[rows["model"] == model].set_index(["data", "seed"])["value"]
 
     full, made = errors("eqgat", {}), []
     for choice, (model, options) in CHOICES.items():
