@@ -30,17 +30,27 @@ of the chosen model is in the molecule or counted in ``Molecule.dropped``.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import gemmi
 import numpy as np
 from scipy.spatial import cKDTree
 
-from eqgat.errors import UserError
+from eqgat.atom_rows import NUMERIC, AtomRows, Choices, Coded, StructureError, check_chains, ordered
+from eqgat.chemistry import (
+    ELEMENTS,
+    NUMBERS,
+    OTHER_ELEMENT,
+    SYMBOLS,
+    VOCABULARY,
+    element_index,
+    is_standard,
+    residue_letter,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,42 +59,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ATOM_COLUMNS", "ELEMENTS", "OTHER_ELEMENT", "SYMBOLS", "Molecule", "StructureError", "element_index"]
 
-# Indices of elements as the models know them; see ``element_index``.
-ELEMENTS = {"H": 0, "C": 1, "N": 2, "O": 3, "F": 4, "S": 5, "Cl": 6, "P": 7}
-OTHER_ELEMENT = 8  # every other element (metals, Se, Br, I, ...), and X, an atom that nobody could identify
-SYMBOLS = tuple(gemmi.Element(number).name for number in range(119))  # the place is the atomic number; X has 0
-_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS)} | {"D": 1}
-_VOCABULARY = np.array([ELEMENTS.get(symbol, OTHER_ELEMENT) for symbol in SYMBOLS])
-
 # Elements that get bonds; metals above all do not.
 _BONDING = ("H", "D", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Se", "Br", "I")
 _BOND_TOLERANCE = 0.4  # Å
 _LONGEST_LINK = 2.0  # Å, from one residue of a polymer to the next: 1.3 (C-N) or 1.6 (O3'-P), drawn out by poor models
-
-_WATERS = """HOH DOD WAT H2O D2O OH2 SOL SPC SPCE TIP TIP2 TIP3 TIP4 TIP5 TP3 TP4 TP5 T3P T4P T5P""".split()  # noqa: SIM905
-# Names that force fields give to standard residues, by one-letter code; gemmi knows those of the Protein Data Bank.
-_FORCE_FIELD_NAMES = {
-    name: letter
-    for letter, *names in map(
-        str.split,
-        """
-        H HSD HSE HSP HIE HID HIP HISD HISE HISH HISA HISB HISP
-        C CYX CYM CYN CYS1 CYS2 CYSH
-        C CYT RC RC3 RC5 DC3 DC5 C3 C5
-        D ASH ASPP ASPH
-        E GLH GLUP GLUH
-        K LYN LSN LYSH LYSN LYP
-        R ARN ARGN
-        Y TYM
-        A ADE RA RA3 RA5 DA3 DA5 A3 A5
-        G GUA RG RG3 RG5 DG3 DG5 G3 G5
-        T THY DT3 DT5
-        U URA RU RU3 RU5 U3 U5
-        """.strip().splitlines(),
-    )
-    for name in names
-}
-_FORCE_FIELD_IONS = {"LIT": "Li", "SOD": "Na", "POT": "K", "CES": "Cs", "CAL": "Ca", "CLA": "Cl"}
 
 # ATOM3D's columns, which ``Molecule.atoms`` has too: what stands in for one that a table lacks.
 ATOM_COLUMNS: dict[str, object] = {
@@ -109,33 +87,6 @@ ATOM_COLUMNS: dict[str, object] = {
     "fullname": "",
     "serial_number": 0,
 }
-MAX_COORDINATE = 1e5  # Å; what is farther away is no coordinate
-
-
-class StructureError(UserError):
-    """Atoms that cannot be read, or placed. ``file`` and ``line`` say where (in a table of atoms: its name and row)."""
-
-    def __init__(self, problem: str, file: str = "", line: int | None = None, unit: str = "line") -> None:
-        place = f"{file}, {unit} {line}" if line is not None else file
-        super().__init__(f"{place}: {problem}" if place else problem)
-        self.file, self.line = file, line
-
-
-def element_index(symbol: str) -> int:
-    """Vocabulary index of an element: H 0, C 1, N 2, O 3, F 4, S 5, Cl 6, P 7, every other one 8.
-
-    The case does not matter, deuterium is hydrogen, and X stands for an atom that nobody could identify.
-
-    Raises:
-        ValueError: a symbol that is no chemical element.
-
-    >>> [element_index(symbol) for symbol in ("C", "CL", "D", "Zn", "X")]
-    [1, 6, 0, 8, 8]
-    """
-    number = _NUMBERS.get(str(symbol).strip().capitalize())
-    if number is None:
-        raise ValueError(f"{symbol!r} is not a chemical element")
-    return int(_VOCABULARY[number])
 
 
 def atom_graph(
@@ -152,7 +103,7 @@ def atom_graph(
 
     exact = torch.from_numpy(np.array(positions, dtype=np.float64))
     return Data(
-        z=torch.from_numpy(_VOCABULARY[atomic_number]),
+        z=torch.from_numpy(VOCABULARY[atomic_number]),
         pos=exact.to(dtype or torch.float32),
         edge_index=radius_graph(exact, cutoff),
     )
@@ -258,7 +209,7 @@ class Molecule:
             return atoms[key].tolist() if key in atoms else [ATOM_COLUMNS[key]] * len(atoms)
 
         columns: dict[str, Any] = {
-            ours: np.array(column(theirs)) if ours in _NUMERIC else Coded(column(theirs))
+            ours: np.array(column(theirs)) if ours in NUMERIC else Coded(column(theirs))
             for ours, theirs in _TABLE_NAMES.items()
         }
         models = columns["model"].values
@@ -273,7 +224,7 @@ class Molecule:
         columns["positions"] = np.column_stack([np.array(column(axis), np.float64) for axis in "xyz"])
         choices = Choices("all" if model is None else model, chains, hydrogens, waters, hetero, altloc)
         place = name or "the table of atoms"
-        return AtomRows(columns, choices, name, lambda row: (place, row, "row")).molecule(name)
+        return cls(name=name, **AtomRows(columns, choices, name, lambda row: (place, row, "row")).arrays())
 
     def __len__(self) -> int:
         return len(self.symbol)
@@ -285,12 +236,12 @@ class Molecule:
     @cached_property
     def atomic_number(self) -> np.ndarray:
         """Atomic numbers, [N], uint8; deuterium has 1, X has 0."""
-        return np.array([_NUMBERS[symbol] for symbol in self.symbol.tolist()], np.uint8)
+        return np.array([NUMBERS[symbol] for symbol in self.symbol.tolist()], np.uint8)
 
     @property
     def elements(self) -> np.ndarray:
         """Vocabulary indices 0 to 8 of the atoms' elements, [N], int64; see ``element_index``."""
-        return np.asarray(_VOCABULARY[self.atomic_number])
+        return np.asarray(VOCABULARY[self.atomic_number])
 
     @cached_property
     def atoms(self) -> pd.DataFrame:
@@ -343,10 +294,10 @@ class Molecule:
         arrays = (molecule.chain_name, molecule.residue_name, molecule.hetero)
         rows = list(zip(*(array[first].tolist() for array in arrays), strict=True))
         written = {chain for chain, name, kind in rows if kind == " " and residue_letter(name)}
-        bound = Counter(chain for chain, name, kind in rows if kind.startswith("H_") and _is_standard(name))
+        bound = Counter(chain for chain, name, kind in rows if kind.startswith("H_") and is_standard(name))
         letters = []
         for row, (where, name, kind) in enumerate(rows):
-            alone = _is_standard(name) and (where in written or bound[where] < 2)
+            alone = is_standard(name) and (where in written or bound[where] < 2)
             if kind == " " or (kind != "W" and row in polymer and not alone):
                 letter = residue_letter(name)
                 letters.append(letter or ("X" if row in polymer and (kind == " " or row in chained) else ""))
@@ -361,12 +312,12 @@ class Molecule:
         if not len(rows):
             raise ValueError(f"no atom of {self.name or 'the molecule'} is selected")
         arrays = {this.name: getattr(self, this.name)[rows] for this in fields(self) if this.name not in _WHOLE}
-        arrays["residue_index"] = _ordered(arrays["residue_index"])
+        arrays["residue_index"] = ordered(arrays["residue_index"])
         return replace(self, **arrays)
 
     def chain(self, *chains: str) -> Molecule:
         """The atoms of these chains, as a new molecule. ``ValueError`` for a chain that is not there."""
-        _check_chains(self.chain_name.tolist(), chains)
+        check_chains(self.chain_name.tolist(), chains)
         return self.select(np.isin(self.chain_name, chains))
 
     def find_atom(self, chain: str, residue: int, name: str, insertion_code: str = " ") -> int:
@@ -499,399 +450,3 @@ class Molecule:
 
 _WHOLE = ("name", "dropped", "chains_there")  # what a molecule has once, not for each atom
 _TABLE_NAMES = {this.name: this.metadata["column"] for this in fields(Molecule) if this.metadata.get("column")}
-
-
-_NUMERIC = ("occupancy", "bfactor", "serial")
-
-
-class Coded:
-    """A column that repeats few values: the different ones, and for each row the number [n] of its value in them.
-
-    What is to be done with the texts of a file is done once for each different text, and not for each row.
-    """
-
-    def __init__(self, values: Iterable[Any], codes: np.ndarray | None = None) -> None:
-        if codes is None:
-            values = list(values)
-            if len(values) > 1 and values[0] == values[-1] and values.count(values[0]) == len(values):
-                values, codes = values[:1], np.zeros(len(values), np.int64)  # many columns say one thing only
-        if codes is None:
-            numbers: defaultdict[Any, int] = defaultdict()
-            numbers.default_factory = numbers.__len__  # a new value has the next number
-            codes = np.fromiter(map(numbers.__getitem__, values), np.int64)
-            values = numbers
-        self.values, self.codes = list(values), codes
-
-    def __getitem__(self, row: int) -> Any:
-        return self.values[self.codes[row]]
-
-    def map(self, change: Callable[[Any], Any]) -> Coded:
-        """The column with each value changed; values that become equal become one."""
-        changed = Coded(map(change, self.values))
-        return (
-            Coded(changed.values, self.codes) if len(changed.values) == len(self.values) else changed.take(self.codes)
-        )
-
-    def take(self, rows: np.ndarray) -> Coded:
-        return Coded(self.values, self.codes[rows])
-
-    def where(self, test: Callable[[Any], object]) -> np.ndarray:
-        """The rows [n], as a mask, whose value passes the test."""
-        return np.array([bool(test(value)) for value in self.values])[self.codes]
-
-    def array(self, dtype: Any = None) -> np.ndarray:
-        """The value of each row, [n]."""
-        return np.array(self.values, dtype)[self.codes]
-
-
-@dataclass(frozen=True)
-class Choices:
-    """Which rows become atoms: the arguments of ``read_structure``."""
-
-    model: int | str | None = None
-    chains: str | Iterable[str] | None = None
-    hydrogens: bool = False
-    waters: bool = False
-    hetero: bool = True
-    altloc: str = "highest"
-
-
-class AtomRows:
-    """Rows of atoms on their way to a molecule, as the head of this module says.
-
-    Args:
-        columns: one of each array of ``Molecule``: ``positions`` [n, 3], ``serial``, ``occupancy`` and ``bfactor`` [n]
-            as numbers, the others coded; also ``padded_name`` (the atom name in its four columns), and ``source``
-            (rows of two sources are never one residue).
-        choices: which rows to take.
-        name: of the molecule.
-        where: row -> file, line and what to call that, for errors.
-    """
-
-    def __init__(
-        self, columns: dict[str, Any], choices: Choices, name: str, where: Callable[[int], tuple[str, int, str]]
-    ) -> None:
-        self.choices, self.name, self.where = choices, name or "the table of atoms", where
-        models = columns["model"]
-        self.rows = np.arange(len(models.codes))
-        if choices.model != "all":
-            self.rows = np.flatnonzero(models.where(lambda model: model == choices.model))
-            if not len(self.rows):
-                self.rows = np.array([len(models.codes) - 1])
-                there = ", ".join(map(str, models.values[:20]))
-                raise self.error(f"{self.name} has no model {choices.model!r}; there are the models {there}", 0)
-            if len(self.rows) < len(models.codes):
-                columns = {
-                    key: column.take(self.rows) if isinstance(column, Coded) else column[self.rows]
-                    for key, column in columns.items()
-                }
-        self.coded = {key: columns[key] for key in ("source", "model", "residue_number", "padded_name")}
-        for key, stand_in in _TEXTS.items():
-            self.coded[key] = columns[key].map(lambda text, blank=stand_in: _clean(text) or blank)
-        self.coded["symbol"] = self.coded["symbol"].map(str.capitalize)
-        self.positions = columns["positions"]
-        self.columns: dict[str, np.ndarray] = {key: columns[key] for key in _NUMERIC}
-        for key in ("model", "residue_number"):
-            self.columns[key] = self.coded[key].array()
-        for key in _TEXTS:
-            self.columns[key] = self.coded[key].array(object)
-        self.left = np.ones(len(self.rows), dtype=bool)
-        self.dropped: dict[str, int] = {}
-
-    def error(self, problem: str, index: int) -> StructureError:
-        return StructureError(problem, *self.where(int(self.rows[index])))
-
-    def describe(self, index: int) -> str:
-        atom, residue, number, chain = (
-            self.columns[key][index] for key in ("atom_name", "residue_name", "residue_number", "chain_name")
-        )
-        return f"atom {atom} of residue {residue} {number} in chain {chain!r}"
-
-    def drop(self, mask: np.ndarray, reason: str, choice: str = "") -> None:
-        """Leave out the rows of ``mask``, and count them."""
-        if count := int((self.left & mask).sum()):
-            if count == self.left.sum():
-                raise self.error(
-                    f"no atoms of {self.name} are left: the last {count} were removed by {choice}",
-                    int(np.flatnonzero(self.left)[-1]),
-                )
-            self.dropped[reason], self.left = count, self.left & ~mask
-
-    def molecule(self, name: str) -> Molecule:
-        """Take the choices one after the other; the first that leaves nothing is the one to be told."""
-        choices, columns = self.choices, self.columns
-        self._find_residues()
-        if choices.chains is not None:
-            wanted = [choices.chains] if isinstance(choices.chains, str) else list(choices.chains)
-            try:
-                _check_chains(self.coded["chain_name"].values, wanted)
-            except ValueError as error:
-                raise StructureError(str(error), self.where(0)[0]) from None  # no row is to blame
-            other = self.coded["chain_name"].where(lambda chain: chain not in wanted)
-            self.drop(other, "chain", f"chains={wanted!r}")
-        water, polymer = columns["hetero"] == "W", columns["hetero"] == " "
-        if not choices.waters:
-            self.drop(water, "water", "waters=False")
-        if not choices.hetero:
-            self.drop(~water & ~polymer, "hetero", "hetero=False")
-        self._find_elements()
-        if not choices.hydrogens:
-            hydrogen = (columns["symbol"] == "H") | (columns["symbol"] == "D")
-            self.drop(hydrogen, "hydrogen", "hydrogens=False")
-        if choices.altloc != "all":
-            anywhere, atom = self._atoms()
-            self._merge_repeats(atom)
-            self._choose_locations(anywhere)
-        near = np.abs(self.positions) <= MAX_COORDINATE  # False for NaN
-        for index in [] if near.all() else np.flatnonzero(self.left & ~near.all(axis=1))[:1].tolist():
-            raise self.error(
-                f"{self.describe(index)} has NaN or infinite coordinates, or beyond {MAX_COORDINATE:.0f} Å; "
-                "repair or remove it",
-                index,
-            )
-        kept = np.flatnonzero(self.left)
-        kept = kept[np.argsort(self.residue[kept], kind="stable")]
-        arrays = {key: columns[key][kept] for key in _TABLE_NAMES}
-        arrays["occupancy"] = np.nan_to_num(arrays["occupancy"].astype(np.float64), nan=1.0)
-        return Molecule(
-            positions=self.positions[kept],
-            row=self.rows[kept],
-            residue_index=_ordered(self.residue[kept]),
-            name=name,
-            dropped=self.dropped,
-            chains_there=tuple(self.coded["chain_name"].values),
-            **arrays,
-        )
-
-    def _find_residues(self) -> None:
-        """Number the residues in the order in which they begin, and tell which of them are water."""
-        c, coded = self.columns, self.coded
-        parts = ("source", "model", "chain_name", "residue_number", "insertion_code")
-        self.site = _combined(*(coded[part].codes for part in parts))
-        self.residue = _combined(self.site, coded["residue_name"].codes)
-        if len(coded["segment"].values) > 1:
-            self._tell_by_segment()
-        organic = np.zeros(self.residue.max() + 1, dtype=bool)
-        organic[self.residue[coded["atom_name"].where(lambda name: name[:1] == "C")]] = True
-        water = coded["residue_name"].where(_is_water) & ~organic[self.residue]
-        water |= coded["hetero"].where(lambda kind: kind == "W")
-        if self.choices.waters and self.choices.altloc != "all":
-            # Simulations have more waters than numbers: the second oxygen of one number begins another molecule.
-            copies: dict[tuple[Any, ...], list[tuple[float, ...]]] = defaultdict(list)
-            copy = np.zeros(len(self.rows), dtype=np.int64)
-            for index in np.flatnonzero(water).tolist():
-                seen = copies[self.residue[index], c["atom_name"][index], c["altloc"][index]]
-                if (place := tuple(self.positions[index])) not in seen:
-                    seen.append(place)
-                copy[index] = seen.index(place)
-            self._split(copy)
-        first = np.flatnonzero(np.diff(np.maximum.accumulate(self.residue), prepend=-1))  # numbered as they begin
-        c["hetero"] = np.where(water, "W", c["hetero"][first][self.residue])  # ATOM or HETATM, as it begins
-
-    def _atoms(self) -> tuple[np.ndarray, np.ndarray]:
-        """One number for all rows that name the same atom, at any of its locations, and at the same one."""
-        anywhere = _combined(self.residue, self.coded["atom_name"].codes)
-        return anywhere, _combined(anywhere, self.coded["altloc"].codes)
-
-    def _split(self, part: np.ndarray) -> None:
-        """Tell residues, and the sites that they are at, apart by one thing more."""
-        self.site, self.residue = _combined(self.site, part), _combined(self.residue, part)
-
-    def _tell_by_segment(self) -> None:
-        """Residues that would hold one atom twice are told apart by segment; no name: that of the row before."""
-        segment, twice = self.coded["segment"].codes, set()
-        first: dict[int, int] = {}
-        for index, atom in enumerate(self._atoms()[1].tolist()):
-            other = first.setdefault(atom, index)
-            if segment[index] != segment[other] and (self.positions[index] != self.positions[other]).any():
-                twice.add(int(self.residue[index]))
-        part, before = np.zeros(len(self.rows), dtype=np.int64), dict.fromkeys(twice, 0)
-        for index in np.flatnonzero(np.isin(self.residue, list(twice))).tolist():
-            residue = int(self.residue[index])
-            if self.columns["segment"][index] != " ":
-                before[residue] = 1 + int(segment[index])
-            part[index] = before[residue]
-        self._split(part)
-
-    def _find_elements(self) -> None:
-        """Chemical symbols of the rows that are left, ``Cl`` for ``CL``; inferred where there is none."""
-        c, symbols, padded = self.columns, self.columns["symbol"], self.coded["padded_name"]
-        aligned = any(str(name).startswith(" ") for name in padded.values)
-        unknown = self.coded["symbol"].where(lambda symbol: symbol not in _NUMBERS)
-        for index in np.flatnonzero(self.left & unknown).tolist():
-            symbol = symbols[index] or _infer_element(
-                c["atom_name"][index], padded[index], c["residue_name"][index], aligned
-            )
-            if symbol not in _NUMBERS:
-                problem = (
-                    f"has the element {symbol!r}, which is no chemical element"
-                    if symbol
-                    else "has no element, and its name does not tell it for certain"
-                )
-                raise self.error(
-                    f"{self.describe(index)} {problem}; correct the element column or leave the atom out "
-                    "(hetero=False, chains=...)",
-                    index,
-                )
-            symbols[index] = symbol
-
-    def _merge_repeats(self, atom: np.ndarray) -> None:
-        """Rows that repeat another are one atom; one atom at two places is an error, but for a ligand's like names."""
-        c = self.columns
-        # Who has no name is nobody twice.
-        alone = ~self.left | (c["atom_name"] == "") | (np.bincount(atom[self.left], minlength=len(atom))[atom] < 2)
-        repeated = np.zeros(len(self.rows), dtype=bool)
-        alike: dict[int, list[int]] = defaultdict(list)
-        for index in np.flatnonzero(~alone).tolist():
-            before = alike[int(atom[index])]
-            if any((self.positions[other] == self.positions[index]).all() for other in before):
-                repeated[index] = True
-                continue
-            if before and (
-                residue_letter(c["residue_name"][index])
-                or c["serial"][index] == c["serial"][before[0]]
-                or (self.residue[before[0] : index] != self.residue[index]).any()
-            ):
-                _, line, unit = self.where(int(self.rows[before[0]]))
-                raise self.error(
-                    f"{self.describe(index)} is at another place in {unit} {line}; number the models, label the "
-                    "alternate locations, name the segments, or take one of the two out",
-                    index,
-                )
-            before.append(index)
-        self.drop(repeated, "duplicate")
-
-    def _choose_locations(self, atom: np.ndarray) -> None:
-        """One alternate location per residue; at a place that two residues share, one of them."""
-        c, wanted = self.columns, self.choices.altloc
-        labelled = self.left & self.coded["altloc"].where(lambda label: label != " ")
-        if not labelled.any():
-            return
-        labels = set(c["altloc"][labelled])
-        if wanted not in {"highest", *labels}:
-            raise self.error(
-                f"{self.name} has no alternate location {wanted!r}; there are {', '.join(sorted(labels))}, "
-                'and "highest" and "all" can be asked for',
-                -1,
-            )
-        sites: dict[int, list[int]] = defaultdict(list)
-        for index in np.flatnonzero(self.left & (np.bincount(atom[labelled], minlength=len(atom)) > 0)[atom]).tolist():
-            sites[int(self.site[index])].append(index)
-        other = np.zeros(len(self.rows), dtype=bool)
-        for rows in sites.values():
-            shares: dict[str, list[float]] = defaultdict(list)
-            for index in rows:
-                shares[c["altloc"][index]].append(c["occupancy"][index])
-            rank = {label: (label != wanted, -round(sum(s) / len(s), 4), label) for label, s in shares.items()}
-            rows.sort(key=lambda index: rank[str(c["altloc"][index])])
-            taken: dict[str, str] = {}
-            for index in rows:
-                label = c["altloc"][index]
-                other[index] = self.residue[index] != self.residue[rows[0]] or (
-                    taken.setdefault(c["atom_name"][index], label) != label
-                )
-        self.drop(other, "alternate")
-
-
-# Texts of a row, and what stands in for a blank one.
-_TEXTS = {
-    "symbol": "",
-    "atom_name": "",
-    "residue_name": "UNK",
-    "insertion_code": " ",
-    "chain_name": " ",
-    "segment": " ",
-    "hetero": " ",
-    "altloc": " ",
-}
-
-
-def _clean(text: Any) -> str:
-    return str(text).strip() if text is not None and text == text else ""
-
-
-def _ordered(codes: np.ndarray) -> np.ndarray:
-    """Whole numbers, numbered anew: 0 for the first and all that equal it, 1 for the next other one, ..."""
-    if codes.min() < 0 or codes.max() > 8 * len(codes):  # a table of all numbers would be large
-        codes = np.unique(codes, return_inverse=True)[1]
-    rows = np.arange(len(codes))
-    first = np.empty(codes.max() + 1, np.int64)
-    first[codes[::-1]] = rows[::-1]
-    begun = first[codes]  # the first row that equals this one
-    return np.asarray((np.cumsum(begun == rows) - 1)[begun])
-
-
-def _combined(*codes: np.ndarray) -> np.ndarray:
-    """One number for each combination of codes, in the order in which they first come."""
-    combined = np.zeros(len(codes[0]), np.int64)
-    for code in codes:
-        if (code != code[0]).any():
-            combined = _ordered(combined * (int(code.max()) + 1) + code)
-    return combined
-
-
-def _check_chains(there: list[str], wanted: Iterable[str]) -> None:
-    names = list(dict.fromkeys(there))
-    if absent := [chain for chain in wanted if chain not in names]:
-        raise ValueError(f"there is no chain {absent[0]!r}; the chains are {', '.join(map(repr, names))}")
-
-
-@cache
-def residue_letter(resname: str) -> str:
-    """One-letter code of an amino acid or nucleotide, also modified or as force fields name it; "" for all else.
-
-    >>> [residue_letter(name) for name in ("MSE", "HIE", "NALA", "DG", "GDP")]
-    ['M', 'H', 'A', 'G', '']
-    """
-    resname = resname.upper()
-    found = gemmi.find_tabulated_residue(resname)
-    known = found.one_letter_code.strip().upper() if found.is_amino_acid() or found.is_nucleic_acid() else ""
-    letter = _FORCE_FIELD_NAMES.get(resname) or known
-    # Amber marks the ends of a chain.
-    return residue_letter(resname[1:]) if not letter and len(resname) == 4 and resname[0] in "NC" else letter
-
-
-@cache
-def _is_standard(resname: str) -> bool:
-    found = gemmi.find_tabulated_residue(resname.upper())
-    return found.is_standard() if found.found() else bool(residue_letter(resname))
-
-
-@cache
-def _is_water(resname: str) -> bool:
-    return resname.upper() in _WATERS or gemmi.find_tabulated_residue(resname.upper()).is_water()
-
-
-def is_known(resname: str) -> bool:
-    """Whether a name is that of an amino acid, a nucleotide or water."""
-    return bool(residue_letter(resname.strip())) or _is_water(resname.strip())
-
-
-def _first_letters(text: str) -> str:
-    text = text.strip().upper().lstrip("0123456789'\"*")
-    return text[: next((k for k, c in enumerate(text) if not c.isalpha()), len(text))]
-
-
-@cache
-def _infer_element(name: str, padded: str, resname: str, aligned: bool) -> str:
-    """Element from an atom's name, ``""`` where that would be a guess. ``aligned``: names keep to PDB's columns.
-
-    ``CA`` is an alpha carbon in an amino acid, calcium in the residue ``CA``, and nothing certain in a ligand whose
-    names do not keep to the columns.
-    """
-    letters, residue, polymer = _first_letters(name), _first_letters(resname), residue_letter(resname)
-    one, two = letters[:1], letters[:2].capitalize()
-    if _is_water(resname):
-        return one if one in ("O", "H", "D") else ""
-    if letters == residue and not polymer:  # an ion
-        symbol = _FORCE_FIELD_IONS.get(letters, letters.capitalize())
-        return symbol if symbol in _NUMBERS else ""
-    if polymer and one and one in "HDCNOSP":
-        return "Se" if two == "Se" else one
-    if len(letters) < 2 or two not in _NUMBERS:
-        return one
-    if aligned and padded.startswith(" "):
-        return one  # PDB: the symbol ends in column 14, so a name from there on begins with a one-letter symbol
-    if aligned and len(name) < 4:
-        return two
-    return "H" if aligned and one == "H" else ""

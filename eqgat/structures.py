@@ -21,19 +21,9 @@ from typing import Any
 import gemmi
 import numpy as np
 
-from eqgat.molecule import (
-    ATOM_COLUMNS,
-    ELEMENTS,
-    OTHER_ELEMENT,
-    AtomRows,
-    Choices,
-    Coded,
-    Molecule,
-    StructureError,
-    element_index,
-    is_known,
-    residue_letter,
-)
+from eqgat.atom_rows import AtomRows, Choices, Coded
+from eqgat.chemistry import is_known, residue_letter
+from eqgat.molecule import ATOM_COLUMNS, ELEMENTS, OTHER_ELEMENT, Molecule, StructureError, element_index
 
 __all__ = [
     "ATOM_COLUMNS",
@@ -117,7 +107,7 @@ def read_structure(
     stem = path.name.removesuffix(path.suffix) if zipped else path.name
     choices = Choices(columns["model"][0] if model is None else model, chains, hydrogens, waters, hetero, altloc)
     rows = AtomRows(columns, choices, path.name, lambda row: (path.name, line_of(row), "line"))
-    return rows.molecule(Path(stem).stem if name is None else name)
+    return Molecule(name=Path(stem).stem if name is None else name, **rows.arrays())
 
 
 def _read_text(path: Path, zipped: bool) -> str:

@@ -289,43 +289,43 @@ MUTANTS = [
     ),
     Mutant("saving", "            if config != saved:\n", "            if False:\n", "a changed head starts anew"),
     Mutant(
-        "molecule",
+        "atom_rows",
         '(columns["symbol"] == "H") | (columns["symbol"] == "D")',
         'columns["symbol"] == "H"',
         "deuterium is hydrogen",
     ),
-    Mutant("molecule", "-round(sum(s) / len(s), 4)", "round(sum(s) / len(s), 4)", "the highest occupancy"),
+    Mutant("atom_rows", "-round(sum(s) / len(s), 4)", "round(sum(s) / len(s), 4)", "the highest occupancy"),
     Mutant(
-        "molecule",
+        "atom_rows",
         'taken.setdefault(c["atom_name"][index], label) != label',
         'label != c["altloc"][rows[0]]',
         "a residue without a hole",
     ),
     Mutant(
-        "molecule",
+        "atom_rows",
         'kept = kept[np.argsort(self.residue[kept], kind="stable")]',
         "pass",
         "the atoms of a residue stand together",
     ),
-    Mutant("molecule", " & ~organic[self.residue]", "", "what has carbon is no water"),
+    Mutant("atom_rows", " & ~organic[self.residue]", "", "what has carbon is no water"),
     Mutant(
-        "molecule",
+        "atom_rows",
         "(self.positions[other] == self.positions[index]).all() for other in before",
         "False for other in before",
         "a repeated row is one atom",
     ),
-    Mutant("molecule", 'if polymer and one and one in "HDCNOSP":', "if False:", "carbon alpha is no calcium"),
+    Mutant("chemistry", 'if polymer and one and one in "HDCNOSP":', "if False:", "carbon alpha is no calcium"),
     Mutant(
-        "molecule", "self._tell_by_segment()\n        organic", "pass\n        organic", "segments tell residues apart"
+        "atom_rows", "self._tell_by_segment()\n        organic", "pass\n        organic", "segments tell residues apart"
     ),
     Mutant(
         "molecule",
-        'arrays["residue_index"] = _ordered(arrays["residue_index"])',
+        'arrays["residue_index"] = ordered(arrays["residue_index"])',
         "pass",
         "the residues of a selection count from 0",
     ),
     Mutant(
-        "molecule", "self.dropped[reason], self.left = count", "self.dropped[reason], self.left = 1", "all are counted"
+        "atom_rows", "self.dropped[reason], self.left = count", "self.dropped[reason], self.left = 1", "all are counted"
     ),
     Mutant(
         "molecule", "radius_graph(exact, cutoff)", "radius_graph(exact.float(), cutoff)", "edges of exact positions"
@@ -335,7 +335,7 @@ MUTANTS = [
     ),
     Mutant("molecule", "if len(symbol) == 2 or len(name) > 3", "if len(name) > 3", "calcium in the columns of PDB"),
     Mutant("molecule", " & ~(hydrogen[i] & hydrogen[j])", "", "no bond between hydrogens"),
-    Mutant("molecule", "np.abs(self.positions) <= MAX_COORDINATE", "np.abs(self.positions) < np.inf", "no far atoms"),
+    Mutant("atom_rows", "np.abs(self.positions) <= MAX_COORDINATE", "np.abs(self.positions) < np.inf", "no far atoms"),
     Mutant("structures", '"utf-8-sig")', '"utf-8")', "a byte order mark"),
     Mutant("structures", '.replace("\\r", "\\n")', "", "lines that end as on an old Macintosh"),
     Mutant("structures", "sum(map(len, parts)) > MAX_BYTES:", "False:", "too large files are refused"),
@@ -353,7 +353,8 @@ MUTANTS = [
 ]
 
 # A module without a test file of its own name is tested with those that use it.
-TESTED_BY = {"saving": ["model"], "molecule": ["structures", "dialects"], "structures": ["structures", "dialects"]}
+_READING = ("chemistry", "atom_rows", "molecule", "structures")
+TESTED_BY = {"saving": ["model"], **dict.fromkeys(_READING, ["structures", "dialects"])}
 
 
 def file_of(module: str) -> Path:

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from eqgat.baselines.common import atom3d_settings
 from eqgat.baselines.spec import ModelSpec
 from eqgat.checks import check_options, check_positions
+from eqgat.chemistry import SYMBOLS
 from eqgat.errors import UserError
 from eqgat.layers import mean_over_graph
 from eqgat.model import graph_numbers
-from eqgat.molecule import SYMBOLS
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

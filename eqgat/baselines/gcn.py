@@ -18,11 +18,11 @@ from torch_geometric.nn import GCNConv, global_add_pool
 from eqgat.baselines.common import atom3d_settings
 from eqgat.baselines.spec import ModelSpec
 from eqgat.checks import check_graph, check_options
+from eqgat.chemistry import SYMBOLS
 from eqgat.errors import UserError
 from eqgat.graph import edge_geometry
 from eqgat.layers import mean_over_graph
 from eqgat.model import graph_numbers
-from eqgat.molecule import SYMBOLS
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

@@ -39,6 +39,7 @@ from matplotlib.colors import to_hex
 from scipy.spatial.transform import Rotation
 
 from eqgat.attribution import Target, attributions, fresh
+from eqgat.chemistry import residue_letter
 from eqgat.files import write_files
 from eqgat.inspection import (
     TERM_NAMES,
@@ -52,7 +53,7 @@ from eqgat.inspection import (
 )
 from eqgat.layers import LayerTrace
 from eqgat.model import EQGAT
-from eqgat.molecule import Molecule, residue_letter
+from eqgat.molecule import Molecule
 from eqgat.pretrained import About
 from eqgat.viz import scripts
 from eqgat.viz.backbone import backbone_rows, secondary_structure
