@@ -77,8 +77,8 @@ TASKS: Registry[TaskSpec] = Registry(
         "rsr": "eqgat.datasets.atom3d.rsr:SPEC",
         "res": "eqgat.datasets.atom3d.res:SPEC",
         "ppi": "eqgat.datasets.atom3d.ppi:SPEC",
-        "own": "eqgat.datasets.own:NUMBERS",
-        "own-classes": "eqgat.datasets.own:CLASSES",
-        "own-res": "eqgat.datasets.own:RESIDUES",
+        "own": "eqgat.datasets.own.tasks:NUMBERS",
+        "own-classes": "eqgat.datasets.own.tasks:CLASSES",
+        "own-res": "eqgat.datasets.own.tasks:RESIDUES",
     },
 )

@@ -16,17 +16,9 @@ from torch import Tensor, nn
 
 from eqgat.datasets.atom3d import RESIDUES, ItemData, load_atom3d
 from eqgat.datasets.atom3d.environments import residue_item
-from eqgat.datasets.own import (
-    NUMBERS,
-    OwnData,
-    all_residues,
-    load_residues,
-    load_table,
-    read_structures,
-    stem,
-    structure_files,
-)
-from eqgat.datasets.own import RESIDUES as RESIDUE_TASK
+from eqgat.datasets.own.data import OwnData
+from eqgat.datasets.own.load import load_residues, load_table
+from eqgat.datasets.own.structures import all_residues, read_structures, stem, structure_files
 from eqgat.datasets.task import ATOM3D, SPLITS, TASKS
 from eqgat.errors import UserError
 from eqgat.files import read_checked
@@ -178,8 +170,7 @@ def predict(source: str | Path | Trained, files: Iterable[str | Path]) -> tuple[
         if data is None or not len(data):
             told[name] = "it has no residue that can be asked about"
             continue
-        if trained.guesses and len(residues) < len(all_residues(molecule)):
-            left = len(all_residues(molecule)) - len(residues)
+        if trained.guesses and (left := len(all_residues(molecule)) - len(residues)) > 0:
             told[name] = f"{left} residues have no row: not one of the 20 amino acids, or without N, CA, C or O"
         tables.append(residues)
         answers.append(predict_all(trained, data))
@@ -335,14 +326,14 @@ def _part_to_test(
         raise UserError("give own structures (--structures), or a task's data (--task, --data), not both")
     options = trained.task.data_options()
     if structures is not None and trained.guesses and labels is None:
-        options = {k: v for k, v in options.items() if k in known_options(RESIDUE_TASK.options)}
+        options = {k: v for k, v in options.items() if k in known_options(TASKS["own-res"].options)}
         return load_residues(str(structures), whole=split == "all", **options)[split]
     if structures is not None:
         if trained.guesses or settings.task in ("ppi", "triangle"):
             raise UserError(f"a model of {settings.task} cannot be tested on a table of labels")
         if labels is None:
             raise UserError("own structures need a table of labels (--labels)")
-        options = {k: v for k, v in options.items() if k in known_options(NUMBERS.options)}
+        options = {k: v for k, v in options.items() if k in known_options(TASKS["own"].options)}
         target = target or options.get("target", "")
         if not target:
             raise UserError("which column holds the labels? Give --target")

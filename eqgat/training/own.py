@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from eqgat.datasets.own import read_labels
+from eqgat.datasets.own.labels import read_labels
 from eqgat.training.settings import Settings, make_settings
 
 __all__ = ["own_settings"]
