@@ -180,6 +180,15 @@ def test_residues_that_are_not_there_are_counted_and_none_at_all_is_an_error(fol
         load_table(str(folder / "structures"), labels=str(tmp_path / "none.csv"), **how)
 
 
+def test_a_residue_that_two_chains_have_needs_its_chain(tmp_path: Path) -> None:
+    (tmp_path / "1hvr.pdb").write_text(embedded_structure("1hvr").to_pdb())  # two chains, both numbered from 1
+    table = write(tmp_path, "structure,chain,residue,y\n1hvr,,25,1\n1hvr,B,25,2\n1hvr,,999,3\n")
+    part = load_table(str(tmp_path), labels=str(table), target="y", whole=True)["all"]
+    assert part.names.tolist() == ["1hvr/B/25"]
+    assert "1 residues of the table that are in several chains (give a column chain) (first: 1hvr/25)" in part.told
+    assert "1 residues of the table that are not in the structure" in part.told
+
+
 def test_folders_that_cannot_be_used(folder: Path, tmp_path: Path) -> None:
     how = {"labels": str(folder / "whole.csv"), "target": "atoms"}
     with pytest.raises(UserError, match="there is no folder"):
