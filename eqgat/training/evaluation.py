@@ -210,13 +210,16 @@ def _questions(trained: Trained, molecule: Molecule) -> tuple[pd.DataFrame, Any]
     }
     name = molecule.name
     if trained.guesses:
-        data = ItemData("res", [residue_item(molecule)], "test", **shape)
+        item = residue_item(molecule)
+        data = ItemData("res", [item], "test", **shape)
         try:
-            keys = [str(sample).removeprefix(f"{name}/").rsplit("_", 2) for sample in data.names]
+            alpha_carbons = [data.parse(0).samples[k].views[0].marks[0] for k in range(len(data))]
         except UserError:
             return pd.DataFrame(), None
-        rows = [(name, chain.strip(), int(number), "", resname) for chain, number, resname in keys]
-        return pd.DataFrame(rows, columns=["structure", "chain", "residue", "insertion_code", "resname"]), data
+        keys = item["atoms"].iloc[alpha_carbons].reset_index(drop=True).assign(structure=name)
+        for column in ("chain", "insertion_code"):
+            keys[column] = keys[column].str.strip()
+        return keys[["structure", "chain", "residue", "insertion_code", "resname"]], data
     if not trained.of_residues:
         return pd.DataFrame({"structure": [name]}), OwnData({name: molecule}, [(name, None, name)], [0.0], **shape)
     residues = all_residues(molecule)

@@ -180,7 +180,9 @@ def read_history(run: str, folder: str | os.PathLike[str] | None = None) -> pd.D
 
 def read_predictions(run: str, folder: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     """Predictions of one run for its test set, see ``prediction_table``; arguments and errors as ``read_history``."""
-    return _read_csv(_file_of(run, ".predictions.csv.gz", folder), compression="gzip")
+    names = {"id": str, "group": str}  # a structure may be called 0012 or NA
+    table = _read_csv(_file_of(run, ".predictions.csv.gz", folder), compression="gzip", converters=names)
+    return table if "group" in table else table.astype({"id": int})  # no names: numbers of the samples
 
 
 def _file_of(run: str, end: str, folder: str | os.PathLike[str] | None) -> Path:

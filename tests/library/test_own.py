@@ -79,7 +79,7 @@ def test_identifiers_stay_text_and_empty_labels_are_counted(tmp_path: Path) -> N
     table = read_labels(write(tmp_path, "\ufeffstructure;y\n1e10; 1.5 \n0012;NA\n7abc;-2e1\n"), "y")
     assert table.rows["structure"].tolist() == ["1e10", "7abc"]
     assert table.rows["target"].tolist() == [1.5, -20.0]
-    assert (table.empty, table.residues, table.classes) == (1, False, ())
+    assert (table.empty, table.residues, table.classes) == ([3], False, ())
 
 
 def test_insertion_codes_are_read_from_the_number_or_from_their_column(tmp_path: Path) -> None:

@@ -87,9 +87,10 @@ def residue_item(
 ) -> dict[str, Any]:
     """One item in ATOM3D's form: a structure and ``environments`` of its residues (None: all), chosen at random.
 
-    Keys: ``id``; ``atoms`` (20 columns); ``labels``, one row an environment with ``subunit`` (chain_number_resname),
-    ``label`` (0 to 19), and the centre ``x``, ``y``, ``z`` in Å; ``subunit_indices``, a list of rows of ``atoms`` for
-    each. A structure without such residues has no rows of labels.
+    Keys: ``id``; ``atoms`` (20 columns); ``labels``, one row an environment with ``subunit`` (chain_number_resname, and
+    an insertion code behind the number), ``label`` (0 to 19), and the centre ``x``, ``y``, ``z`` in Å, and
+    ``insertion_code``, which ATOM3D leaves out; ``subunit_indices``, a list of rows of ``atoms`` for each. A structure
+    without such residues has no rows of labels.
 
     Raises:
         ValueError: an unknown frame, or fewer than one environment.
@@ -122,12 +123,17 @@ def residue_item(
     for (_, rows, corners), around in zip(rows_of, near, strict=True):
         side_chain = np.setdiff1d(rows, corners)
         indices.append(np.setdiff1d(around, side_chain).tolist())
-    first = atoms.loc[[rows[0] for _, rows, _ in rows_of], ["chain", "residue", "resname"]]
+    first = atoms.loc[[rows[0] for _, rows, _ in rows_of], ["chain", "residue", "insertion_code", "resname"]]
+    codes = first["insertion_code"].str.strip().tolist()
     labels = pd.DataFrame(
         {
-            "subunit": [f"{row.chain}_{row.residue}_{row.resname}" for row in first.itertuples()],
+            "subunit": [
+                f"{row.chain}_{row.residue}{code}_{row.resname}"
+                for row, code in zip(first.itertuples(), codes, strict=True)
+            ],
             "label": np.array([label for label, _, _ in rows_of], dtype=np.int64),
             **dict(zip("xyz", centres.T, strict=True)),
+            "insertion_code": codes,
         }
     )
     return {"id": structure.name, "atoms": atoms, "labels": labels, "subunit_indices": indices}

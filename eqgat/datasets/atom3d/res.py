@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from eqgat.datasets.atom3d.lmdb import BrokenItem
 from eqgat.datasets.atom3d.samples import AtomOptions, Parsed, Reader, Sample, Skipped, View, read_molecule, table
@@ -58,28 +59,32 @@ def parse(item: Mapping[str, Any], options: RESOptions) -> Parsed:
     labels, environments = table(item, "labels", "subunit", "label"), item.get("subunit_indices")
     if environments is None or len(environments) != len(labels):
         raise BrokenItem(f"it has {len(labels)} labels, and subunit_indices of another length or none")
+    # ATOM3D's names of residues leave insertion codes out, so that two residues may have one name; our items have them.
+    coded = "insertion_code" in labels
+    codes = atoms["insertion_code"].str.strip() if coded else pd.Series("", index=atoms.index)
     places: dict[tuple, list[int]] = defaultdict(list)
     chains, residues = atoms["chain"].astype(str).str.strip(), atoms["residue"].astype(int)
     backbone = np.flatnonzero(atoms["name"].isin(["CA", "N", "C"]))
     for row, *key in zip(
         backbone,
-        *(column.iloc[backbone] for column in (chains, residues, atoms["resname"], atoms["name"])),
+        *(column.iloc[backbone] for column in (chains, residues, codes, atoms["resname"], atoms["name"])),
         strict=True,
     ):
         places[tuple(key)].append(row)
-        if key[3] == "CA":
+        if key[4] == "CA":
             places[key[1],].append(row)
     parsed, group = Parsed([molecule]), str(item["id"])
-    for text, label, stored in zip(labels["subunit"], labels["label"], environments, strict=True):
+    own = labels["insertion_code"] if coded else [""] * len(labels)
+    for text, label, code, stored in zip(labels["subunit"], labels["label"], own, environments, strict=True):
         name = f"{group}/{text}"
         rows = np.unique(np.asarray(stored, dtype=np.int64))
-        chain, number, resname = _split(text)
+        chain, number, resname = _split(text, code)
         if len(rows) == 0 or rows[0] < 0 or rows[-1] >= len(atoms):
             raise BrokenItem(f"the environment {text} names atoms that are not in its table of {len(atoms)}")
         if label not in range(20) or RESIDUES[int(label)] != resname:  # a table may hold them as 3.0
             parsed.skipped.append(Skipped(name, f"its label {label} does not belong to {resname}"))
             continue
-        found = [_inside(rows, places.get((chain, number, resname, atom), [])) for atom in ("CA", "N", "C")]
+        found = [_inside(rows, places.get((chain, number, code, resname, atom), [])) for atom in ("CA", "N", "C")]
         if options.alpha_carbon == "released":
             found[0] = _inside(rows, places.get((number,), []))
         if any(len(rows_of_atom) != 1 for rows_of_atom in found):
@@ -91,11 +96,11 @@ def parse(item: Mapping[str, Any], options: RESOptions) -> Parsed:
     return parsed
 
 
-def _split(text: str) -> tuple[str, int, str]:
-    """Chain, residue number and name from "A_22_ASP"."""
+def _split(text: str, code: str) -> tuple[str, int, str]:
+    """Chain, residue number and name from "A_22_ASP", or "A_22B_ASP" where the insertion code is B."""
     try:
         chain, number, resname = str(text).rsplit("_", 2)
-        return chain.strip(), int(number), resname
+        return chain.strip(), int(number.removesuffix(code)), resname
     except ValueError as error:
         raise BrokenItem(f"its environment {text!r} is not named CHAIN_NUMBER_RESIDUE") from error
 

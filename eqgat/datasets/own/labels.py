@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,28 +10,31 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from eqgat.datasets.own.structures import stem
 from eqgat.errors import UserError
 
 __all__ = ["LabelTable", "read_labels"]
 
 _EMPTY = ("", "na", "nan", "n/a", "null", "none")
+_PLACE = ("structure", "chain", "residue", "insertion_code")
+_LARGEST = float(np.finfo(np.float32).max)  # labels are float32
 
 
 class LabelTable(NamedTuple):
     """A table of labels that was read.
 
     Attributes:
-        rows: a row a label: line (in the file), structure, target (number, or class number); of residues chain, residue
-            and insertion_code too; and the other columns of the file as text.
+        rows: a row a label: line (in the file), structure (without endings), target (number, or class number); of
+            residues chain, residue and insertion_code too; and the other columns of the file as text.
         residues: whether the labels are of residues.
         classes: names of the classes; empty: the labels are numbers.
-        empty: how many rows have no label.
+        empty: lines of the rows that have no label.
     """
 
     rows: pd.DataFrame
     residues: bool
     classes: tuple[str, ...]
-    empty: int
+    empty: list[int]
 
 
 def read_labels(
@@ -46,90 +50,141 @@ def read_labels(
         residues: what the labels must be of; None: what the table says.
 
     Raises:
-        UserError: no such file or column; a label that is no number; an unknown class; one thing with two labels; a
-            residue that has no number; no label at all.
+        UserError: no such file or column; two columns of one name; a field more than there are columns; a label that is
+            no number; an unknown class; classes that differ in case alone; one thing with two labels; a row without a
+            structure; a residue that has no number, or two insertion codes; no label at all.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "labels.csv"
     >>> _ = file.write_text("structure,pK\\n1abc,4.5\\n2xyz,\\n")
     >>> table = read_labels(file, "pK")
     >>> table.rows["target"].tolist(), table.empty
-    ([4.5], 1)
+    ([4.5], [3])
     """
     rows = _read_csv(Path(file))
     for column in ("structure", target):
         if column not in rows:
             raise UserError(f"{file} has no column {column!r}; it has {', '.join(rows.columns)}")
-    if target in ("structure", "chain", "residue", "insertion_code"):
+    if target in _PLACE:
         raise UserError(f"{target!r} says what a row is of, and cannot be the target too")
-    rows.insert(0, "line", range(2, len(rows) + 2))
+    text, rows = rows[target], rows.assign(line=rows.index)  # the table may have a column "line", even as its target
     by_residue = "residue" in rows
     if residues is not None and residues != by_residue:
         raise UserError(
             f"{file} has {'a' if by_residue else 'no'} column 'residue', and this model answers for whole "
             f"{'structures' if by_residue else 'structures no more, but for residues'}"
         )
-    there = ~rows[target].str.lower().isin(_EMPTY)
-    empty, rows = int((~there).sum()), rows[there].reset_index(drop=True)
+    there = ~text.str.lower().isin(_EMPTY) | text.isin(list(known))
+    empty, rows, text = rows.index[~there].tolist(), rows[there].copy(), text[there]
     if rows.empty:
         raise UserError(f"{file} has no label in the column {target!r}")
+    if (nameless := rows["structure"] == "").any():
+        raise UserError(
+            f"{file}, line {rows['line'][nameless].iloc[0]}: there is no structure; name it in each row that has a label"
+        )
+    rows["structure"] = rows["structure"].map(stem)
     if by_residue:
         _split_residues(rows, file)
-    keys = ["structure", *(("chain", "residue", "insertion_code") if by_residue else ())]
+    refuse_doubles(rows, list(_PLACE if by_residue else _PLACE[:1]), file)
+    if classes:
+        names = tuple(known) or tuple(sorted(set(text)))
+        unknown = text[~text.isin(names)]
+        if len(unknown):
+            where = f"{file}, line {unknown.index[0]}"
+            raise UserError(f"{where}: unknown class {unknown.iloc[0]!r}; there are {', '.join(names)}")
+        if len(names) < 2:
+            raise UserError(f"the column {target!r} of {file} has one class alone, {names[0]!r}; nothing can be learnt")
+        alike: dict[str, str] = {}
+        for name in names:
+            if (other := alike.setdefault(name.casefold(), name)) != name:
+                where = f"{file}, lines {text.index[text == other][0]} and {text.index[text == name][0]}"
+                raise UserError(f"{where}: the classes {other!r} and {name!r} differ in case alone; write them alike")
+        numbers = text.map({name: k for k, name in enumerate(names)}).astype(np.int64)
+    else:
+        names, numbers = (), pd.to_numeric(text, errors="coerce").astype(np.float64)
+        wrong = text[~(numbers.abs() <= _LARGEST)]
+        if len(wrong):
+            raise UserError(
+                f"{file}, line {wrong.index[0]}: {target} is {wrong.iloc[0]!r}, which is no number ({len(wrong)} of "
+                f"{len(rows)} rows); correct it (decimal point, no unit, no < or >, below {_LARGEST:.1e}), leave it "
+                "empty, or ask for classes (--classes)"
+            )
+    return LabelTable(rows.assign(target=numbers).reset_index(drop=True), by_residue, names, empty)
+
+
+def refuse_doubles(rows: pd.DataFrame, keys: list[str], file: str | Path) -> None:
+    """Raises ``UserError`` where two rows agree in all columns ``keys``."""
     twice = rows[rows.duplicated(keys, keep=False)]
     if len(twice):
         first = twice[(twice[keys] == twice[keys].iloc[0]).all(axis=1)]
         raise UserError(
             f"{file} has {len(twice)} rows that name the same thing as another row, first the lines "
-            f"{', '.join(map(str, first['line']))} ({row_names(first).iloc[0]}); leave one of them"
+            f"{', '.join(map(str, first['line']))} ({', '.join(dict.fromkeys(row_names(first)))}); leave one of them"
         )
-    if classes:
-        names = tuple(known) or tuple(sorted(set(rows[target])))
-        unknown = rows[~rows[target].isin(names)]
-        if len(unknown):
-            where = f"{file}, line {unknown['line'].iloc[0]}"
-            raise UserError(f"{where}: unknown class {unknown[target].iloc[0]!r}; there are {', '.join(names)}")
-        if len(names) < 2:
-            raise UserError(f"the column {target!r} of {file} has one class alone, {names[0]!r}; nothing can be learnt")
-        numbers = rows[target].map(names.index).astype(np.int64)
-    else:
-        names, numbers = (), pd.to_numeric(rows[target], errors="coerce").astype(np.float64)
-        wrong = rows[~np.isfinite(numbers)]
-        if len(wrong):
-            raise UserError(
-                f"{file}, line {wrong['line'].iloc[0]}: {target} is {wrong[target].iloc[0]!r}, which is no number "
-                f"({len(wrong)} of {len(rows)} rows); correct it, leave it empty, or ask for classes (--classes)"
-            )
-    return LabelTable(rows.assign(target=numbers), by_residue, names, empty)
 
 
 def _read_csv(file: Path) -> pd.DataFrame:
-    """All columns as text: an identifier such as 1e10 must not become a number."""
+    """All columns as text: an identifier such as 1e10 must not become a number. The index is the line in the file."""
     if not file.is_file():
         raise UserError(f"there is no table of labels {str(file)!r}")
+    records: list[tuple[int, list[str]]] = []
     try:
         with open(file, encoding="utf-8-sig", newline="") as stream:
-            head = stream.readline()
-        separator = max(",;\t", key=head.count)
-        rows = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
-    except ValueError as error:  # pandas' own errors, and those of decoding, are such
+            head = next(filter(str.strip, stream), "")
+            separator = max(",;\t", key=lambda sign: ("structure" in _names(head.split(sign)), head.count(sign)))
+            stream.seek(0)
+            reader = csv.reader(stream, delimiter=separator, strict=True)
+            line = 1
+            for fields in reader:
+                if any(map(str.strip, fields)):
+                    records.append((line, [field.strip() for field in fields]))
+                line = reader.line_num + 1
+    except (ValueError, csv.Error, OSError) as error:  # an error of decoding is a ValueError
         raise UserError(f"{file} cannot be read as a table ({error}); write it as CSV in UTF-8") from error
-    rows.columns = rows.columns.str.strip()
-    return rows.apply(lambda column: column.str.strip())
+    if not records:
+        raise UserError(f"{file} cannot be read as a table (it is empty); write it as CSV in UTF-8")
+    names = _names(records.pop(0)[1])
+    if twice := [name for place, name in enumerate(names) if name and name in names[:place]]:
+        raise UserError(f"{file} has two columns {twice[0]!r}; rename or remove one of them")
+    for line, fields in records:
+        for place, field in enumerate(fields):
+            # The first column may be without a name: other programs write the numbers of rows there.
+            if field and (place >= len(names) or (place and not names[place])):
+                raise UserError(
+                    f"{file}, line {line}: {field!r} is in column {place + 1}, which has no name; the first line names "
+                    f"{', '.join(filter(None, names))}; put a field that has {separator!r} in it in quotes"
+                )
+    whole = [[*fields, *[""] * len(names)][: len(names)] for _, fields in records]
+    rows = pd.DataFrame(whole, columns=names, index=[line for line, _ in records], dtype=str)
+    return rows.loc[:, [name != "" for name in names]]
+
+
+def _names(fields: Sequence[str]) -> list[str]:
+    """Names of columns; those that say what a row is of in small letters, with _ for a blank."""
+    names = [field.strip().strip('"').strip() for field in fields]
+    return [ours if (ours := name.lower().replace(" ", "_")) in _PLACE else name for name in names]
 
 
 def _split_residues(rows: pd.DataFrame, file: str | Path) -> None:
     """Columns residue (a number) and insertion_code out of texts such as 52 and 52A, in place."""
-    parts = rows["residue"].str.extract(r"^([-+]?\d+)(?:\.0)?([A-Za-z]?)$")
+    parts = rows["residue"].str.extract(r"^([-+]?\d{1,9})(?:\.0)?([A-Za-z]?)$")
     wrong = rows[parts[0].isna()]
     if len(wrong):
         raise UserError(
             f"{file}, line {wrong['line'].iloc[0]}: residue is {wrong['residue'].iloc[0]!r}; give its number as in the "
             "structure file, 52 or 52A"
         )
-    rows["residue"] = parts[0].astype(int)
-    if "insertion_code" not in rows:
-        rows["insertion_code"] = parts[1]
+    codes = parts[1]
+    if "insertion_code" in rows:
+        said = rows["insertion_code"].where(~rows["insertion_code"].str.lower().isin(_EMPTY), "")
+        wrong = rows[~said.str.fullmatch("[A-Za-z0-9]?") | ((said != "") & (codes != "") & (said != codes))]
+        if len(wrong):
+            raise UserError(
+                f"{file}, line {wrong['line'].iloc[0]}: insertion_code is {wrong['insertion_code'].iloc[0]!r} of residue "
+                f"{wrong['residue'].iloc[0]!r}; give one letter, or leave it empty"
+            )
+        codes = said.where(said != "", codes)
+    rows["insertion_code"], rows["residue"] = codes, parts[0].astype(int)
     if "chain" not in rows:
         rows["chain"] = ""
 

@@ -12,10 +12,10 @@ import pandas as pd
 from eqgat.datasets.atom3d.data import ItemData
 from eqgat.datasets.atom3d.environments import residue_item
 from eqgat.datasets.own.data import OwnData
-from eqgat.datasets.own.labels import read_labels, row_names
+from eqgat.datasets.own.labels import read_labels, refuse_doubles, row_names
 from eqgat.datasets.own.options import StructureOptions, TableOptions
 from eqgat.datasets.own.splits import split_rows, split_structures
-from eqgat.datasets.own.structures import all_residues, read_structures, stem, structure_files
+from eqgat.datasets.own.structures import all_residues, read_structures, structure_files
 from eqgat.datasets.task import SPLITS
 from eqgat.errors import UserError
 from eqgat.molecule import Molecule
@@ -53,7 +53,6 @@ def load_table(
         raise UserError("own data need a folder of structures (--structures) and a table (--labels, --target)")
     table = read_labels(chosen.labels, chosen.target, bool(chosen.classes), chosen.classes, residues)
     files, rows = structure_files(folder), table.rows
-    rows["structure"] = rows["structure"].where(rows["structure"].isin(list(files)), rows["structure"].map(stem))
     named = dict.fromkeys(rows["structure"])
     wanted = {name: path for name, path in files.items() if name in named}
     if not wanted:
@@ -63,7 +62,7 @@ def load_table(
         )
     molecules, broken = read_structures(wanted, hydrogens=chosen.hydrogens, waters=chosen.waters, hetero=chosen.hetero)
     lost = {
-        f"rows of {Path(chosen.labels).name} without a label": ["-"] * table.empty,
+        f"rows of {Path(chosen.labels).name} without a label": [f"line {line}" for line in table.empty],
         "structures of the table without a file": [name for name in named if name not in files],
         "structure files without a label": [path.name for name, path in files.items() if name not in named],
         **_unread(broken),
@@ -79,9 +78,18 @@ def load_table(
     about = f"own labels: {chosen.target} of {things} ({Path(chosen.labels).name})"
     parts: dict[str, pd.DataFrame] = {"all": rows}
     groups: dict[str, str] = {}
+    noted: dict[str, list[str]] = {}
     if not whole:
         part, groups = split_rows(rows, molecules, chosen)
         parts = {split: rows[part == split] for split in SPLITS}
+        learnt = parts["train"]["target"]
+        if len(learnt) > 1 and learnt.nunique() == 1:
+            raise UserError(f"all {len(learnt)} labels in train are equal; nothing can be learnt from {chosen.labels}")
+        several = part.groupby(rows["structure"]).nunique() > 1
+        noted = {
+            "classes without a row in train": [c for k, c in enumerate(table.classes) if k not in set(learnt)],
+            "structures with rows in several parts of the split": several.index[several].tolist(),
+        }
     return {
         split: OwnData(
             molecules,
@@ -92,7 +100,7 @@ def load_table(
             chosen.radius,
             cutoff,
             hops,
-            told=_told(lost) if split in ("all", "train") else "",
+            told=_told(lost, noted) if split in ("all", "train") else "",
             about=about,
         )
         for split, own in parts.items()
@@ -122,7 +130,9 @@ def _with_centres(
             f"{rows['name'].iloc[0]}, and {name} has the chains {', '.join(dict.fromkeys(there['chain']))} with residues "
             f"{there['residue'].min()} to {there['residue'].max()}"
         )
-    return rows.assign(centre=at["first"])[found].astype({"centre": int}).reset_index(drop=True)
+    rows = rows.assign(centre=at["first"])[found].astype({"centre": int}).reset_index(drop=True)
+    refuse_doubles(rows, ["structure", "centre"], labels)  # one row may name the chain, another leave it out
+    return rows
 
 
 def load_residues(
@@ -162,7 +172,10 @@ def _unread(broken: Mapping[str, str]) -> dict[str, list[str]]:
     return {"structure files that cannot be read": [f"{name}, {why}" for name, why in broken.items()]}
 
 
-def _told(lost: Mapping[str, list[str]]) -> str:
-    """What was left out, in words: by reason, with the first name of each."""
-    parts = [f"{len(names)} {reason} (first: {names[0]})" for reason, names in lost.items() if names]
-    return f"left out: {'; '.join(parts)}" if parts else ""
+def _told(lost: Mapping[str, list[str]], noted: Mapping[str, list[str]] | None = None) -> str:
+    """What was left out, and what else should be known, in words: by reason, with the first name of each."""
+    parts = [
+        [f"{len(names)} {reason} (first: {names[0]})" for reason, names in kind.items() if names]
+        for kind in (lost, noted or {})
+    ]
+    return "; ".join([f"left out: {'; '.join(parts[0])}"] * bool(parts[0]) + parts[1])

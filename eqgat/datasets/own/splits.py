@@ -23,15 +23,18 @@ def split_rows(
     rows: pd.DataFrame, molecules: Mapping[str, Molecule], chosen: TableOptions
 ) -> tuple[pd.Series, dict[str, str]]:
     """For each row of a table train, val or test; and structure -> the group that it is in."""
-    column = chosen.split or ("split" if "split" in rows else "random")
+    column = chosen.split or next((name for name in rows if name.lower() == "split"), "random")
     if column in ("random", "clusters"):
         part, groups = split_structures(molecules, chosen)
         return rows["structure"].map(part), groups
     if column not in rows:
         raise UserError(f'{chosen.labels} has no column {column!r} to split by; there are also "random" and "clusters"')
-    said = rows[column].str.lower().replace(_SPLIT_NAMES)
-    if wrong := sorted(set(said) - set(SPLITS)):
-        raise UserError(f"the column {column!r} of {chosen.labels} has {wrong[0]!r}; it must say train, val or test")
+    said = rows[column].astype(str).str.lower().replace(_SPLIT_NAMES)
+    if (wrong := ~said.isin(SPLITS)).any():
+        raise UserError(
+            f"{chosen.labels}, line {rows['line'][wrong].iloc[0]}: the column {column!r} has {said[wrong].iloc[0]!r}; it "
+            "must say train, val or test"
+        )
     if missing := [split for split in SPLITS if split not in set(said)]:
         raise UserError(f"the column {column!r} of {chosen.labels} leaves no usable row for {', '.join(missing)}")
     return said, {}

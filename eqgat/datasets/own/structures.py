@@ -38,12 +38,15 @@ def structure_files(folder: str | Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(place.iterdir()):
         name = stem(path.name)
-        if name != path.name and path.is_file():
+        if name != path.name and not path.is_dir():
             if name in found:
                 raise UserError(f"{found[name].name} and {path.name} in {folder} have one name; keep one of them")
             found[name] = path
     if not found:
-        raise UserError(f"there is no structure file in {folder} (.pdb, .ent, .cif or .mmcif, each also with .gz)")
+        raise UserError(
+            f"there is no structure file in {folder} (.pdb, .ent, .cif or .mmcif, each also with .gz); folders in it are "
+            "not searched"
+        )
     return found
 
 
@@ -53,7 +56,7 @@ def stem(name: str) -> str:
     >>> stem("1abc.pdb.gz"), stem("1abc"), stem("notes.txt")
     ('1abc', '1abc', 'notes.txt')
     """
-    return re.sub(r"(?i)\.(pdb|ent|cif|mmcif)(\.gz)?$", "", name)
+    return re.sub(r"(?i)(\.(pdb|ent|cif|mmcif)(\.gz)?)+$", "", name)
 
 
 def read_structures(files: Mapping[str, Path], **how: Any) -> tuple[dict[str, Molecule], dict[str, str]]:
@@ -68,7 +71,7 @@ def read_structures(files: Mapping[str, Path], **how: Any) -> tuple[dict[str, Mo
     for name, path in files.items():
         try:
             molecules[name] = read_structure(path, name=name, **how)
-        except StructureError as error:
+        except (StructureError, OSError) as error:
             broken[name] = str(error)
     return molecules, broken
 
