@@ -97,8 +97,10 @@ def read_labels(
         alike: dict[str, str] = {}
         for name in names:
             if (other := alike.setdefault(name.casefold(), name)) != name:
-                where = f"{file}, lines {text.index[text == other][0]} and {text.index[text == name][0]}"
-                raise UserError(f"{where}: the classes {other!r} and {name!r} differ in case alone; write them alike")
+                line = text.index[text == name][0]
+                raise UserError(
+                    f"{file}, line {line}: the class {name!r} is also written {other!r}; write it in one way"
+                )
         numbers = text.map({name: k for k, name in enumerate(names)}).astype(np.int64)
     else:
         names, numbers = (), pd.to_numeric(text, errors="coerce").astype(np.float64)
@@ -128,18 +130,20 @@ def _read_csv(file: Path) -> pd.DataFrame:
     if not file.is_file():
         raise UserError(f"there is no table of labels {str(file)!r}")
     records: list[tuple[int, list[str]]] = []
+    line = 1
     try:
         with open(file, encoding="utf-8-sig", newline="") as stream:
             head = next(filter(str.strip, stream), "")
             separator = max(",;\t", key=lambda sign: ("structure" in _names(head.split(sign)), head.count(sign)))
             stream.seek(0)
             reader = csv.reader(stream, delimiter=separator, strict=True)
-            line = 1
             for fields in reader:
                 if any(map(str.strip, fields)):
                     records.append((line, [field.strip() for field in fields]))
                 line = reader.line_num + 1
-    except (ValueError, csv.Error, OSError) as error:  # an error of decoding is a ValueError
+    except csv.Error as error:
+        raise UserError(f"{file} cannot be read as a table (line {line}: {error}); look at the quotes there") from error
+    except (ValueError, OSError) as error:  # an error of decoding is a ValueError
         raise UserError(f"{file} cannot be read as a table ({error}); write it as CSV in UTF-8") from error
     if not records:
         raise UserError(f"{file} cannot be read as a table (it is empty); write it as CSV in UTF-8")
@@ -151,8 +155,9 @@ def _read_csv(file: Path) -> pd.DataFrame:
             # The first column may be without a name: other programs write the numbers of rows there.
             if field and (place >= len(names) or (place and not names[place])):
                 raise UserError(
-                    f"{file}, line {line}: {field!r} is in column {place + 1}, which has no name; the first line names "
-                    f"{', '.join(filter(None, names))}; put a field that has {separator!r} in it in quotes"
+                    f"{file}, line {line}: {field!r} is in column {place + 1}, which has no name; the first line must "
+                    f"name all columns, and has {', '.join(filter(None, names))}; a field with {separator!r} in it must be "
+                    "in quotes"
                 )
     whole = [[*fields, *[""] * len(names)][: len(names)] for _, fields in records]
     rows = pd.DataFrame(whole, columns=names, index=[line for line, _ in records], dtype=str)

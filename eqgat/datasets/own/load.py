@@ -80,7 +80,10 @@ def load_table(
     groups: dict[str, str] = {}
     noted: dict[str, list[str]] = {}
     if not whole:
-        part, groups = split_rows(rows, molecules, chosen)
+        try:
+            part, groups = split_rows(rows, molecules, chosen)
+        except UserError as error:
+            raise UserError("; ".join(filter(None, (str(error), _told(lost))))) from error
         parts = {split: rows[part == split] for split in SPLITS}
         learnt = parts["train"]["target"]
         if len(learnt) > 1 and learnt.nunique() == 1:
@@ -125,9 +128,10 @@ def _with_centres(
     if not found.any():
         name = rows["structure"].iloc[0]
         there = all_residues(molecules[name])
+        chains = ", ".join(chain.strip() or "without a name" for chain in dict.fromkeys(there["chain"]))
         raise UserError(
             f"none of the {len(rows)} residues of {labels} is in the structures: the table asks for "
-            f"{rows['name'].iloc[0]}, and {name} has the chains {', '.join(dict.fromkeys(there['chain']))} with residues "
+            f"{rows['name'].iloc[0]}, and {name} has the chains {chains} with residues "
             f"{there['residue'].min()} to {there['residue'].max()}"
         )
     rows = rows.assign(centre=at["first"])[found].astype({"centre": int}).reset_index(drop=True)
@@ -174,8 +178,8 @@ def _unread(broken: Mapping[str, str]) -> dict[str, list[str]]:
 
 def _told(lost: Mapping[str, list[str]], noted: Mapping[str, list[str]] | None = None) -> str:
     """What was left out, and what else should be known, in words: by reason, with the first name of each."""
-    parts = [
-        [f"{len(names)} {reason} (first: {names[0]})" for reason, names in kind.items() if names]
-        for kind in (lost, noted or {})
-    ]
-    return "; ".join([f"left out: {'; '.join(parts[0])}"] * bool(parts[0]) + parts[1])
+    parts = {
+        head: "; ".join(f"{len(names)} {reason} (first: {names[0]})" for reason, names in kind.items() if names)
+        for head, kind in (("left out", lost), ("note", noted or {}))
+    }
+    return "; ".join(f"{head}: {text}" for head, text in parts.items() if text)

@@ -33,8 +33,10 @@ class StructureOptions:
     environments: int | None = None
 
     def __post_init__(self) -> None:
-        if len(self.shares) != 3 or min(self.shares) <= 0:
+        if len(self.shares) != 3 or not all(0 < share < float("inf") for share in self.shares):
             raise UserError(f"shares must be three positive numbers, of train, val and test; got {list(self.shares)}")
+        if self.split_seed < 0:
+            raise UserError(f"split_seed must not be negative; got {self.split_seed}")
         if not 0 < self.identity <= 1:
             raise UserError(f"identity must be above 0 and at most 1; got {self.identity}")
         if self.radius is not None and not self.radius > 0:
