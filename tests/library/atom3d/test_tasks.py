@@ -21,6 +21,7 @@ from eqgat import EQGAT, radius_graph
 from eqgat.datasets.atom3d import RESIDUES, BrokenItem, ItemData, PreparedData, load_atom3d, write_lmdb, write_prepared
 from eqgat.datasets.atom3d.load import load_splits, toy_items
 from eqgat.datasets.atom3d.prepare import prepare
+from eqgat.datasets.atom3d.res import SPEC
 from eqgat.errors import UserError
 from eqgat.files import sums_beside, write_checked
 
@@ -425,3 +426,22 @@ def test_fewer_training_items_of_a_folder_are_read_past_what_was_prepared(tmp_pa
     whole, few = (load_splits("lba", str(source), train_items=count)["train"] for count in (None, 1))
     assert isinstance(whole, PreparedData)
     assert len(whole) > len(few) == 1
+
+
+def test_an_item_is_read_once_for_all_of_its_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RES has tens of samples an item: drawn in any order, each item is still read once, until the room is full."""
+    data = ItemData("res", toy_items("res", "test"))
+    reads: list[str] = []
+
+    def parse(item: dict, options: object) -> object:
+        reads.append(item["id"])
+        return SPEC.reader.parse(item, options)
+
+    data.reader = data.reader._replace(parse=parse)
+    order = np.random.default_rng(0).permutation(len(data))[:60].tolist()
+    drawn = [data[row] for row in order]
+    assert len(reads) == len(data.items) < len(order)
+    data._room = -(10**9)  # full: each item drives the one before it out, and the samples stay the same
+    assert all(same(data[row], graph) for row, graph in zip(order, drawn, strict=True))
+    assert len(reads) > 2 * len(data.items)
+    assert pickle.loads(pickle.dumps(data))._kept == {}
