@@ -441,7 +441,8 @@ def test_an_item_is_read_once_for_all_of_its_samples(monkeypatch: pytest.MonkeyP
     order = np.random.default_rng(0).permutation(len(data))[:60].tolist()
     drawn = [data[row] for row in order]
     assert len(reads) == len(data.items) < len(order)
-    data._room = -(10**9)  # full: each item drives the one before it out, and the samples stay the same
+    data._kept.clear()
+    data._room = 0  # full: each item drives the one before it out, and the samples stay the same
     assert all(same(data[row], graph) for row, graph in zip(order, drawn, strict=True))
     assert len(reads) > 2 * len(data.items)
     assert pickle.loads(pickle.dumps(data))._kept == {}
