@@ -12,8 +12,6 @@ import numpy as np
 from eqgat.chemistry import NUMBERS, infer_element, is_water, residue_letter
 from eqgat.errors import UserError
 
-__all__ = ["MAX_COORDINATE", "NUMERIC", "AtomRows", "Choices", "Coded", "StructureError", "check_chains", "ordered"]
-
 MAX_COORDINATE = 1e5  # Å; what is farther away is no coordinate
 NUMERIC = ("occupancy", "bfactor", "serial")
 # Texts of a row, and what stands in for a blank one.

@@ -7,19 +7,7 @@ from functools import cache
 import gemmi
 import numpy as np
 
-__all__ = [
-    "ELEMENTS",
-    "NUMBERS",
-    "OTHER_ELEMENT",
-    "SYMBOLS",
-    "VOCABULARY",
-    "element_index",
-    "infer_element",
-    "is_known",
-    "is_standard",
-    "is_water",
-    "residue_letter",
-]
+__all__ = ["ELEMENTS", "NUMBERS", "OTHER_ELEMENT", "SYMBOLS", "VOCABULARY", "element_index", "residue_letter"]
 
 # Indices of elements as the models know them; see ``element_index``.
 ELEMENTS = {"H": 0, "C": 1, "N": 2, "O": 3, "F": 4, "S": 5, "Cl": 6, "P": 7}

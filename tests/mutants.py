@@ -353,8 +353,9 @@ MUTANTS = [
 ]
 
 # A module without a test file of its own name is tested with those that use it.
-_READING = ("chemistry", "atom_rows", "molecule", "structures")
-TESTED_BY = {"saving": ["model"], **dict.fromkeys(_READING, ["structures", "dialects"])}
+TESTED_BY = {"saving": ["model"]} | {
+    module: ["structures", "dialects"] for module in ("chemistry", "atom_rows", "molecule", "structures")
+}
 
 
 def file_of(module: str) -> Path:

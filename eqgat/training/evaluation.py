@@ -358,4 +358,5 @@ def _part_to_test(
         options = {k: v for k, v in options.items() if k in ("cutoff", "hops", "radius")}
     if data is None or task not in ATOM3D:
         return TASKS[task].load(data, **options)[split]
+    options.pop("train_items", None)
     return load_atom3d(task, data, split, **options)

@@ -37,15 +37,18 @@ from eqgat_course.ch08_seeing_a_protein.study import (
     upright_shares,
 )
 from eqgat_course.figures import figure
-from eqgat_course.residues import aromatic_rings, peptide_planes, without_side_chain
+from eqgat_course.handedness import without_cross_product
+from eqgat_course.residues import aromatic_rings, peptide_planes, residue_answers, without_side_chain
 from eqgat_course.scenes import neighbourhood_scene, terms_scene
 from eqgat_course.shapes import handed_vectors, neighbourhood_change
 
 MODEL = "res"
 RADIUS = 9.0  # Å, of the environments that the model was trained on
 SMALL = 11.5
+HIDDEN = (21, 22, 33, 35, 45)  # residues of BPTI whose side chains are hidden
 NOISE = 0.2  # Å along each axis, of the order of the errors of coordinates at 2 Å resolution
 DATA = "embedded structure 5pti; EQGAT trained on the embedded RES data"
+ENZYME = "embedded structures adk_open and adk_closed; the trained model"
 TRAINED = "EQGAT on the embedded RES data; the weights in `eqgat/pretrained/res`"
 
 
@@ -65,28 +68,28 @@ class Seen(NamedTuple):
 
 
 @cache
-def models() -> tuple[EQGAT, EQGAT]:
-    """The model before and after training, in float64."""
-    return untrained(MODEL).double(), pretrained(MODEL).double()
+def models(name: str = MODEL) -> tuple[EQGAT, EQGAT]:
+    """A shipped model before and after training, in float64."""
+    return untrained(name).double(), pretrained(name).double()
 
 
 @cache
-def seen(name: str) -> Seen:
+def seen(name: str, weights: str = MODEL) -> Seen:
     """An embedded structure through both models; kept, since a whole protein takes a second."""
     structure = embedded_structure(name)
-    before, after = (model.trace(structure.graph(model.config.cutoff, torch.float64)) for model in models())
+    before, after = (model.trace(structure.graph(model.config.cutoff, torch.float64)) for model in models(weights))
     return Seen(structure, before, after)
 
 
 @cache
-def question(residue: int = 22) -> tuple[Molecule, int, list[LayerTrace], list[LayerTrace]]:
+def question(residue: int = 22, weights: str = MODEL) -> tuple[Molecule, int, list[LayerTrace], list[LayerTrace]]:
     """What the model is asked about BPTI, prepared as its training data are: the surroundings of one residue.
 
     Molecule without that side chain, row of the CA, traces before and after training.
     """
     structure, centre = without_side_chain(embedded_structure("5pti", hetero=False), "A", residue, RADIUS)
     graph = structure.graph(4.5, torch.float64)
-    before, after = (model.trace(graph) for model in models())
+    before, after = (model.trace(graph) for model in models(weights))
     return structure, centre, before, after
 
 
@@ -96,25 +99,20 @@ def training_curve() -> Figure:
     history, rows = pretrained_history(MODEL), pretrained_rows(MODEL)
     test = float(rows[(rows["split"] == "test") & (rows["metric"] == "accuracy")]["value"].iloc[0])
     best = int(rows["best_epoch"].iloc[0])
-    fig, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.6))
-    left.plot(history["epoch"], history["train_loss"], color=COLOURS["blue"])
-    left.axhline(np.log(20), color=COLOURS["black"], linestyle=":", linewidth=1.4)
-    left.annotate(
-        "guessing, ln 20",
-        (history["epoch"].max(), np.log(20)),
-        (0, 4),
-        textcoords="offset points",
-        ha="right",
-        fontsize=SMALL,
+    fig, axes = plt.subplots(1, 2, figsize=(7.2, 3.6))
+    curves = (
+        ("train_loss", 1, "training cross entropy (nats)", np.log(20), "guessing, ln 20"),
+        ("val_accuracy", 100, "validation accuracy (%)", 5, "guessing, 5 %"),
     )
-    left.set(xlabel="epoch", ylabel="training cross entropy (nats)", ylim=(None, 3.15))
-    right.plot(history["epoch"], 100 * history["val_accuracy"], color=COLOURS["blue"])
-    right.plot(best, 100 * history.set_index("epoch")["val_accuracy"][best], "o", color=COLOURS["vermilion"])
-    right.axhline(5, color=COLOURS["black"], linestyle=":", linewidth=1.4)
-    right.annotate(
-        "guessing, 5 %", (history["epoch"].max(), 5), (0, 4), textcoords="offset points", ha="right", fontsize=SMALL
-    )
-    right.set(xlabel="epoch", ylabel="validation accuracy (%)", ylim=(0, None))
+    for ax, (column, unit, label, guess, words) in zip(axes, curves, strict=True):
+        ax.plot(history["epoch"], unit * history[column], color=COLOURS["blue"])
+        ax.axhline(guess, color=COLOURS["black"], linestyle=":", linewidth=1.4)
+        above = {"xytext": (0, 4), "textcoords": "offset points", "ha": "right", "fontsize": SMALL}
+        ax.annotate(words, (history["epoch"].max(), guess), **above)
+        ax.set(xlabel="epoch", ylabel=label)
+    axes[0].set(ylim=(None, 3.15))
+    axes[1].plot(best, 100 * history.set_index("epoch")["val_accuracy"][best], "o", color=COLOURS["vermilion"])
+    axes[1].set(ylim=(0, None))
     caption = (
         f"Training on the embedded RES data. Left: cross entropy on the training proteins. Right: accuracy on "
         f"the validation proteins; the point marks epoch {best}, whose weights were kept. Their accuracy on "
@@ -273,9 +271,9 @@ def strongest_cross(trace: list[LayerTrace], rows: list[int]) -> int:
     return int(mean_terms(trace[1])["v_cross"][rows].square().sum(dim=(0, 1)).argmax())
 
 
-def element_controls(layer: int = 3) -> pd.DataFrame:
+def element_controls(layer: int = 3, weights: str = MODEL) -> pd.DataFrame:
     """Mean attention by element of the neighbour, in equal shares, over all edges of BPTI and all channels."""
-    shown = seen("5pti")
+    shown = seen("5pti", weights)
     element = shown.structure.atoms["element"].to_numpy()
 
     def by_element(record: LayerTrace) -> dict[str, float]:
@@ -319,15 +317,8 @@ def out_of_plane_shares() -> Figure:
             rows = table[(table["alone"] == alone) & (table["kind"] == kind)]
             for x, term in enumerate(names):
                 spread = x + 0.36 * (number - 0.5) + rng.uniform(-0.1, 0.1, len(rows))
-                ax.plot(
-                    spread,
-                    rows[term],
-                    marker,
-                    color=TERM_COLOURS[term],
-                    markersize=5,
-                    alpha=0.8,
-                    markeredgecolor="none",
-                )
+                looks = {"color": TERM_COLOURS[term], "alpha": 0.8, "markeredgecolor": "none"}
+                ax.plot(spread, rows[term], marker, markersize=5, **looks)
             ax.plot([], [], marker, color=COLOURS["grey"], label=f"{len(rows)} {kind}", markersize=6)
         ax.axhline(0.5, color=COLOURS["black"], linestyle=":", linewidth=1.2)
         ax.set(title=title, ylim=(-0.03, 1.03), xticks=range(3))
@@ -349,14 +340,14 @@ def out_of_plane_shares() -> Figure:
 
 
 @cache
-def axial_shares() -> pd.DataFrame:
+def axial_shares(weights: str = MODEL) -> pd.DataFrame:
     """Share of the squared length of v in BPTI that is axial, after each layer, before and after training.
 
     Squares, because polar and axial part add up in squares: the two shares then make up the whole.
     """
     graph = embedded_structure("5pti").graph(4.5, torch.float64)
     rows = []
-    for name, model in zip(("before", "after"), models(), strict=True):
+    for name, model in zip(("before", "after"), models(weights), strict=True):
         for layer, (polar, axial) in enumerate(handed_vectors(model, graph), start=1):
             share = axial.square().sum() / (polar.square().sum() + axial.square().sum())
             rows.append({"training": name, "layer": layer, "axial": float(share)})
@@ -387,12 +378,12 @@ def _core(structure: Molecule) -> np.ndarray:
 
 
 @cache
-def enzyme() -> pd.DataFrame:
+def enzyme(weights: str = MODEL) -> pd.DataFrame:
     """Adenylate kinase, open against closed: one row an atom with its displacement (Å) and the changes in layer 2.
 
     "trained", "untrained" and "uniform" are the share of attention that goes to other atoms than before; "contact" says whether the atom gains or loses a neighbour in another domain.
     """
-    opened, closed = seen("adk_open"), seen("adk_closed")
+    opened, closed = seen("adk_open", weights), seen("adk_closed", weights)
     atoms = opened.structure.atoms
     domain = adk_domain(atoms["residue"].to_numpy())
     _, moved = displacement(opened.structure, closed.structure, _core(opened.structure))
@@ -432,12 +423,7 @@ def noise_floor() -> float:
     return float(neighbourhood_change(opened.after[1], record)[1].mean())
 
 
-@figure(
-    name="enzyme-moved-and-changed",
-    notebook="08",
-    data="embedded structures adk_open and adk_closed; the trained model",
-    trained=TRAINED,
-)
+@figure(name="enzyme-moved-and-changed", notebook="08", data=ENZYME, trained=TRAINED)
 def enzyme_panels() -> Figure:
     """Adenylate kinase open, with how far each residue moves, and closed, with how much of its attention moves on."""
     table, opened = enzyme(), seen("adk_open").structure
@@ -459,12 +445,7 @@ def enzyme_panels() -> Figure:
     return still.panels(scenes, columns=1, width=7.2, height=3.6)
 
 
-@figure(
-    name="enzyme-by-residue",
-    notebook="08",
-    data="embedded structures adk_open and adk_closed; the trained model",
-    trained=TRAINED,
-)
+@figure(name="enzyme-by-residue", notebook="08", data=ENZYME, trained=TRAINED)
 def enzyme_residues() -> Figure:
     """Displacement and change of attention along the chain of adenylate kinase."""
     table = enzyme().drop(columns=["resname", "domain", "contact"]).groupby("residue").mean()
@@ -529,11 +510,11 @@ def turning_along(angle: float = 70) -> Figure:
 
 
 @cache
-def removal_table(residues: tuple[int, ...] = (21, 22, 33, 35, 45)) -> pd.DataFrame:
+def removal_table(weights: str = MODEL) -> pd.DataFrame:
     """For hidden residues of BPTI: attention of each neighbour of CA, and what its removal does to the prediction."""
-    model, frames = models()[1], []
-    for residue in residues:
-        structure, centre, _, after = question(residue)
+    model, frames = models(weights)[1], []
+    for residue in HIDDEN:
+        structure, centre, _, after = question(residue, weights)
         record = after[-1]
         incoming = (record.edges.receiver == centre).nonzero().flatten()
         rows = record.edges.source[incoming]
@@ -555,6 +536,11 @@ def _share(record: LayerTrace, incoming: Tensor) -> Tensor:
     return record.attention[incoming].mean(dim=1) * len(incoming)
 
 
+def agreement(table: pd.DataFrame) -> pd.Series:
+    """Of ``removal_table``: rank correlation of attention and effect, for each hidden residue."""
+    return table.groupby("residue")[["attention", "effect"]].corr("spearman").xs("attention", level=1)["effect"]
+
+
 @figure(name="attention-against-removal", notebook="08", data=DATA, trained=TRAINED)
 def attention_against_removal() -> Figure:
     """Attention of neighbours against the effect of taking them away."""
@@ -570,9 +556,7 @@ def attention_against_removal() -> Figure:
         ylim=(0, None),
     )
     ax.legend(title="hidden residue", fontsize=SMALL, title_fontsize=SMALL)
-    rank = table.groupby("residue")[["attention", "effect"]].apply(
-        lambda rows: spearmanr(rows["attention"], rows["effect"]).statistic
-    )
+    rank = agreement(table)
     caption = (
         f"Neighbours of the CA atom of {len(rank)} hidden residues of BPTI: attention (last layer, mean over "
         f"channels) against the change of the predicted distribution (total variation) when the atom is taken "
@@ -581,7 +565,6 @@ def attention_against_removal() -> Figure:
     return describe(fig, caption, caption)
 
 
-HIDDEN = (21, 22, 33, 35, 45)  # residues of BPTI whose side chains are hidden
 COUNTS = (1, 2, 4, 8, 16)  # atoms taken away
 SCORES = ("attention", "attention rollout", "gradient", "integrated gradients", "rollout, uniform weights", "nearness")
 
@@ -675,3 +658,26 @@ def attributions_compared() -> Figure:
         f"probability of the answer when the best atoms of each score are taken away together, mean over the residues."
     )
     return describe(fig, caption, caption)
+
+
+def conclusions(weights: str) -> pd.Series:
+    """What this notebook says of its model, as numbers, for any of the shipped ones."""
+    after, model = seen("5pti", weights).after, pretrained(weights)
+    whole, without = (residue_answers(each, "test", RADIUS) for each in (model, without_cross_product(model)))
+    cost = np.log(whole["chance"] / without["chance"]).groupby(whole["protein"]).mean().mean()
+    axial = axial_shares(weights).query("training == 'after'")["axial"].tolist()
+    curves = enzyme(weights).groupby("residue")[["trained", "uniform"]].mean()
+    lowest = [100 * float(effective_neighbours(record).nanmean(dim=0).min()) for record in after]
+    paid = element_controls(weights=weights).loc["trained"]
+    found = {
+        "test environments answered rightly (%)": 100 * (whole["answer"] == whole["truth"]).mean(),
+        **{f"attention paid to {symbol} (equal shares)": paid[symbol] for symbol in ("S", "O", "N", "C")},
+        "most selective channel, layer 1 (% of neighbours)": lowest[0],
+        "most selective channel, last layer (% of neighbours)": lowest[-1],
+        "axial part of |v|², layer 2 (%)": 100 * axial[1],
+        "axial part of |v|², last layer (%)": 100 * axial[-1],
+        "cost of no cross products (nats)": cost,
+        "enzyme: rank correlation with uniform weights": curves.corr("spearman").loc["trained", "uniform"],
+        "neighbours of CA: rank correlation of attention with effect": agreement(removal_table(weights)).mean(),
+    }
+    return pd.Series(found, name=weights)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["Atom3DData", "Contents", "ContentsBuilder", "ItemData", "make_options", "warn_of_broken"]
 
 
+_ROOM = 2**25  # numbers of items that are kept in memory after they were read, 256 MiB
+
+
 def make_options(task: str, **options: Any) -> Any:
     """The options of a task of ATOM3D.
 
@@ -242,11 +245,12 @@ class ItemData(Atom3DData):
         super().__init__(task, split, make_options(task, **options), cutoff, hops)
         self.items, self.progress = items, progress
         self._contents: Contents | None = None
-        self._last: tuple[int, Parsed] | None = None
+        self._kept: dict[int, Parsed] = {}
+        self._room = _ROOM
 
     def parse(self, index: int) -> Parsed:
         """Molecules and samples of one item. Raises ``BrokenItem``."""
-        if self._last is None or self._last[0] != index:
+        if index not in self._kept:
             item = self.items[index]
             if not isinstance(item, Mapping):
                 raise BrokenItem(
@@ -264,8 +268,19 @@ class ItemData(Atom3DData):
                     else f"it cannot be read as {self.task.upper()} ({type(error).__name__}: {error})"
                 )
                 raise BrokenItem(f"item {index} ({str(item.get('id'))[:80]!a}): {what}") from error
-            self._last = index, parsed
-        return self._last[1]
+            self._keep(index, parsed)
+        return self._kept[index]
+
+    def _keep(self, index: int, parsed: Parsed) -> None:
+        """Keep an item for its other samples and the next epoch; the oldest ones go where there is no more room."""
+        self._room -= parsed.size
+        self._kept[index] = parsed
+        while self._room < 0 and len(self._kept) > 1:
+            self._room += self._kept.pop(next(iter(self._kept))).size
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the kept items: each loader process reads for itself."""
+        return {**self.__dict__, "_kept": {}, "_room": _ROOM}
 
     def parse_all(self) -> Any:
         """(index, ``Parsed`` or ``BrokenItem``) of every item, in order."""

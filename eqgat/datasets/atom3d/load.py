@@ -20,28 +20,40 @@ from eqgat.errors import UserError
 __all__ = ["load_atom3d", "load_splits", "open_items", "toy_items"]
 
 
-def load_splits(task: str, folder: str | None, unprepared: Sequence[str] = (), **options: Any) -> dict[str, Atom3DData]:
+def load_splits(
+    task: str, folder: str | None, unprepared: Sequence[str] = (), train_items: int | None = None, **options: Any
+) -> dict[str, Atom3DData]:
     """All splits of a task; without a folder, of the toy data that the course brings.
 
     Args:
         task, folder: which.
         unprepared: splits that are to be read from their items.
+        train_items: train on so many items alone, drawn at random, the same in every run and fewer within more, to
+            learn what more data bring; they are read from the items. None: all.
         **options: see ``load_atom3d``.
 
     Raises:
-        FileNotFoundError, UserError: see ``load_atom3d`` and ``toy_items``.
+        FileNotFoundError, UserError: see ``load_atom3d`` and ``toy_items``; more ``train_items`` than there are.
 
     >>> {split: len(data) for split, data in load_splits("lba", None).items()}
     {'train': 1, 'val': 1, 'test': 1}
     """
-    if folder is not None:
-        return {
-            split: load_atom3d(task, folder, split, prepared=split not in unprepared, **options) for split in SPLITS
-        }
-    splits = {split: ItemData(task, toy_items(task, split), split, **options) for split in SPLITS}
-    for data in splits.values():
-        data.toy = True
-    return dict(splits)
+    splits: dict[str, Atom3DData] = {}
+    for split in SPLITS:
+        few = train_items if split == "train" else None
+        if folder is not None and few is None:
+            splits[split] = load_atom3d(task, folder, split, prepared=split not in unprepared, **options)
+            continue
+        items = toy_items(task, split) if folder is None else open_items(task, Path(folder).expanduser(), split)
+        splits[split] = ItemData(task, items if few is None else _drawn(items, few), split, **options)
+        splits[split].toy = folder is None
+    return splits
+
+
+def _drawn(items: Sequence[Any], count: int) -> Sequence[Any]:
+    if not 0 < count <= len(items):
+        raise UserError(f"train_items must be between 1 and the {len(items)} items that there are; got {count}")
+    return Subset(items, np.random.default_rng(0).permutation(len(items))[:count].tolist())
 
 
 def toy_items(task: str, split: str, **options: Any) -> list[dict[str, Any]]:

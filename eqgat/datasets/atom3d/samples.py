@@ -104,6 +104,12 @@ class Parsed:
     samples: list[Sample] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
 
+    @property
+    def size(self) -> int:
+        """Numbers that it holds, about."""
+        rows = sum(len(view.rows) for sample in self.samples for view in sample.views if view.rows is not None)
+        return rows + sum(4 * len(molecule.pos) for molecule in self.molecules) + 20 * len(self.samples)
+
 
 class Reader(NamedTuple):
     """How a task reads its items."""

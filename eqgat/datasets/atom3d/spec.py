@@ -8,7 +8,7 @@ from typing import Any
 
 from eqgat.datasets.task import SPLITS, TaskSpec
 
-__all__ = ["Archive", "GraphOptions", "atom3d_task", "profiles"]
+__all__ = ["Archive", "GraphOptions", "SizeOptions", "atom3d_task", "profiles"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,13 @@ class GraphOptions:
     hops: int | None = None
 
 
+@dataclass(frozen=True)
+class SizeOptions:
+    """How much of the data is taken, see ``load_splits``."""
+
+    train_items: int | None = None
+
+
 def atom3d_task(name: str, *options: type, **rest: Any) -> TaskSpec:
     """A task of ATOM3D. ``rest``: the fields of ``TaskSpec`` that are its own."""
 
@@ -55,7 +62,7 @@ def atom3d_task(name: str, *options: type, **rest: Any) -> TaskSpec:
             "name": name,
             "title": name.upper(),
             "load": load,
-            "options": (*options, GraphOptions),
+            "options": (*options, GraphOptions, SizeOptions),
             "describe": lambda splits: describe(splits, rest["sizes"]),
             **rest,
         }

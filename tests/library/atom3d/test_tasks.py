@@ -19,7 +19,10 @@ from torch_geometric.data import Batch, Data
 
 from eqgat import EQGAT, radius_graph
 from eqgat.datasets.atom3d import RESIDUES, BrokenItem, ItemData, PreparedData, load_atom3d, write_lmdb, write_prepared
-from eqgat.datasets.atom3d.load import toy_items
+from eqgat.datasets.atom3d.load import load_splits, toy_items
+from eqgat.datasets.atom3d.prepare import prepare
+from eqgat.datasets.atom3d.res import SPEC
+from eqgat.errors import UserError
 from eqgat.files import sums_beside, write_checked
 
 TASKS = ("lba", "psr", "rsr", "res", "ppi")
@@ -401,3 +404,45 @@ def test_training_says_what_was_left_out() -> None:
     assert left_out(ItemData("ppi", [ppi_item("1ABC")])) == ""
     data = ItemData("ppi", [ppi_item("1ABC"), ppi_item("2ABC", touching=((1, 101), (99, 102)))])
     assert left_out(data).startswith("left out: 0 of 2 items and 1 samples, which leaves 6; most often: one of its")
+
+
+def test_fewer_training_items_are_drawn_within_more_and_leave_the_test_alone() -> None:
+    """A curve over the size of the training data compares sizes: each set lies in the next, and nothing else changes."""
+    few, more, every = (load_splits("res", None, train_items=count) for count in (3, 5, None))
+    proteins = [list(dict.fromkeys(splits["train"].groups.tolist())) for splits in (few, more, every)]
+    assert [len(found) for found in proteins[:2]] == [3, 5]
+    assert set(proteins[0]) < set(proteins[1]) < set(proteins[2])
+    assert few["test"].digest() == every["test"].digest()
+    assert len({splits["train"].digest() for splits in (few, more, every)}) == 3
+    assert all(splits["train"].toy for splits in (few, more, every))
+    for count in (0, 1000):
+        with pytest.raises(UserError, match=f"between 1 and the {len(proteins[2])} items that there are; got {count}"):
+            load_splits("res", None, train_items=count)
+
+
+def test_fewer_training_items_of_a_folder_are_read_past_what_was_prepared(tmp_path: Path) -> None:
+    source = write_task("lba", tmp_path / "official")
+    prepare("lba", source, progress=False)
+    whole, few = (load_splits("lba", str(source), train_items=count)["train"] for count in (None, 1))
+    assert isinstance(whole, PreparedData)
+    assert len(whole) > len(few) == 1
+
+
+def test_an_item_is_read_once_for_all_of_its_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RES has tens of samples an item: drawn in any order, each item is still read once, until the room is full."""
+    data = ItemData("res", toy_items("res", "test"))
+    reads: list[str] = []
+
+    def parse(item: dict, options: object) -> object:
+        reads.append(item["id"])
+        return SPEC.reader.parse(item, options)
+
+    data.reader = data.reader._replace(parse=parse)
+    order = np.random.default_rng(0).permutation(len(data))[:60].tolist()
+    drawn = [data[row] for row in order]
+    assert len(reads) == len(data.items) < len(order)
+    data._kept.clear()
+    data._room = 0  # full: each item drives the one before it out, and the samples stay the same
+    assert all(same(data[row], graph) for row, graph in zip(order, drawn, strict=True))
+    assert len(reads) > 2 * len(data.items)
+    assert data.__getstate__()["_kept"] == {}, "each loader process reads for itself"
