@@ -94,7 +94,7 @@ def test_classes_are_numbered_in_the_order_of_their_names_or_as_known(tmp_path: 
     file = write(tmp_path, "structure,y\na,rim\nb,core\n")
     assert read_labels(file, "y", classes=True).rows["target"].tolist() == [1, 0]
     assert read_labels(file, "y", classes=True, known=("rim", "core")).rows["target"].tolist() == [0, 1]
-    with pytest.raises(UserError, match="line 2: unknown class 'rim'; there are core, edge"):
+    with pytest.raises(UserError, match="line 2: y is 'rim', an unknown class; there are core, edge"):
         read_labels(file, "y", classes=True, known=("core", "edge"))
 
 
@@ -205,7 +205,7 @@ def test_folders_that_cannot_be_used(folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("split", "said"),
-    [("nope", "has no column 'nope' to split by"), ("kind", "has 'long'; it must say train, val or test")],
+    [("nope", "has no column 'nope' to split by"), ("kind", "line 2: kind is 'long'; it must say train, val or test")],
 )
 def test_a_column_that_is_no_split(folder: Path, split: str, said: str) -> None:
     with pytest.raises(UserError, match=said):

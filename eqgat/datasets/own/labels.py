@@ -17,14 +17,13 @@ __all__ = ["LabelTable", "read_labels"]
 
 _EMPTY = ("", "na", "nan", "n/a", "null", "none")
 _PLACE = ("structure", "chain", "residue", "insertion_code")
-_LARGEST = float(np.finfo(np.float32).max)  # labels are float32
 
 
 class LabelTable(NamedTuple):
     """A table of labels that was read.
 
     Attributes:
-        rows: a row a label: line (in the file), structure (without endings), target (number, or class number); of
+        rows: a row a label, by line of the file: structure (without endings), target (number, or class number); of
             residues chain, residue and insertion_code too; and the other columns of the file as text.
         residues: whether the labels are of residues.
         classes: names of the classes; empty: the labels are numbers.
@@ -50,9 +49,9 @@ def read_labels(
         residues: what the labels must be of; None: what the table says.
 
     Raises:
-        UserError: no such file or column; two columns of one name; a field more than there are columns; a label that is
-            no number; an unknown class; classes that differ in case alone; one thing with two labels; a row without a
-            structure; a residue that has no number, or two insertion codes; no label at all.
+        UserError: no such file or column; two columns of one name, or a field in none; a label that is no number; an
+            unknown class, or one written in two ways; one thing with two labels; no structure; a residue that has no
+            number; no label at all.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "labels.csv"
@@ -67,51 +66,44 @@ def read_labels(
             raise UserError(f"{file} has no column {column!r}; it has {', '.join(rows.columns)}")
     if target in _PLACE:
         raise UserError(f"{target!r} says what a row is of, and cannot be the target too")
-    text, rows = rows[target], rows.assign(line=rows.index)  # the table may have a column "line", even as its target
     by_residue = "residue" in rows
     if residues is not None and residues != by_residue:
         raise UserError(
             f"{file} has {'a' if by_residue else 'no'} column 'residue', and this model answers for whole "
             f"{'structures' if by_residue else 'structures no more, but for residues'}"
         )
-    there = ~text.str.lower().isin(_EMPTY) | text.isin(list(known))
-    empty, rows, text = rows.index[~there].tolist(), rows[there].copy(), text[there]
+    there = ~rows[target].str.lower().isin(_EMPTY) | rows[target].isin(list(known))
+    empty, rows = rows.index[~there].tolist(), rows[there].copy()
     if rows.empty:
         raise UserError(f"{file} has no label in the column {target!r}")
-    if (nameless := rows["structure"] == "").any():
-        raise UserError(
-            f"{file}, line {rows['line'][nameless].iloc[0]}: there is no structure; name it in each row that has a label"
-        )
+    refuse(file, rows["structure"], rows["structure"] == "", "; name it in each row that has a label")
     rows["structure"] = rows["structure"].map(stem)
     if by_residue:
         _split_residues(rows, file)
     refuse_doubles(rows, list(_PLACE if by_residue else _PLACE[:1]), file)
+    labels = rows[target]
+    names = (tuple(known) or tuple(sorted(set(labels)))) if classes else ()
     if classes:
-        names = tuple(known) or tuple(sorted(set(text)))
-        unknown = text[~text.isin(names)]
-        if len(unknown):
-            where = f"{file}, line {unknown.index[0]}"
-            raise UserError(f"{where}: unknown class {unknown.iloc[0]!r}; there are {', '.join(names)}")
+        refuse(file, labels, ~labels.isin(names), f", an unknown class; there are {', '.join(names)}")
         if len(names) < 2:
             raise UserError(f"the column {target!r} of {file} has one class alone, {names[0]!r}; nothing can be learnt")
-        alike: dict[str, str] = {}
-        for name in names:
-            if (other := alike.setdefault(name.casefold(), name)) != name:
-                line = text.index[text == name][0]
-                raise UserError(
-                    f"{file}, line {line}: the class {name!r} is also written {other!r}; write it in one way"
-                )
-        numbers = text.map({name: k for k, name in enumerate(names)}).astype(np.int64)
+        alike = labels.str.casefold().map({name.casefold(): name for name in names})
+        refuse(file, labels, labels != alike, ", and elsewhere in other letters, large or small; write it in one way")
+        numbers = labels.map({name: k for k, name in enumerate(names)}).astype(np.int64)
     else:
-        names, numbers = (), pd.to_numeric(text, errors="coerce").astype(np.float64)
-        wrong = text[~(numbers.abs() <= _LARGEST)]
-        if len(wrong):
-            raise UserError(
-                f"{file}, line {wrong.index[0]}: {target} is {wrong.iloc[0]!r}, which is no number ({len(wrong)} of "
-                f"{len(rows)} rows); correct it (decimal point, no unit, no < or >, below {_LARGEST:.1e}), leave it "
-                "empty, or ask for classes (--classes)"
-            )
-    return LabelTable(rows.assign(target=numbers).reset_index(drop=True), by_residue, names, empty)
+        numbers = pd.to_numeric(labels, errors="coerce").astype(np.float64)
+        wrong = ~(numbers.abs() <= np.finfo(np.float32).max)  # labels become float32
+        how = (
+            "correct it (decimal point, no unit, no < or >, below 3e38), leave it empty, or ask for classes (--classes)"
+        )
+        refuse(file, labels, wrong, f", which is no number ({wrong.sum()} of {len(rows)} rows); {how}")
+    return LabelTable(rows.assign(target=numbers), by_residue, names, empty)
+
+
+def refuse(file: str | Path, values: pd.Series, wrong: pd.Series, why: str) -> None:
+    """Raises ``UserError`` with line, column and text of the first of ``values``, a column of a table, that is wrong."""
+    if wrong.any():
+        raise UserError(f"{file}, line {values.index[wrong][0]}: {values.name} is {values[wrong].iloc[0]!r}{why}")
 
 
 def refuse_doubles(rows: pd.DataFrame, keys: list[str], file: str | Path) -> None:
@@ -121,7 +113,7 @@ def refuse_doubles(rows: pd.DataFrame, keys: list[str], file: str | Path) -> Non
         first = twice[(twice[keys] == twice[keys].iloc[0]).all(axis=1)]
         raise UserError(
             f"{file} has {len(twice)} rows that name the same thing as another row, first the lines "
-            f"{', '.join(map(str, first['line']))} ({', '.join(dict.fromkeys(row_names(first)))}); leave one of them"
+            f"{', '.join(map(str, first.index))} ({', '.join(dict.fromkeys(row_names(first)))}); leave one of them"
         )
 
 
@@ -141,12 +133,12 @@ def _read_csv(file: Path) -> pd.DataFrame:
                 if any(map(str.strip, fields)):
                     records.append((line, [field.strip() for field in fields]))
                 line = reader.line_num + 1
-    except csv.Error as error:
-        raise UserError(f"{file} cannot be read as a table (line {line}: {error}); look at the quotes there") from error
-    except (ValueError, OSError) as error:  # an error of decoding is a ValueError
-        raise UserError(f"{file} cannot be read as a table ({error}); write it as CSV in UTF-8") from error
-    if not records:
-        raise UserError(f"{file} cannot be read as a table (it is empty); write it as CSV in UTF-8")
+        if not records:
+            raise ValueError("it is empty")
+    except (ValueError, csv.Error, OSError) as error:  # an error of decoding is a ValueError
+        raise UserError(
+            f"{file} cannot be read as a table (line {line}: {error}); write it as CSV in UTF-8, all quotes closed"
+        ) from error
     names = _names(records.pop(0)[1])
     if twice := [name for place, name in enumerate(names) if name and name in names[:place]]:
         raise UserError(f"{file} has two columns {twice[0]!r}; rename or remove one of them")
@@ -173,21 +165,12 @@ def _names(fields: Sequence[str]) -> list[str]:
 def _split_residues(rows: pd.DataFrame, file: str | Path) -> None:
     """Columns residue (a number) and insertion_code out of texts such as 52 and 52A, in place."""
     parts = rows["residue"].str.extract(r"^([-+]?\d{1,9})(?:\.0)?([A-Za-z]?)$")
-    wrong = rows[parts[0].isna()]
-    if len(wrong):
-        raise UserError(
-            f"{file}, line {wrong['line'].iloc[0]}: residue is {wrong['residue'].iloc[0]!r}; give its number as in the "
-            "structure file, 52 or 52A"
-        )
+    refuse(file, rows["residue"], parts[0].isna(), "; give its number as in the structure file, 52 or 52A")
     codes = parts[1]
     if "insertion_code" in rows:
         said = rows["insertion_code"].where(~rows["insertion_code"].str.lower().isin(_EMPTY), "")
-        wrong = rows[~said.str.fullmatch("[A-Za-z0-9]?") | ((said != "") & (codes != "") & (said != codes))]
-        if len(wrong):
-            raise UserError(
-                f"{file}, line {wrong['line'].iloc[0]}: insertion_code is {wrong['insertion_code'].iloc[0]!r} of residue "
-                f"{wrong['residue'].iloc[0]!r}; give one letter, or leave it empty"
-            )
+        wrong = ~said.str.fullmatch("[A-Za-z0-9]?") | ((said != "") & (codes != "") & (said != codes))
+        refuse(file, rows["insertion_code"], wrong, "; give one letter or none, as behind the residue's number")
         codes = said.where(said != "", codes)
     rows["insertion_code"], rows["residue"] = codes, parts[0].astype(int)
     if "chain" not in rows:

@@ -67,7 +67,7 @@ def load_table(
         "structure files without a label": [path.name for name, path in files.items() if name not in named],
         **_unread(broken),
     }
-    rows = rows[rows["structure"].isin(list(molecules))].reset_index(drop=True)
+    rows = rows[rows["structure"].isin(list(molecules))]
     rows = rows.assign(centre=None, name=row_names(rows))
     if table.residues and len(rows):
         rows = _with_centres(rows, molecules, chosen.labels, lost)
@@ -134,7 +134,7 @@ def _with_centres(
             f"{rows['name'].iloc[0]}, and {name} has the chains {chains} with residues "
             f"{there['residue'].min()} to {there['residue'].max()}"
         )
-    rows = rows.assign(centre=at["first"])[found].astype({"centre": int}).reset_index(drop=True)
+    rows = rows.assign(centre=at["first"])[found].astype({"centre": int})
     refuse_doubles(rows, ["structure", "centre"], labels)  # one row may name the chain, another leave it out
     return rows
 

@@ -9,6 +9,7 @@ import gemmi
 import numpy as np
 import pandas as pd
 
+from eqgat.datasets.own.labels import refuse
 from eqgat.datasets.own.options import StructureOptions, TableOptions
 from eqgat.datasets.task import SPLITS
 from eqgat.errors import UserError
@@ -30,11 +31,7 @@ def split_rows(
     if column not in rows:
         raise UserError(f'{chosen.labels} has no column {column!r} to split by; there are also "random" and "clusters"')
     said = rows[column].astype(str).str.lower().replace(_SPLIT_NAMES)
-    if (wrong := ~said.isin(SPLITS)).any():
-        raise UserError(
-            f"{chosen.labels}, line {rows['line'][wrong].iloc[0]}: the column {column!r} has {said[wrong].iloc[0]!r}; it "
-            "must say train, val or test"
-        )
+    refuse(chosen.labels, rows[column], ~said.isin(SPLITS), "; it must say train, val or test")
     if missing := [split for split in SPLITS if split not in set(said)]:
         raise UserError(f"the column {column!r} of {chosen.labels} leaves no usable row for {', '.join(missing)}")
     return said, {}

@@ -43,10 +43,7 @@ def structure_files(folder: str | Path) -> dict[str, Path]:
                 raise UserError(f"{found[name].name} and {path.name} in {folder} have one name; keep one of them")
             found[name] = path
     if not found:
-        raise UserError(
-            f"there is no structure file in {folder} (.pdb, .ent, .cif or .mmcif, each also with .gz); folders in it are "
-            "not searched"
-        )
+        raise UserError(f"there is no structure file in {folder} itself (.pdb, .ent, .cif or .mmcif, also with .gz)")
     return found
 
 
