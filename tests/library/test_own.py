@@ -6,6 +6,7 @@ import functools
 import operator
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 
 from eqgat import EQGAT
 from eqgat.cli import main
-from eqgat.datasets import embedded_structure
+from eqgat.datasets import embedded_path, embedded_structure
 from eqgat.datasets.own import (
     StructureOptions,
     all_residues,
@@ -26,6 +27,7 @@ from eqgat.datasets.own import (
     sequence_clusters,
     split_structures,
 )
+from eqgat.datasets.own.labels import row_names
 from eqgat.errors import UserError
 from eqgat.pretrained import pretrained, saved_folder
 from eqgat.training import evaluate, load_trained, make_settings, own_settings, predict, read_predictions
@@ -111,11 +113,98 @@ def test_classes_are_numbered_in_the_order_of_their_names_or_as_known(tmp_path: 
         ("structure,y\na,\nb,nan\n", "has no label in the column 'y'"),
         ("structure,y\n", "has no label"),
         ("", "cannot be read as a table"),
+        # a structure or a column twice
+        ("structure,y\na,1\na.pdb,2\na.cif.gz,3\n", r"first the lines 2, 3, 4 \(a\)"),
+        ("structure,y, y\na,1,2\n", "has two columns 'y'"),
+        # lines are those of the file, with empty ones and those inside of quotes
+        ('structure,y,note\n\na,1,"two\nlines"\n\n\nb,x,\n', "line 7: y is 'x'"),
+        ("structure,y\r\n\r\na,x\r\n", "line 3: y is 'x'"),
+        ("structure,y\ra,1\rb,x\r", "line 3: y is 'x'"),
+        ('structure,y\na,1\nb,"2\nc,3\n', "line 3: unexpected end of data"),
+        # fields without a column: a decimal comma, a title above the names, a field too many
+        ("structure,y\na,1,5\n", "line 2: '5' is in column 3, which has no name"),
+        ("structure,y,,\na,1,,5\n", "line 2: '5' is in column 4, which has no name"),
+        ("Results,,\nstructure,y\na,1\n", "line 2: 'y' is in column 2, which has no name"),
+        ("sep=;\nstructure;y\na;1\n", "line 2: 'y' is in column 2, which has no name"),
+        ("structure,y\n,1\n", "line 2: structure is ''; name it in each row"),
+        # residues
+        ("structure,residue,y\na,99999999999999999999,1\n", "line 2: residue is '99999999999999999999'"),
+        ("structure,residue,y\na,52.5,1\n", "line 2: residue is '52.5'"),
+        ("structure,residue,insertion_code,y\na,52A,B,1\n", "line 2: insertion_code is 'B'"),
+        ("structure,residue,insertion_code,y\na,52,AB,1\n", "line 2: insertion_code is 'AB'"),
+        # what looks like a number and is none, or none that float32 has
+        *[
+            (f'structure,y\na,1\nb,"{label}"\n', f"line 3: y is '{label}', which is no number")
+            for label in (
+                "1,5",
+                "1,234",
+                "1 234",
+                ">10",
+                "<5",
+                "n.d.",
+                "5 nM",
+                "2-Sep",
+                "True",
+                "1e400",
+                "-1e39",
+                "1_0",
+            )
+        ],
+        # another separator or encoding
+        ("structure|y\na|1\n", "has no column 'structure'; it has structure|y"),
     ],
 )
 def test_a_bad_table_is_one_clear_error(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         read_labels(write(tmp_path, text), "y")
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("structure;y\na;1\n", [("a", 1.0)]),
+        ("structure\ty, mean of, all,runs\ty\na\t,,,\t1\n", [("a", 1.0)]),
+        ('"structure","y"\r\n"a","1"\r\n', [("a", 1.0)]),
+        (",,,\nstructure,y,,\na,1,,\n,,,\n", [("a", 1.0)]),  # as Excel writes empty rows and columns
+        (",structure,y\n0,a,1\n1,b,2\n", [("a", 1.0), ("b", 2.0)]),  # as pandas and R write rows with their numbers
+        ("structure,y,note\na,1\n", [("a", 1.0)]),
+        ("Structure,y\nA,1\na,2\n", [("A", 1.0), ("a", 2.0)]),
+        ("structure,line,name,y\na,4,x,1\n", [("a", 1.0)]),  # columns that have names of ours
+        (
+            "structure,chain,residue,y\na,NA,1.0,1\na,null,-2,2\na,1,+3,3\n",
+            [("a/NA/1", 1.0), ("a/null/-2", 2.0), ("a/1/3", 3.0)],
+        ),
+        ("structure,Residue,Insertion Code,y\na,52,A,1\n", [("a/52A", 1.0)]),
+        (
+            "structure,residue,insertion_code,y\na,52A,,1\na,52B,B,2\na,52,NA,3\n",
+            [("a/52A", 1.0), ("a/52B", 2.0), ("a/52", 3.0)],
+        ),
+    ],
+)
+def test_tables_as_other_programs_write_them(tmp_path: Path, text: str, rows: list[tuple[str, float]]) -> None:
+    found = read_labels(write(tmp_path, text), "y").rows
+    assert list(zip(row_names(found), found["target"], strict=True)) == rows
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_another_encoding_is_refused(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "table.csv").write_bytes("structure,y\na,1\nµ,2\n".encode(encoding))
+    with pytest.raises(UserError, match="write it as CSV in UTF-8"):
+        read_labels(tmp_path / "table.csv", "y")
+
+
+def test_a_column_line_can_be_the_target(tmp_path: Path) -> None:
+    rows = read_labels(write(tmp_path, "structure,line\na,1\nb,2\n"), "line").rows
+    assert rows["target"].to_dict() == {2: 1.0, 3: 2.0}
+
+
+def test_classes_are_names_even_where_they_look_like_something_else(tmp_path: Path) -> None:
+    file = write(tmp_path, "structure,y\na,1\nb,10\nc,none\n")
+    table = read_labels(file, "y", classes=True)
+    assert (table.classes, table.empty) == (("1", "10"), [4])
+    assert read_labels(file, "y", classes=True, known=("none", "1", "10")).rows["target"].tolist() == [1, 2, 0]
+    with pytest.raises(UserError, match="line 3: y is 'X', and elsewhere in other letters"):
+        read_labels(write(tmp_path, "structure,y\na,x\nb,X\n"), "y", classes=True)
 
 
 def test_one_class_alone_teaches_nothing(tmp_path: Path) -> None:
@@ -204,6 +293,93 @@ def test_folders_that_cannot_be_used(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("files", "text", "how", "said"),
+    [
+        # names of files
+        ("a.pdb b.cif/", "structure,y\na,1\nb,2\n", {}, "1 structures of the table without a file (first: b)"),
+        ("a.pdb x/b.pdb", "structure,y\na,1\nb,2\n", {}, "1 structures of the table without a file (first: b)"),
+        ("x/b.pdb", "structure,y\na,1\n", {}, "! no structure file in"),
+        ("a.pdb A.pdb", "structure,y\na,1\n", {}, "1 structure files without a label (first: A.pdb)"),
+        ("a.pdb ._a.pdb", "structure,y\na,1\n", {}, "1 structure files without a label (first: ._a.pdb)"),
+        ("a.pdb a.cif", "structure,y\na,1\n", {}, "! a.cif and a.pdb in"),
+        ("a.pdb a.pdb.pdb", "structure,y\na,1\n", {}, "! a.pdb and a.pdb.pdb in"),
+        ("a.pdb b.pdb->nowhere", "structure,y\na,1\nb,2\n", {}, "1 structure files that cannot be read (first: b, no"),
+        ("a.pdb b.pdb->b.pdb", "structure,y\na,1\nb,2\n", {}, "1 structure files that cannot be read (first: b,"),
+        ("NA.pdb 0012.pdb", "structure,y\nNA.pdb,1\n0012,2\n", {}, ""),
+        ("a.pdb", "structure,y\na,1\nb,\n", {}, "1 rows of table.csv without a label (first: line 3)"),
+        # residues
+        ("a.pdb", "structure,chain,residue,y\na,A,3,1\na,,3,2\n", {}, "! first the lines 2, 3 (a/A/3, a/3)"),
+        (
+            "a.pdb",
+            "structure,chain,residue,y\na,A,3,1\na,1.0,4,2\n",
+            {},
+            "not in the structure, or have no CA or C1' atom (first: a/1.0/4)",
+        ),
+        # splits
+        (
+            "a.pdb b.pdb",
+            "structure,y\na,1\nb,2\nc,3\n",
+            {"split": "random"},
+            "! cannot be split into train, val and test; that takes three at least; left out: 1 structures of the table without a file (first: c)",
+        ),
+        ("a.pdb b.pdb c.pdb", "structure,y,Split\na,1,TRAIN\nb,2,Valid\nc,3,Test\n", {"split": ""}, ""),
+        ("a.pdb b.pdb c.pdb", "structure,y,split\na,1,train\nb,2,\nc,3,test\n", {"split": ""}, "! line 3: split is ''"),
+        (
+            "a.pdb",
+            "structure,residue,y,split\na,3,1,train\na,4,2,val\na,5,2,test\n",
+            {"split": ""},
+            "note: 1 structures with rows in several parts of the split (first: a)",
+        ),
+        (
+            "a.pdb b.pdb c.pdb d.pdb",
+            "structure,y,split\na,1,train\nb,1,train\nc,2,val\nd,3,test\n",
+            {"split": ""},
+            "! all 2 labels in train are equal",
+        ),
+        (
+            "a.pdb b.pdb c.pdb",
+            "structure,y,split\na,1,train\nb,2,val\nc,3,test\n",
+            {"split": "", "classes": ("1", "2", "3")},
+            "note: 2 classes without a row in train (first: 2)",
+        ),
+    ],
+)
+def test_what_a_careless_folder_and_table_give(
+    folder: Path, tmp_path: Path, files: str, text: str, how: dict[str, Any], said: str
+) -> None:
+    """Nothing to say, a note of what was left out, or, behind "!", an error."""
+    place = tmp_path / "structures"
+    place.mkdir()
+    for name in files.split():
+        path = place / name.partition("->")[0]
+        path.parent.mkdir(exist_ok=True)
+        if name.endswith("/"):
+            path.mkdir()
+        elif "->" in name:
+            path.symlink_to(name.partition("->")[2])
+        else:
+            path.write_text((folder / "structures" / "2xcjA.pdb").read_text())
+    options = {"labels": str(write(tmp_path, text)), "target": "y", "whole": not how, **how}
+    if said.startswith("!"):
+        with pytest.raises(UserError, match=re.escape(said[2:])):
+            load_table(str(place), **options)
+    else:
+        told = load_table(str(place), **options)["train" if how else "all"].told
+        assert said in told
+        assert bool(said) == bool(told)
+
+
+def test_a_chain_without_a_name_needs_none_in_the_table(folder: Path, tmp_path: Path) -> None:
+    lines = (folder / "structures" / "2xcjA.pdb").read_text().splitlines()
+    (tmp_path / "a.pdb").write_text("\n".join(f"{line[:21]} {line[22:]}" for line in lines if line.startswith("ATOM")))
+    how = {"target": "y", "whole": True}
+    part = load_table(str(tmp_path), labels=str(write(tmp_path, "structure,chain,residue,y\na,,3,1\n")), **how)["all"]
+    assert (part.names.tolist(), part.told) == (["a/3"], "")
+    with pytest.raises(UserError, match="has the chains without a name with residues 2 to 11"):
+        load_table(str(tmp_path), labels=str(write(tmp_path, "structure,chain,residue,y\na,A,3,1\n")), **how)
+
+
+@pytest.mark.parametrize(
     ("split", "said"),
     [("nope", "has no column 'nope' to split by"), ("kind", "line 2: kind is 'long'; it must say train, val or test")],
 )
@@ -253,6 +429,28 @@ def test_residues_of_unlabelled_structures_become_environments_without_their_sid
     assert 0 <= int(graph.y) < 20
     with pytest.raises(UserError, match='split "random" or by "clusters"'):
         load_residues(str(folder / "structures"), split="part")
+
+
+def with_insertion_code(folder: Path) -> Path:
+    """5pti, whose prolines 8 and 9 are called 8 and 8A."""
+    lines = embedded_structure("5pti", hetero=False).to_pdb().splitlines()
+    file = folder / "5pti.pdb"
+    file.write_text("\n".join(line[:22] + "   8A" + line[27:] if line[22:27] == "   9 " else line for line in lines))
+    return file
+
+
+def test_residue_identity_tells_a_residue_from_the_one_inserted_behind_it(tmp_path: Path) -> None:
+    usual, _ = predict("res", [embedded_path("5pti")])
+    table, told = predict("res", [with_insertion_code(tmp_path)])
+    assert told == {}
+    names = list(zip(table["residue"], table["insertion_code"], table["resname"], strict=True))
+    assert names[7:9] == [(8, "", "PRO"), (8, "A", "PRO")]
+    assert table["prediction"].equals(usual["prediction"])
+    (tmp_path / "a.pdb").symlink_to("5pti.pdb")
+    (tmp_path / "b.pdb").symlink_to("5pti.pdb")
+    part = load_residues(str(tmp_path), whole=True)["all"]
+    assert len(part) == len(set(part.names)) == 3 * len(table)
+    assert "5pti/A_8A_PRO" in part.names
 
 
 # starting weights
@@ -359,6 +557,17 @@ def test_the_same_run_goes_on_and_is_found_again(trained: Any, folder: Path, tmp
     third = train(run.settings, data=data, runs=tmp_path)
     assert third.finished
     assert third.predictions is not None
+
+
+def test_predictions_of_structures_with_names_like_numbers_are_read_back(folder: Path, tmp_path: Path) -> None:
+    parts = {"a": "train", "b": "train", "c": "val", "0012": "test", "NA": "test", "1e10": "test"}
+    for name, source in zip(parts, NAMES, strict=False):
+        shutil.copyfile(folder / "structures" / f"{source}.pdb", tmp_path / f"{name}.pdb")
+    rows = [f"{name},{number},{split}\n" for number, (name, split) in enumerate(parts.items())]
+    settings = own_settings(write(tmp_path, "structure,y,split\n" + "".join(rows)), "y", epochs=1, model_options=SMALL)
+    run = train(settings, data=str(tmp_path), runs=tmp_path / "runs", results=tmp_path / "results")
+    stored = read_predictions(run.folder.name, tmp_path / "results")
+    assert stored["id"].tolist() == stored["group"].tolist() == ["0012", "NA", "1e10"]
 
 
 def test_training_stops_when_nothing_gets_better(folder: Path, tmp_path: Path) -> None:

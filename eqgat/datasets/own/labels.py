@@ -93,9 +93,7 @@ def read_labels(
     else:
         numbers = pd.to_numeric(labels, errors="coerce").astype(np.float64)
         wrong = ~(numbers.abs() <= np.finfo(np.float32).max)  # labels become float32
-        how = (
-            "correct it (decimal point, no unit, no < or >, below 3e38), leave it empty, or ask for classes (--classes)"
-        )
+        how = "correct it (decimal point; no unit, <, >; below 3e38), leave it empty, or ask for classes (--classes)"
         refuse(file, labels, wrong, f", which is no number ({wrong.sum()} of {len(rows)} rows); {how}")
     return LabelTable(rows.assign(target=numbers), by_residue, names, empty)
 
