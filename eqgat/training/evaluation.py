@@ -170,8 +170,11 @@ def predict(source: str | Path | Trained, files: Iterable[str | Path]) -> tuple[
         if data is None or not len(data):
             told[name] = "it has no residue that can be asked about"
             continue
-        if trained.guesses and (left := len(all_residues(molecule)) - len(residues)) > 0:
-            told[name] = f"{left} residues have no row: not one of the 20 amino acids, or without N, CA, C or O"
+        needed = (
+            "one of the 20 amino acids with N, CA, C and O" if trained.guesses else "a residue with a CA or C1' atom"
+        )
+        if (trained.guesses or trained.of_residues) and (left := _count_residues(molecule) - len(residues)) > 0:
+            told[name] = f"{left} residues have no row: none is {needed}"
         tables.append(residues)
         answers.append(predict_all(trained, data))
     if not tables:
@@ -222,9 +225,15 @@ def _questions(trained: Trained, molecule: Molecule) -> tuple[pd.DataFrame, Any]
         return keys[["structure", "chain", "residue", "insertion_code", "resname"]], data
     if not trained.of_residues:
         return pd.DataFrame({"structure": [name]}), OwnData({name: molecule}, [(name, None, name)], [0.0], **shape)
-    residues = all_residues(molecule)
+    residues = all_residues(molecule).assign(chain=lambda table: table["chain"].str.strip())
     samples = [(name, row, name) for row in residues["row"].tolist()]
     return residues.drop(columns="row"), OwnData({name: molecule}, samples, [0.0] * len(samples), **shape)
+
+
+def _count_residues(molecule: Molecule) -> int:
+    """Residues of the polymers, whole or not, and others that can be asked about; no ligands, ions and waters."""
+    rows = np.flatnonzero(np.char.strip(molecule.hetero.astype(str)) == "")
+    return len(np.unique(molecule.residue_index[np.concatenate([rows, all_residues(molecule)["row"]])]))
 
 
 def _with_answers(table: pd.DataFrame, answers: Tensor, classes: Sequence[str]) -> pd.DataFrame:

@@ -529,6 +529,21 @@ def test_predictions_of_the_saved_model_are_those_of_the_test(trained: Any, fold
     assert np.allclose(ours, run.predictions["prediction"], atol=1e-5)
 
 
+def test_residues_without_a_row_are_counted_and_a_chain_may_have_no_name(
+    trained: Any, folder: Path, tmp_path: Path
+) -> None:
+    run, _, _ = trained
+    lines = (folder / "structures" / "2xcjA.pdb").read_text().splitlines()
+    kept = [
+        line for line in lines if line.startswith("ATOM") and line[12:16] + line[22:26] not in (" CA    5", " CA    6")
+    ]
+    (tmp_path / "a.pdb").write_text("\n".join(f"{line[:21]} {line[22:]}" for line in kept))
+    for source, why in ((run.folder, "a residue with a CA"), ("res", "one of the 20 amino acids with N, CA, C and O")):
+        table, told = predict(source, [tmp_path / "a.pdb"])
+        assert (len(table), set(table["chain"])) == (8, {""})
+        assert told["a"].startswith(f"2 residues have no row: none is {why}")
+
+
 @pytest.mark.slow
 def test_evaluation_finds_the_metrics_of_the_run(trained: Any, folder: Path) -> None:
     run, _, _ = trained
