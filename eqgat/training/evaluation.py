@@ -330,6 +330,13 @@ def _is_its_table(trained: Trained, labels: Any, target: str) -> bool:
     return Path(labels).expanduser().resolve() == Path(known["labels"]).expanduser().resolve()
 
 
+def _told_part(parts: dict[str, Any], split: str) -> Any:
+    """A part of own data, which says what was left out of all parts; of several, the part to train on knows."""
+    part = parts[split]
+    part.told = parts.get("train", part).told
+    return part
+
+
 def _part_to_test(
     trained: Trained, structures: Any, labels: Any, target: str, task: str, data: str | None, split: str
 ) -> Any:
@@ -339,7 +346,7 @@ def _part_to_test(
     options = trained.task.data_options()
     if structures is not None and trained.guesses and labels is None:
         options = {k: v for k, v in options.items() if k in known_options(TASKS["own-res"].options)}
-        return load_residues(str(structures), whole=split == "all", **options)[split]
+        return _told_part(load_residues(str(structures), whole=split == "all", **options), split)
     if structures is not None:
         if trained.guesses or settings.task in ("ppi", "triangle"):
             raise UserError(f"a model of {settings.task} cannot be tested on a table of labels")
@@ -350,7 +357,8 @@ def _part_to_test(
         if not target:
             raise UserError("which column holds the labels? Give --target")
         options |= {"labels": str(labels), "target": target}
-        part = load_table(str(structures), whole=split == "all", residues=trained.of_residues, **options)[split]
+        parts = load_table(str(structures), whole=split == "all", residues=trained.of_residues, **options)
+        part = _told_part(parts, split)
         if _is_its_table(trained, labels, target):
             seen = {"test": "of them the part that it has not seen is tested"}.get(split, "it has seen some of them")
             also = f"these are the labels of the training itself; {seen}"

@@ -544,6 +544,16 @@ def test_residues_without_a_row_are_counted_and_a_chain_may_have_no_name(
         assert told["a"].startswith(f"2 residues have no row: none is {why}")
 
 
+def test_an_evaluation_of_one_part_says_what_the_table_lacks(trained: Any, folder: Path, tmp_path: Path) -> None:
+    run, _, _ = trained
+    table = tmp_path / "table.csv"
+    table.write_text((folder / "residues.csv").read_text() + "lost,A,1,1,train\n")
+    found = evaluate(run.folder, structures=folder / "structures", labels=table, split="test")
+    assert (len(found.predictions), found.told) == (
+        20, "left out: 1 structures of the table without a file (first: lost)"
+    )  # fmt: skip
+
+
 @pytest.mark.slow
 def test_evaluation_finds_the_metrics_of_the_run(trained: Any, folder: Path) -> None:
     run, _, _ = trained
