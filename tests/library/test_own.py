@@ -683,6 +683,11 @@ def test_the_shipped_model_is_evaluated_to_the_numbers_of_its_row() -> None:
         ("train --structures nowhere --labels {w} --target atoms", r"no folder 'nowhere' \(--structures\)"),
         ("train --structures {s} --labels {w} --target atoms --from nowhere", "there is no model in"),
         ("train --structures {s} --labels {w} --target atoms --option shares=[1]", "shares must be three"),
+        ("train --structures {s} --labels {w} --target atoms --option shares=[NaN,1,1]", "shares must be three"),
+        (
+            "train --structures {s} --labels {w} --target atoms --option split_seed=-1",
+            "split_seed must not be negative",
+        ),
     ],
 )
 def test_what_a_user_can_mend_is_said_in_one_line(
