@@ -6,10 +6,13 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from eqgat.training import read_results
 from eqgat_course.equations import insert_between
+from eqgat_course.experiments.claims import claims
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+CLAIMS = ("<!-- claims -->", "<!-- /claims -->")
 RESULTS = ("<!-- results -->", "<!-- /results -->")
 SPEED = ("<!-- speed -->", "<!-- /speed -->")
 
@@ -27,6 +30,11 @@ def table(head: list[str], lines: Sequence[Sequence[object]]) -> str:
     """A table of Markdown; a bar in a cell would end it, and is escaped."""
     every = [head, ["---"] * len(head), *lines]
     return "\n".join("| " + " | ".join(str(cell).replace("|", r"\|") for cell in line) + " |" for line in every)
+
+
+def verdicts() -> str:
+    """What the paper claims, and what came of it here."""
+    return table(["the paper says", "here", "verdict"], claims(read_results(ROOT / "figures/results")))
 
 
 def results() -> str:
@@ -61,7 +69,9 @@ def renewed(text: str) -> str:
     Raises:
         ValueError: markers are missing, or not once each and in order.
     """
-    return insert_between(SPEED, insert_between(RESULTS, text, results()), speed())
+    for markers, made in ((CLAIMS, verdicts()), (RESULTS, results()), (SPEED, speed())):
+        text = insert_between(markers, text, made)
+    return text
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import dijkstra
 from torch_geometric.data import Batch
 
 from eqgat import EQGAT
@@ -17,7 +19,7 @@ from eqgat.datasets.atom3d import RESIDUES, ItemData
 from eqgat.molecule import Molecule
 from eqgat_course.toy import sample_items
 
-__all__ = ["aromatic_rings", "peptide_planes", "residue_answers", "without_side_chain"]
+__all__ = ["aromatic_rings", "bonds_between", "peptide_planes", "residue_answers", "without_side_chain"]
 
 _SIX_RING = ("CB", "CG", "CD1", "CD2", "CE1", "CE2", "CZ")
 AROMATIC = {
@@ -114,3 +116,10 @@ def _residues(structure: Molecule) -> Iterator[tuple[Any, dict[str, int]]]:
     names = structure.atoms["name"].to_numpy()
     for residue in structure.residues.itertuples():
         yield residue, {names[row]: row for row in range(residue.first, residue.last + 1)}
+
+
+def bonds_between(structure: Molecule, source: np.ndarray, receiver: np.ndarray) -> np.ndarray:
+    """How many covalent bonds lead from one atom to another, for each pair of rows, [E]; 4: four and more, or none."""
+    i, j = structure.bonds().T
+    one = coo_array((np.ones(len(i)), (i, j)), shape=(len(structure),) * 2).tocsr()
+    return np.minimum(dijkstra(one, directed=False, unweighted=True, limit=3)[source, receiver], 4).astype(int)

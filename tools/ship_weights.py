@@ -13,14 +13,15 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from eqgat.chemistry import ELEMENTS, OTHER_ELEMENT, residue_letter
 from eqgat.datasets.atom3d import load_atom3d
-from eqgat.datasets.atom3d.lmdb import LMDBItems
+from eqgat.datasets.atom3d.load import open_items
 from eqgat.files import checksum, write_checked, write_files
 from eqgat.pretrained import HERE
 from eqgat.training import evaluate
@@ -37,7 +38,7 @@ def pieces(atoms: pd.DataFrame) -> Iterator[set[str]]:
             yield {letters[k : k + PIECE] for k in range(len(letters) - PIECE + 1)}
 
 
-def relatives(train: LMDBItems) -> list[str]:
+def relatives(train: Sequence[Mapping[str, Any]]) -> list[str]:
     """Training proteins that share too much with an embedded protein that validation or test asks about."""
     kept = [own for split in ("val", "test") for item in sample_items("res", split) for own in pieces(item["atoms"])]
     return [
@@ -57,7 +58,7 @@ def main() -> None:
     model, folder = asked.run / "model", HERE / asked.name
     options = json.loads((model / "settings.json").read_text())["data_options"]
     splits = {split: load_atom3d("res", asked.data, split, **options) for split in ("train", "val", "test")}
-    if akin := relatives(splits["train"].items):
+    if akin := relatives(open_items("res", asked.data, "train")):
         raise SystemExit(f"leave out of the training data, for they are akin to embedded proteins: {', '.join(akin)}")
 
     folder.mkdir(exist_ok=True)

@@ -38,7 +38,7 @@ from eqgat_course.ch08_seeing_a_protein.study import (
 )
 from eqgat_course.figures import figure
 from eqgat_course.handedness import without_cross_product
-from eqgat_course.residues import aromatic_rings, peptide_planes, residue_answers, without_side_chain
+from eqgat_course.residues import aromatic_rings, bonds_between, peptide_planes, residue_answers, without_side_chain
 from eqgat_course.scenes import neighbourhood_scene, terms_scene
 from eqgat_course.shapes import handed_vectors, neighbourhood_change
 
@@ -47,9 +47,9 @@ RADIUS = 9.0  # Å, of the environments that the model was trained on
 SMALL = 11.5
 HIDDEN = (21, 22, 33, 35, 45)  # residues of BPTI whose side chains are hidden
 NOISE = 0.2  # Å along each axis, of the order of the errors of coordinates at 2 Å resolution
-DATA = "embedded structure 5pti; EQGAT trained on the embedded RES data"
+DATA = "embedded structure 5pti; EQGAT trained on RES environments of 513 proteins"
 ENZYME = "embedded structures adk_open and adk_closed; the trained model"
-TRAINED = "EQGAT on the embedded RES data; the weights in `eqgat/pretrained/res`"
+TRAINED = "EQGAT on RES environments of 513 proteins, not ATOM3D's; the weights in `eqgat/pretrained/res`"
 
 
 def answers(logits: Tensor, count: int = 4) -> str:
@@ -114,9 +114,9 @@ def training_curve() -> Figure:
     axes[1].plot(best, 100 * history.set_index("epoch")["val_accuracy"][best], "o", color=COLOURS["vermilion"])
     axes[1].set(ylim=(0, None))
     caption = (
-        f"Training on the embedded RES data. Left: cross entropy on the training proteins. Right: accuracy on "
-        f"the validation proteins; the point marks epoch {best}, whose weights were kept. Their accuracy on "
-        f"the test proteins: {100 * test:.1f} %."
+        f"Training on {rows['num_train'].iloc[0]:,} environments. Left: cross entropy on the training proteins. Right: "
+        f"accuracy on the validation proteins; the point marks epoch {best}, whose weights were kept. Their accuracy on "
+        f"70 test proteins: {100 * test:.1f} %."
     )
     return describe(fig, caption, caption)
 
@@ -271,27 +271,33 @@ def strongest_cross(trace: list[LayerTrace], rows: list[int]) -> int:
     return int(mean_terms(trace[1])["v_cross"][rows].square().sum(dim=(0, 1)).argmax())
 
 
-def element_controls(layer: int = 3, weights: str = MODEL) -> pd.DataFrame:
-    """Mean attention by element of the neighbour, in equal shares, over all edges of BPTI and all channels."""
+def kinds(record: LayerTrace, structure: Molecule) -> dict[str, np.ndarray]:
+    """The edges by how many covalent bonds away the neighbour is, and by its element: name -> mask [E]."""
+    source = record.edges.source.numpy()
+    bonds, element = bonds_between(structure, source, record.edges.receiver.numpy()), structure.symbol[source]
+    near = {name: bonds == count for count, name in enumerate(("1 bond", "2 bonds", "3 bonds", "farther"), start=1)}
+    return near | {symbol: element == symbol for symbol in ("C", "N", "O", "S")}
+
+
+def kind_controls(layer: int = 3, weights: str = MODEL) -> pd.DataFrame:
+    """Mean attention by kind of neighbour, in equal shares, over all edges of BPTI and all channels."""
     shown = seen("5pti", weights)
-    element = shown.structure.atoms["element"].to_numpy()
+    masks = kinds(shown.after[layer - 1], shown.structure)
 
-    def by_element(record: LayerTrace) -> dict[str, float]:
+    def by_kind(record: LayerTrace) -> dict[str, float]:
         share = record.attention.mean(dim=1) * record.edges.num_neighbours[record.edges.receiver]
-        of = pd.Series(share.numpy()).groupby(element[record.edges.source.numpy()])
-        return of.mean()[["C", "N", "O", "S"]].to_dict()
+        return {name: float(share[torch.from_numpy(mask)].mean()) for name, mask in masks.items()}
 
-    return pd.DataFrame(with_controls(by_element, [shown.after[layer - 1]], [shown.before[layer - 1]])).T.round(2)
+    return pd.DataFrame(with_controls(by_kind, [shown.after[layer - 1]], [shown.before[layer - 1]])).T.round(2)
 
 
-def element_preferences(record: LayerTrace, structure: Molecule) -> pd.DataFrame:
-    """One row a scalar channel: effective neighbours (%), and the mean attention, in equal shares, by element."""
+def channel_preferences(record: LayerTrace, structure: Molecule) -> pd.DataFrame:
+    """One row a scalar channel: effective neighbours (%), and the mean attention, in equal shares, by kind."""
     share = record.attention * record.edges.num_neighbours[record.edges.receiver].unsqueeze(1)
-    element = structure.atoms["element"].to_numpy()[record.edges.source.numpy()]
-    columns = {name: share[torch.from_numpy(element == name)].mean(dim=0).numpy() for name in ("C", "N", "O", "S")}
+    columns = {name: share[torch.from_numpy(mask)].mean(dim=0) for name, mask in kinds(record, structure).items()}
     effective = 100 * effective_neighbours(record).nanmean(dim=0).numpy()
-    table = pd.DataFrame({"effective neighbours (%)": effective.round(), **columns}).rename_axis("channel")
-    return table.sort_values("effective neighbours (%)", kind="stable").round(1)
+    table = pd.DataFrame({"effective (%)": effective.round(), **columns}).rename_axis("channel")
+    return table.sort_values("effective (%)", kind="stable").round(1)
 
 
 @cache
@@ -668,10 +674,10 @@ def conclusions(weights: str) -> pd.Series:
     axial = axial_shares(weights).query("training == 'after'")["axial"].tolist()
     curves = enzyme(weights).groupby("residue")[["trained", "uniform"]].mean()
     lowest = [100 * float(effective_neighbours(record).nanmean(dim=0).min()) for record in after]
-    paid = element_controls(weights=weights).loc["trained"]
+    paid = kind_controls(weights=weights).loc["trained"]
     found = {
         "test environments answered rightly (%)": 100 * (whole["answer"] == whole["truth"]).mean(),
-        **{f"attention paid to {symbol} (equal shares)": paid[symbol] for symbol in ("S", "O", "N", "C")},
+        **{f"attention to neighbours of kind {kind} (equal shares)": paid[kind] for kind in ("2 bonds", "S", "O")},
         "most selective channel, layer 1 (% of neighbours)": lowest[0],
         "most selective channel, last layer (% of neighbours)": lowest[-1],
         "axial part of |v|², layer 2 (%)": 100 * axial[1],

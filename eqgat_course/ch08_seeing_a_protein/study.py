@@ -14,14 +14,7 @@ from eqgat.inspection import mean_terms
 from eqgat.molecule import Molecule
 from eqgat_course.shapes import best_plane, out_of_plane
 
-__all__ = [
-    "ADK_DOMAINS",
-    "adk_domain",
-    "cut_out",
-    "displacement",
-    "removals",
-    "upright_shares",
-]
+__all__ = ["ADK_DOMAINS", "adk_domain", "cut_out", "displacement", "removals", "upright_shares"]
 
 # The lid and the nucleotide-binding domain of adenylate kinase, as residue numbers; the rest is the core.
 ADK_DOMAINS = {"LID": (122, 159), "NMP": (30, 59)}

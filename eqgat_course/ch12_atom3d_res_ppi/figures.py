@@ -12,20 +12,31 @@ from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
 
 from eqgat.datasets import embedded_structure
+from eqgat.datasets.atom3d import RESIDUES
 from eqgat.datasets.atom3d.samples import count_hops
 from eqgat.molecule import Molecule
-from eqgat.training import read_history, read_results
+from eqgat.training import read_history, read_predictions, read_results
 from eqgat.training.settings import MODELS
+from eqgat.viz.evaluation import evaluation_figure
 from eqgat.viz.parts import Scalars
 from eqgat.viz.scene import Scene
 from eqgat.viz.style import COLOURS, describe
-from eqgat_course.ch12_atom3d_res_ppi.study import all_pairs, curves, drawn_scores, hop_table, paper_column, stored_runs
+from eqgat_course.ch12_atom3d_res_ppi.study import (
+    all_pairs,
+    curves,
+    drawn_scores,
+    hop_table,
+    paper_column,
+    res_at_scale,
+    stored_runs,
+)
 from eqgat_course.figures import figure
 from eqgat_course.residues import without_side_chain
 from eqgat_course.results import trained_for
 from eqgat_course.toy.ppi import ppi_item
 
 LAYERS = 5
+SHIPPED = "res-eqgat-quick-seed0-87bd43e4"  # the run of the plan res-weights that the shipped weights come from
 STORE = "the results store, figures/results"
 SCORES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)  # seven pairs, worked out by hand in the notebook
 TRUTH = (1, 0, 1, 1, 0, 0, 0)
@@ -303,6 +314,62 @@ def results() -> Figure:
         f"without learning (diamonds), on {OTHER_DATA}. {'. '.join(told)}."
     )
     return describe(fig, caption, caption, "; ".join(trained))
+
+
+@figure(
+    name="res-more-proteins",
+    notebook="12",
+    data=f"the runs of the plan res-weights in {STORE}",
+    trained="EQGAT, its ablation without cross products, PaiNN and SchNet on RES environments, not ATOM3D's",
+)
+def more_proteins() -> Figure:
+    """Accuracy of RES against the number of training proteins, and other models at all of them."""
+    rows = res_at_scale(read_results(), "res-weights").query("metric == 'accuracy'")
+    fig, ax = subplots(figsize=(6.4, 4.0))
+    if rows.empty:
+        _nothing(ax)
+        return describe(fig, "No runs of the plan res-weights yet.", "No runs of the plan res-weights yet.")
+    looks = {
+        "eqgat": ("blue", "o"),
+        "eqgat-no-cross-product": ("pink", "s"),
+        "painn": ("green", "^"),
+        "schnet": ("vermilion", "D"),
+    }
+    told = []
+    for number, (model, own) in enumerate(rows.groupby("model", sort=False)):
+        colour, marker = looks[str(model)]
+        own = own.sort_values("environments")
+        x = own["environments"] * 1.05**number
+        error = (100 * (own["value"] - own["low"]), 100 * (own["high"] - own["value"]))
+        label = _label(str(model))
+        ax.errorbar(x, 100 * own["value"], yerr=error, fmt=marker, color=COLOURS[colour], capsize=3, ms=7, label=label)
+        told.append(f"{label} " + ", ".join(f"{100 * r.value:.1f} ({r.environments:,})" for r in own.itertuples()))
+    line = 100 * rows["constant"].iloc[0]
+    ax.axhline(line, color=COLOURS["black"], linestyle=":", linewidth=1.4, label="best constant answer")
+    ticks = sorted(set(rows["environments"]))
+    ax.set(xscale="log", xlabel="environments trained on", ylabel="test accuracy (%)", ylim=(0, None))
+    ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    ax.minorticks_off()
+    ax.legend(fontsize=SMALL)
+    caption = (
+        f"Accuracy on the environments of 70 test proteins, in % (environments trained on): {'; '.join(told)}; the best "
+        f"constant answer {line:.1f}. Bars: 95 %, whole test proteins drawn anew. Small networks, one seed a point "
+        "(EQGAT on all: two), 20 epochs, validation chooses the epoch."
+    )
+    return describe(fig, caption, caption)
+
+
+@figure(
+    name="res-answers",
+    notebook="12",
+    data=f"the run of the shipped weights in {STORE}",
+    trained="EQGAT on RES environments of 513 proteins, not ATOM3D's",
+)
+def res_answers() -> Figure:
+    """Which residues are taken for which, whether the chances hold, and the share of right answers by protein."""
+    predictions = read_predictions(SHIPPED)
+    kinds = np.array(RESIDUES)[predictions["target"].to_numpy().astype(int)]
+    return evaluation_figure(predictions.assign(target_class=kinds))
 
 
 def _label(model: str) -> str:

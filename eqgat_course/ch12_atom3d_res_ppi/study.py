@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from eqgat.datasets.atom3d.samples import count_hops
 from eqgat.training import read_predictions
 from eqgat.training.evaluation import metric_table
 from eqgat.training.metrics import pair_metrics
-from eqgat.training.settings import make_settings
+from eqgat_course.experiments.plans import read_plan, recorded
 from eqgat_course.experiments.tables import paper_numbers
 from eqgat_course.toy import sample_items
 
@@ -183,32 +182,35 @@ def stored_runs(results: pd.DataFrame, task: str, metric: str) -> pd.DataFrame:
     return rows[["model", "profile", "seed", "epochs", "device", "data", "value"]].sort_values("value")
 
 
-def res_at_scale(results: pd.DataFrame) -> pd.DataFrame:
-    """RES on the larger set (the plan "res-large"): accuracy and cross entropy of each run that the store has.
+def res_at_scale(results: pd.DataFrame, plan: str) -> pd.DataFrame:
+    """RES on larger sets: accuracy and cross entropy on the test set of each run of a plan that the store has.
 
     Returns:
-        A row for each run and metric on the test set: model, seed, epochs, environments (of the training set), metric,
-        value, low, high (95 %, whole proteins drawn anew), and constant: what a fixed answer gets, chosen afterwards
-        (the commonest class; the class frequencies).
+        A row for each run and metric: model, parameters, seed, epochs, proteins (drawn of the training set; "all"),
+        environments (of them), metric, value, low, high (95 %, whole proteins drawn anew), constant (what a fixed answer
+        gets, chosen afterwards: the commonest class; the class frequencies) and run, to read its predictions by.
     """
-    rows = results[
-        (results["task"] == "res") & (results["split"] == "test") & results["num_train"].astype(float).gt(10_000)
-    ]
     found = []
-    for (model, seed, changed), run in rows.groupby(["model", "seed", "changed"]):
-        digest = run["data"].iloc[0].rpartition(", ")[2]
-        changes = json.loads(changed) if changed else {}
-        name = make_settings("res", model, run["profile"].iloc[0], seed=int(seed), **changes).run_id
-        predictions = read_predictions(f"{name}-data{digest[:10]}")
-        shares = predictions["target"].value_counts(normalize=True)
-        fixed = {"accuracy": float(shares.max()), "cross_entropy": float(-(shares * np.log(shares)).sum())}
-        table = metric_table(dict(zip(run["metric"], run["value"].astype(float), strict=True)), predictions)
-        table.insert(0, "environments", int(run["num_train"].iloc[0]))
-        table.insert(0, "epochs", int(run["epochs"].iloc[0]))
-        table.insert(0, "seed", int(seed))
-        table.insert(0, "model", model)
-        found.append(table.assign(constant=table["metric"].map(fixed)))
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+    for planned in read_plan(plan).runs:
+        rows, settings = recorded(planned, results), planned.settings
+        for data, run in rows.groupby("data"):
+            name = f"{settings.run_id}-data{str(data).rpartition(', ')[2][:10]}"
+            predictions = read_predictions(name)
+            shares = predictions["target"].value_counts(normalize=True)
+            fixed = {"accuracy": float(shares.max()), "cross_entropy": float(-(shares * np.log(shares)).sum())}
+            table = metric_table(dict(zip(run["metric"], run["value"].astype(float), strict=True)), predictions)
+            first = run.iloc[0]
+            about = {
+                "model": settings.model,
+                "parameters": int(first["parameters"]),
+                "seed": settings.seed,
+                "epochs": int(first["epochs"]),
+                "proteins": settings.data_options.get("train_items", "all"),
+                "environments": int(first["num_train"]),
+            }
+            found.append(pd.DataFrame(about, index=table.index).join(table))
+            found[-1]["constant"], found[-1]["run"] = found[-1]["metric"].map(fixed), name
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["model", "metric"])
 
 
 def by_residue(predictions: pd.DataFrame) -> pd.DataFrame:

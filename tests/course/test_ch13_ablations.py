@@ -188,7 +188,7 @@ def test_attention_knocked_out_is_uniform(graph):
 
 
 def test_answers_of_the_shipped_weights_are_those_of_their_row():
-    rows = pretrained_rows("res").query("split == 'test' and metric == 'accuracy'")
+    rows = pretrained_rows("res").query("split == 'embedded test' and metric == 'accuracy'")
     right = ablations.right_answers(pretrained("res"), "test")
     assert float(right.double().mean()) == pytest.approx(rows["value"].item(), abs=0.005)
 

@@ -12,9 +12,19 @@ from eqgat.errors import UserError
 from eqgat.files import write_checked
 from eqgat.model import EQGAT
 from eqgat.molecule import ELEMENTS
-from eqgat.pretrained import HERE, about, pretrained, pretrained_history, pretrained_names, pretrained_rows, untrained
+from eqgat.pretrained import (
+    HERE,
+    about,
+    pretrained,
+    pretrained_entries,
+    pretrained_history,
+    pretrained_names,
+    pretrained_rows,
+    untrained,
+)
 from eqgat.training.settings import build_model, make_settings, num_parameters
 from eqgat_course.residues import residue_answers
+from eqgat_course.toy import sample_items
 
 
 @pytest.mark.parametrize("name", pretrained_names())
@@ -30,31 +40,52 @@ def test_weights_are_small_and_of_the_run_that_the_rows_name(name):
         assert history.loc[best, f"val_{metric}"] == pytest.approx(value)
 
 
-def test_before_training_are_the_weights_that_the_run_began_with():
-    row = pretrained_rows("res").iloc[0]
+@pytest.mark.parametrize("name", pretrained_names())
+def test_before_training_are_the_weights_that_the_run_began_with(name):
+    row = pretrained_rows(name).iloc[0]
     changed = json.loads(row["changed"])
     settings = make_settings(row["task"], row["model"], row["profile"], int(row["seed"]), **changed)
     # Today's command leaves out what has become a default since; nothing else may differ, or the row's would not do.
     assert set(settings.command.split()) <= set(row["command"].split())
-    assert settings.schedule == changed["schedule"]
-    began, here = build_model(settings).state_dict(), untrained("res").state_dict()
-    assert all(torch.equal(value, here[name]) for name, value in began.items())
-    assert not torch.equal(here["embedding.weight"], pretrained("res").embedding.weight)
+    assert settings.schedule == "cosine"
+    began, here = build_model(settings).state_dict(), untrained(name).state_dict()
+    assert all(torch.equal(value, here[key]) for key, value in began.items())
+    assert not torch.equal(here["embedding.weight"], pretrained(name).embedding.weight)
 
 
-def test_accuracy_of_the_shipped_weights_is_that_of_their_row():
-    rows = pretrained_rows("res")
-    stored = rows[(rows["split"] == "test") & (rows["metric"] == "accuracy")]["value"].item()
-    table = residue_answers(pretrained("res"), "test", radius=9.0)
+def embedded(name):
+    """The rows of a shipped model that anyone can compute again: those of the embedded test proteins."""
+    rows = pretrained_rows(name)
+    return rows[(rows["split"] == "embedded test") | ((rows["split"] == "test") & (name == "res-embedded"))]
+
+
+@pytest.mark.parametrize("name", pretrained_names())
+def test_accuracy_of_the_shipped_weights_is_that_of_their_row(name):
+    stored = embedded(name).set_index("metric")["value"]["accuracy"]
+    table = residue_answers(pretrained(name), "test", radius=9.0)
     assert (table["answer"] == table["truth"]).mean() == pytest.approx(stored, abs=0.005)
     assert table["chance"].between(0, 1).all()
 
 
 @pytest.mark.slow
 def test_elements_that_are_called_known_are_those_of_the_training_data():
-    samples = TASKS["res"].load(None, **json.loads(pretrained_rows("res")["changed"].iloc[0])["data_options"])["train"]
+    name = "res-embedded"
+    samples = TASKS["res"].load(None, **json.loads(pretrained_rows(name)["changed"].iloc[0])["data_options"])["train"]
     there = {int(code) for k in range(len(samples)) for code in samples[k].z.unique()}
-    assert {ELEMENTS[symbol] for symbol in about("res").elements or ()} == there
+    assert {ELEMENTS[symbol] for symbol in about(name).elements or ()} == there
+
+
+@pytest.mark.parametrize("name", ["res"])
+def test_entries_are_those_that_the_rows_count(name):
+    """No entry is in two splits, and together they have the environments that the run was trained on."""
+    entries, row = pretrained_entries(name), pretrained_rows(name).iloc[0]
+    assert not entries["entry"].duplicated().any()
+    sizes = entries.groupby("split")["environments"].sum()
+    assert sizes["train"] == int(row["num_train"])
+    assert {"train", "val", "test"} == set(sizes.index)
+    kept = {item["id"][:4].upper() for split in ("val", "test") for item in sample_items("res", split)}
+    train = entries.query("split == 'train'")["entry"].str.removeprefix("dips_").str[:4].str.upper()
+    assert not kept & set(train)
 
 
 def test_a_model_says_what_it_was_trained_for_as_far_as_it_is_noted(tmp_path):
@@ -72,6 +103,6 @@ def test_a_model_says_what_it_was_trained_for_as_far_as_it_is_noted(tmp_path):
 
 
 def test_unknown_name_lists_those_there_are():
-    with pytest.raises(ValueError, match="no pretrained model 'lba'; there are res"):
+    with pytest.raises(ValueError, match="no pretrained model 'lba'; there are res, res-embedded"):
         pretrained("lba")
     assert isinstance(pretrained("res"), EQGAT)
