@@ -42,7 +42,7 @@ def pretrained_names() -> list[str]:
     """Names of the models.
 
     >>> pretrained_names()
-    ['res', 'res-embedded']
+    ['res', 'res-embedded', 'res-seed1']
     """
     return sorted(file.parent.name for file in HERE.glob("*/config.json"))
 

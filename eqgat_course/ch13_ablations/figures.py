@@ -34,7 +34,7 @@ LOOKS = {FULL: (COLOURS["blue"], "o"), ABLATED[0]: (COLOURS["orange"], "s"), ABL
 UNITS = {"mean of the three": "mixed units", "distance": "Å²", "perimeter": "Å²", "area": "Å⁴"}
 STORE = "the results store, figures/results/triangle"
 PAPER = "the paper's Tables 3 and 4"
-TRAINED = "EQGAT on the embedded RES data; the weights in `eqgat/pretrained/res`"
+TRAINED = "EQGAT on RES environments of 513 proteins, not ATOM3D's; the weights in `eqgat/pretrained/res`"
 SMALL = 11.5
 
 
@@ -279,7 +279,7 @@ def knocked_out() -> Figure:
     ax.grid(axis="y", visible=False)
     reach = 1.2 * max(table["lost"].max(), table["won"].max())
     ax.set(xlim=(-reach, reach), xlabel=f"right answers lost and won, of {table.attrs['environments']}")
-    ticks = np.arange(-60, 61, 20)
+    ticks = np.arange(-100, 101, 25)
     ax.set_xticks(ticks, [str(abs(tick)) for tick in ticks])
     ax.set_xlim(-reach, reach)
     fig.legend(loc="outside upper center", ncol=2)

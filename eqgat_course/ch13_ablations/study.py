@@ -11,17 +11,15 @@ import pandas as pd
 import torch
 from scipy import stats
 from torch import Tensor
-from torch_geometric.data import Batch
 
 from eqgat import EQGAT
-from eqgat.datasets.atom3d import ItemData
 from eqgat.layers import EQGATLayer
 from eqgat.pretrained import pretrained
-from eqgat.training.receptive_field import at_centers
+from eqgat.training.results import read_predictions
+from eqgat_course.experiments.plans import read_plan
 from eqgat_course.experiments.tables import paper_numbers
 from eqgat_course.residues import residue_answers
 from eqgat_course.results import TARGETS, TRIANGLE_MODELS, quick_triangle_errors, triangle_runs
-from eqgat_course.toy import sample_items
 
 __all__ = [
     "ABLATED",
@@ -32,6 +30,7 @@ __all__ = [
     "Interval",
     "ablated_twin",
     "cost_of_knocking_out",
+    "cost_of_training_without",
     "holm",
     "knock_out",
     "linear_errors",
@@ -42,7 +41,6 @@ __all__ = [
     "paper_differences",
     "paper_rows",
     "power",
-    "right_answers",
     "runs_needed",
     "sign_test",
     "simulated_power",
@@ -397,46 +395,21 @@ def ablated_twin(model: EQGAT, part: str) -> EQGAT:
 
 
 @cache
-def _environments(split: str, hops: int, cutoff: float, dtype: torch.dtype) -> list[Batch]:
-    """The embedded environments of RES in batches, cut down to what the answers depend on; kept for the next model."""
-    data = ItemData("res", sample_items("res", split), split, cutoff, radius=RES_RADIUS, hops=hops)
-    batches = [
-        Batch.from_data_list([data[row] for row in range(start, min(start + 32, len(data)))])
-        for start in range(0, len(data), 32)
-    ]
-    for batch in batches:
-        batch.pos = batch.pos.to(dtype)
-    return batches
+def _answers(part: str, split: str, weights: str) -> pd.DataFrame:
+    """``residue_answers`` of shipped weights with a part knocked out; "": with all parts."""
+    model = pretrained(weights)
+    return residue_answers(knock_out(model, part) if part else model, split, RES_RADIUS)
 
 
-def right_answers(model: EQGAT, split: str = "test") -> Tensor:
-    """Which environments of a split of the embedded RES data a model answers rightly, [n], True or False.
-
-    Args:
-        model: with one row of 20 logits an atom.
-        split: "train", "val" or "test".
-    """
-    batches = _environments(split, model.config.num_layers, model.config.cutoff, model.embedding.weight.dtype)
-    with torch.no_grad():
-        return torch.cat([at_centers(model, batch).argmax(dim=1) == batch.y for batch in batches])
-
-
-@cache
-def _shipped_answers(part: str, split: str) -> Tensor:
-    model = pretrained("res")
-    return right_answers(knock_out(model, part) if part else model, split)
-
-
-def lost_and_won(split: str = "test", parts: Sequence[str] = KNOCK_OUTS) -> pd.DataFrame:
-    """What knocking out does to the shipped RES weights, a row a part, compared environment by environment.
+def lost_and_won(split: str = "test", parts: Sequence[str] = KNOCK_OUTS, weights: str = "res") -> pd.DataFrame:
+    """What knocking out does to shipped RES weights, a row a part, compared environment by environment.
 
     Columns: "right" (right answers without the part), "lost" (right before, wrong now), "won" (the reverse), "p" (exact
     two-sided sign test on the two). ``attrs``: "right" of the intact network, "environments".
     """
-    intact = _shipped_answers("", split)
+    intact, *others = (_answers(part, split, weights).eval("answer == truth") for part in ("", *parts))
     rows = {}
-    for part in parts:
-        now = _shipped_answers(part, split)
+    for part, now in zip(parts, others, strict=True):
         lost, won = int((intact & ~now).sum()), int((now & ~intact).sum())
         rows[part] = {"right": int(now.sum()), "lost": lost, "won": won, "p": sign_test(lost, won)}
     table = pd.DataFrame.from_dict(rows, orient="index")
@@ -444,17 +417,34 @@ def lost_and_won(split: str = "test", parts: Sequence[str] = KNOCK_OUTS) -> pd.D
     return table
 
 
-def cost_of_knocking_out(part: str, split: str = "test") -> pd.Series:
-    """By how much the cross entropy of the shipped RES weights rises without a part, in nats, protein by protein.
+def cost_of_knocking_out(part: str, split: str = "test", weights: str = "res") -> pd.Series:
+    """By how much the cross entropy of shipped RES weights rises without a part, in nats, protein by protein.
 
     Answers about one protein are not independent, so that the proteins are what is counted.
     """
-    model = pretrained("res")
-    whole, without = (
-        -np.log(residue_answers(network, split, RES_RADIUS).set_index("protein")["chance"])
-        for network in (model, knock_out(model, part))
-    )
+    whole, without = (-np.log(_answers(each, split, weights).set_index("protein")["chance"]) for each in ("", part))
     return (without - whole).groupby(level="protein").mean()
+
+
+def cost_of_training_without() -> pd.Series:
+    """By how much the cross entropy of a network *trained* without cross products is above that of one trained with them.
+
+    In nats, for each of 70 test proteins: the two runs of the plan "res-weights", on the same data and with one seed.
+    """
+    surprise = []
+    for name in ("eqgat", "eqgat-no-cross-product"):
+        (run,) = {
+            each.settings.run_id
+            for each in read_plan("res-weights").runs
+            if each.settings.model == name
+            and not each.settings.seed
+            and "train_items" not in each.settings.data_options
+        }
+        rows = read_predictions(run).set_index("group")
+        logits, row = rows.filter(like="prediction_").to_numpy(), np.arange(len(rows))
+        chance = logits[row, rows["target"].astype(int)] - np.logaddexp.reduce(logits, axis=1)
+        surprise.append(pd.Series(-chance, rows.index))
+    return (surprise[1] - surprise[0]).groupby(level="group").mean()
 
 
 def sign_test(lost: int, won: int) -> float:

@@ -133,7 +133,7 @@ def test_what_12_says_of_burial_is_what_the_shipped_network_answers():
     for split in ("test", "val"):
         found = study.by_burial(residue_answers(pretrained("res"), split, radius=9.0))
         assert found["accuracy"][:3].idxmax() == "buried"
-        assert -0.02 < found.loc["buried - open", "low"] < 0 < found.loc["buried - open", "high"]
+        assert -0.05 < found.loc["buried - open", "low"] < 0 < found.loc["buried - open", "high"]
 
 
 def test_thirds_by_burial_are_counted_by_hand():

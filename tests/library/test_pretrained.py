@@ -75,7 +75,7 @@ def test_elements_that_are_called_known_are_those_of_the_training_data():
     assert {ELEMENTS[symbol] for symbol in about(name).elements or ()} == there
 
 
-@pytest.mark.parametrize("name", ["res"])
+@pytest.mark.parametrize("name", ["res", "res-seed1"])
 def test_entries_are_those_that_the_rows_count(name):
     """No entry is in two splits, and together they have the environments that the run was trained on."""
     entries, row = pretrained_entries(name), pretrained_rows(name).iloc[0]
