@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -18,6 +19,7 @@ from eqgat.inspection import (
     uniform_attention,
     with_controls,
 )
+from eqgat_course.ch08_seeing_a_protein import figures
 from eqgat_course.ch08_seeing_a_protein.study import (
     adk_domain,
     cut_out,
@@ -139,3 +141,47 @@ def test_heads_are_all_channels_in_groups():
     assert heads(10, 4) == [[0, 1, 2], [3, 4, 5], [6, 7], [8, 9]]
     with pytest.raises(ValueError, match="1 to 10 heads"):
         heads(10, 11)
+
+
+@pytest.fixture(scope="module")
+def concluded():
+    with torch.no_grad():
+        return pd.concat([figures.conclusions(name) for name in ("res", "res-seed1", "res-embedded")], axis=1)
+
+
+@pytest.mark.slow
+def test_what_08_says_of_three_trained_models_is_what_they_do(concluded):
+    rows = concluded.T.rename(columns=lambda name: name.partition(" (")[0])
+    first, last = (rows[f"most selective channel, {layer}"] for layer in ("layer 1", "last layer"))
+    assert (last < first).all()
+    assert (first[:2] < 68).all()
+    assert first["res-embedded"] > 95
+    paid = {kind: rows[f"attention to neighbours of kind {kind}"] for kind in ("S", "O", "2 bonds")}
+    assert (paid["S"] > 1.2).all()
+    assert paid["O"].round(2).tolist() == [0.70, 0.86, 1.25]
+    assert paid["2 bonds"].round(2).tolist() == [1.35, 1.08, 1.02]
+    axial = [rows[f"axial part of |v|², {layer}"] for layer in ("layer 2", "last layer")]
+    assert [share[:2].between(low, high).all() for share, low, high in ((axial[0], 8, 11), (axial[1], 25, 27))]
+    assert 65 < axial[0]["res-embedded"] < 68
+    assert rows["cost of no cross products"].round(2).tolist() == [0.44, 0.10, 0.02]
+    assert (rows["enzyme: rank correlation with uniform weights"] > 0.945).all()
+
+
+@pytest.mark.slow
+def test_what_08_says_of_single_channels_is_what_they_do():
+    with torch.no_grad():
+        structure, centre, _, after = figures.question(22)
+        protein, _, traces = figures.seen("5pti")
+        table = figures.channel_preferences(traces[-1], protein)
+    share = after[-1].attention * after[-1].edges.num_neighbours[after[-1].edges.receiver].unsqueeze(1)
+    incoming = (after[-1].edges.receiver == centre).nonzero().flatten()
+    names = structure.residue_name.astype(object) + structure.residue_number.astype(str) + structure.atom_name
+    best = {c: names[after[-1].edges.source[incoming[share[incoming, c].argmax()]]] for c in (27, 26, 18)}
+    assert best == {27: "TYR21C", 26: "TYR23N", 18: "CYS51SG"}
+    assert float(share[incoming, 27].max()) == pytest.approx(13.5, abs=0.05)
+    mean = share[incoming].mean(dim=1).sort(descending=True).values
+    assert 1.5 < float(mean[5]) < float(mean[0]) < 2.2
+    assert table.index[:6].tolist() == [27, 3, 26, 28, 23, 29]
+    assert (table.loc[[27, 3, 26, 16], "2 bonds"] >= 3).all()
+    assert (table.loc[[28, 23, 29], "1 bond"] > 4).all()
+    assert table.loc[18, ["1 bond", "2 bonds"]].max() < 1 < table.loc[18, "O"]

@@ -6,6 +6,7 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import ttest_ind
 
 from eqgat import EQGAT
 from eqgat.baselines import SchNet
@@ -208,7 +209,13 @@ def test_what_09_says_of_the_cpu_rows_is_in_the_store():
     )
     error = rows.astype({"value": float, "seed": int}).pivot_table("value", "seed", "model")
     assert len(error) == 3
-    assert set(error) == {"eqgat", "painn", "schnet"}
+    ablations = ["eqgat-no-cross-product", "eqgat-no-feature-attention"]
+    assert set(error) == {"eqgat", "painn", "schnet", *ablations}
+    ratio = error[ablations].mean() / error["eqgat"].mean()
+    assert ratio.round(2).tolist() == [1.16, 1.04]
+    for name in ablations:
+        assert (error[name] < error["eqgat"]).sum() == 1
+        assert ttest_ind(error["eqgat"], error[name], equal_var=False).pvalue > 0.05
     blind = float(make_triangles(4000, progress=False).y.var(dim=0).mean())
     assert (error["eqgat"] < blind / 30).all()
     assert (error["schnet"] > 5 * error["eqgat"]).all()
