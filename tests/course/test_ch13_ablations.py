@@ -193,6 +193,36 @@ def test_answers_of_the_shipped_weights_are_those_of_their_row():
     assert found["right"] / found["environments"] == pytest.approx(rows["value"].item(), abs=0.005)
 
 
+@pytest.mark.slow
+def test_what_13_says_of_knocking_out_and_training_without_is_what_came_out():
+    table = ablations.lost_and_won("test")
+    assert table.loc["cross product", ["lost", "won"]].tolist() == [55, 11]
+    assert table.loc["cross product", "p"] < 1e-7
+    assert all(ablations.holm(table["p"].tolist()))
+    net = (table["lost"] - table["won"]).sort_values(ascending=False)
+    assert net.index[:2].tolist() == ["direction", "cross product"]
+    costs = {
+        name: [
+            round(float(ablations.cost_of_knocking_out("cross product", split, name).mean()), 2)
+            for split in ("test", "val")
+        ]
+        for name in ("res", "res-seed1")
+    }
+    assert costs == {"res": [0.44, 0.55], "res-seed1": [0.10, 0.12]}
+    trained = ablations.cost_of_training_without()
+    interval = stats.ttest_1samp(trained, 0).confidence_interval(0.95)
+    assert [round(float(x), 2) for x in (trained.mean(), *interval)] == [0.05, 0.03, 0.07]
+    assert len(trained) == 70
+    seeds = [
+        float(pretrained_rows(name).query("split == 'test' and metric == 'cross_entropy'")["value"].item())
+        for name in ("res", "res-seed1")
+    ]
+    assert seeds[1] - seeds[0] == pytest.approx(0.03, abs=0.005)
+    for split, lost, won in (("test", 15, 5), ("val", 2, 6)):
+        row = ablations.lost_and_won(split, ("cross product",), "res-embedded").iloc[0]
+        assert (row["lost"], row["won"]) == (lost, won)
+
+
 def test_table_of_parts_adds_up():
     table = ablations.lost_and_won("val", KNOCK_OUTS[:1])
     assert table.loc["cross product", "right"] == table.attrs["right"] + table["won"].item() - table["lost"].item()
