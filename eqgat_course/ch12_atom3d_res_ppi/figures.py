@@ -353,8 +353,8 @@ def more_proteins() -> Figure:
     ax.legend(fontsize=SMALL)
     caption = (
         f"Accuracy on the environments of 70 test proteins, in % (environments trained on): {'; '.join(told)}; the best "
-        f"constant answer {line:.1f}. Bars: 95 %, whole test proteins drawn anew. Small networks, one seed a point "
-        "(EQGAT on all: two), 20 epochs, validation chooses the epoch."
+        f"constant answer {line:.1f}. Bars: 95 %, whole test proteins drawn anew. Small networks, one run a point, 10 epochs, "
+        "of which validation chooses one."
     )
     return describe(fig, caption, caption)
 
@@ -373,4 +373,5 @@ def res_answers() -> Figure:
 
 
 def _label(model: str) -> str:
-    return MODELS[model].labels.get("1", model) if model in MODELS else model
+    names = {"eqgat-no-cross-product": "EQGAT without cross products"}
+    return names.get(model) or (MODELS[model].labels.get("1", model) if model in MODELS else model)

@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 from eqgat.pretrained import pretrained
 from eqgat.training.metrics import pair_metrics
 from eqgat.training.results import COLUMNS, read_history, read_predictions, read_results
+from eqgat.viz.evaluation import calibration
 from eqgat_course.ch12_atom3d_res_ppi import figures, study
 from eqgat_course.ch12_atom3d_res_ppi.study import (
     all_pairs,
@@ -150,3 +151,21 @@ def test_thirds_by_burial_are_counted_by_hand():
     assert found["environments"].tolist()[:3] == [2, 2, 2]
     assert found.loc["between", ["low", "high"]].tolist() == [0.0, 1.0]  # protein b, or a, twice
     assert found.loc["buried - open", ["low", "high"]].tolist() == [1.0, 1.0]
+
+
+def test_what_12_says_of_the_answers_of_the_shipped_network_is_in_its_predictions():
+    predictions = read_predictions(figures.SHIPPED)
+    found = study.by_residue(predictions).set_index("residue")
+    assert list(found.index[:3]) == ["PRO", "GLY", "LEU"]
+    assert set(found.loc[["ILE", "MET", "PHE", "TYR", "TRP"], "taken for"]) == {"LEU"}
+    scores = predictions.filter(like="prediction_").to_numpy()
+    chance = np.exp(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)).max(axis=1)
+    right = scores.argmax(axis=1) == predictions["target"].to_numpy()
+    table = calibration(chance, right)
+    near = table.iloc[(table["said"] - 0.36).abs().argmin()]
+    assert near[["said", "found"]].round(2).tolist() == [0.36, 0.30]
+    assert (table["said"] > table["found"] - 0.02).all()  # a little too sure, if anything
+    by_protein = pd.Series(right).groupby(predictions["group"].to_numpy()).agg(["size", "mean"])
+    largest = by_protein.sort_values("size", ascending=False, kind="stable").iloc[:12]
+    assert (largest["size"] == 40).all()
+    assert by_protein[by_protein["size"] == 40]["mean"].agg(["min", "max"]).round(3).tolist() == [0.1, 0.425]
