@@ -188,13 +188,12 @@ def channel_head_mean(channel: int | None = None) -> Figure:
             (None, "all channels"),
         )
     ]
-    # The same atoms seen from the same side: labels once, and none for the next residues in the chain.
+    # The same atoms seen from the same side: labels once, of the CA and of the atoms that the two channels listen to.
     scenes[1:] = [replace(scene, labels={}) for scene in scenes[1:]]
-    near = [f"{step:d} " for step in (residue - 1, residue + 1)]
-    scenes[0] = replace(
-        scenes[0],
-        labels={row: label for row, label in scenes[0].labels.items() if not any(number in label for number in near)},
-    )
+    atoms = structure.atoms
+    names = [f"{atoms['resname'][row].title()}{atoms['residue'][row]} {atoms['name'][row]}" for row in rows[:3]]
+    labels = dict(zip([0, *(1 + strong[:2]).tolist()], names, strict=True))
+    scenes[0] = replace(scenes[0], labels=labels)
     return still.panels(scenes, columns=2, width=7.2, height=3.1, bar_title="α (equal shares)")
 
 
@@ -466,8 +465,8 @@ def enzyme_residues() -> Figure:
             ax.axvspan(first - 0.5, last + 0.5, color="#DDDDDD", zorder=0)
             if ax is axes[0]:
                 ax.text((first + last) / 2, ax.get_ylim()[1], name, ha="center", va="bottom", fontsize=SMALL)
-    axes[1].legend(fontsize=SMALL, ncols=3)
-    axes[1].axhline(noise_floor(), color=COLOURS["black"], linestyle=":", linewidth=1.4)
+    axes[1].axhline(noise_floor(), color="black", linestyle=":", linewidth=1.4, label=f"trained, noise of {NOISE} Å")
+    fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", fontsize=SMALL, ncols=4)
     axes[1].set(xlabel="residue", xlim=(table.index.min(), table.index.max()))
     correlation = {
         name: spearmanr(table[name], table["trained"]).statistic for name in ("moved", "uniform", "untrained")
@@ -641,9 +640,7 @@ def attributions_compared() -> Figure:
         left.plot(rows["effect"], [number] * len(rows), "o", color=COLOURS[palette[name]], markersize=5, alpha=0.6)
         left.plot(rows["effect"].mean(), number, "|", color=COLOURS[palette[name]], markersize=18, markeredgewidth=2.5)
     left.axvline(0, color=COLOURS["black"], linestyle=":", linewidth=1.2)
-    left.set(
-        yticks=range(len(SCORES)), xlabel="rank correlation with the\neffect of taking an atom away", xlim=(-0.6, 1)
-    )
+    left.set(yticks=range(len(SCORES)), xlabel="rank correlation with the\neffect of taking an atom away", xlim=(0, 1))
     left.set_yticklabels([name.replace(", ", ",\n") for name in reversed(SCORES)], fontsize=SMALL)
     left.grid(axis="y", visible=False)
     means = curves.groupby(["score", "atoms"])["change"].mean().unstack("atoms")
@@ -651,7 +648,7 @@ def attributions_compared() -> Figure:
         line = {"nearness": "--", "rollout, uniform weights": "--", "at random": ":"}.get(name, "-")
         right.plot(COUNTS, means.loc[name], line, color=COLOURS[palette.get(name, "pink")], label=name, linewidth=1.8)
     right.set(
-        xscale="log", xlabel="atoms taken away, best first", ylabel="change of log probability (nats)", ylim=(0, None)
+        xscale="log", yscale="log", xlabel="best atoms taken away", ylabel="change of log probability (nats)"
     )
     right.set_xticks(COUNTS, [str(count) for count in COUNTS], minor=False)
     right.minorticks_off()
@@ -677,9 +674,8 @@ def conclusions(weights: str) -> pd.Series:
     paid = kind_controls(weights=weights).loc["trained"]
     found = {
         "test environments answered rightly (%)": 100 * (whole["answer"] == whole["truth"]).mean(),
-        **{f"attention to neighbours of kind {kind} (equal shares)": paid[kind] for kind in ("2 bonds", "S", "O")},
-        "most selective channel, layer 1 (% of neighbours)": lowest[0],
-        "most selective channel, last layer (% of neighbours)": lowest[-1],
+        **{f"attention to neighbours of kind {kind} (equal shares)": paid[kind] for kind in ("2 bonds", "S", "O", "N")},
+        **{f"most selective channel, layer {k} (% of neighbours)": low for k, low in enumerate(lowest, start=1)},
         "axial part of |v|², layer 2 (%)": 100 * axial[1],
         "axial part of |v|², last layer (%)": 100 * axial[-1],
         "cost of no cross products (nats)": cost,

@@ -267,7 +267,7 @@ def knocked_out() -> Figure:
     """Right answers lost and won when a part of the trained network is switched off."""
     table = lost_and_won("test")
     fig, ax = subplots(figsize=(6.4, 3.7))
-    names = {"attention per channel": "attention\nper channel", "any attention": "all attention"}
+    names = {"attention per channel": "attention\nper channel"}
     for place, row in enumerate(table.to_dict("records")):
         ax.barh(place, -row["lost"], 0.6, color=COLOURS["vermilion"], label="lost" if place == 0 else None)
         ax.barh(place, row["won"], 0.6, color=COLOURS["blue"], label="won" if place == 0 else None)

@@ -59,7 +59,7 @@ METRICS = {
     (4, "PSR", "global_spearman"): "PSR, global R_S ↑",
 }
 OUR_METRICS = {"mse": "mean of the three", **{f"mse_{name}": name for name in TARGETS}}
-KNOCK_OUTS = ("cross product", "attention per channel", "any attention", "mixing", "direction")
+KNOCK_OUTS = ("cross product", "attention per channel", "all attention", "mixing", "direction")
 RES_RADIUS = 9.0  # Å; the shipped weights were trained on environments of this size
 
 
@@ -348,7 +348,7 @@ def knock_out(model: EQGAT, part: str) -> EQGAT:
     Args:
         model: with feature attention and cross products.
         part: one of ``KNOCK_OUTS``. "attention per channel": the logits of an edge are averaged over the channels;
-            "any attention": they are zero, so that all neighbours count the same. The others: coefficients b are zero.
+            "all attention": they are zero, so that all neighbours count the same. The others: coefficients b are zero.
 
     Raises:
         ValueError: unknown part.
@@ -364,7 +364,7 @@ def knock_out(model: EQGAT, part: str) -> EQGAT:
                 pieces = values.split(layer.filter.sizes)
                 if part == "attention per channel":
                     pieces[0].copy_(pieces[0].mean(dim=0, keepdim=True).expand_as(pieces[0]))
-                elif part == "any attention":
+                elif part == "all attention":
                     pieces[0].zero_()
                 elif term[part] < len(pieces):
                     pieces[term[part]].zero_()

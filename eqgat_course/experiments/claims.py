@@ -32,7 +32,8 @@ def claims(results: pd.DataFrame) -> list[Claim]:
     Two models are told apart by Welch's test on the logarithms of their errors, over seeds: surely from p < 0.01 on,
     since six are compared, and perhaps up to 0.05. Of two profiles the one with more seeds is asked.
 
-    >>> claims(pd.DataFrame(columns=["task", "split", "metric", "changed", "model", "profile", "seed", "value"]))[-1].verdict
+    >>> from eqgat.training.results import COLUMNS
+    >>> claims(pd.DataFrame(columns=list(COLUMNS)))[-1].verdict
     'could not be tried'
     """
     exact = Claim(

@@ -152,7 +152,11 @@ def concluded():
 @pytest.mark.slow
 def test_what_08_says_of_three_trained_models_is_what_they_do(concluded):
     rows = concluded.T.rename(columns=lambda name: name.partition(" (")[0])
-    first, last = (rows[f"most selective channel, {layer}"] for layer in ("layer 1", "last layer"))
+    first, second, last = (rows[f"most selective channel, layer {layer}"] for layer in (1, 2, 3))
+    assert second["res-seed1"] < last["res-seed1"]  # depth alone is no rule
+    assert second["res"] > last["res"]
+    agreement = rows["neighbours of CA: rank correlation of attention with effect"]
+    assert agreement.round(2).tolist() == [0.31, 0.22, -0.04]
     assert (last < first).all()
     assert (first[:2] < 68).all()
     assert first["res-embedded"] > 95
@@ -179,6 +183,9 @@ def test_what_08_says_of_single_channels_is_what_they_do():
     best = {c: names[after[-1].edges.source[incoming[share[incoming, c].argmax()]]] for c in (27, 26, 18)}
     assert best == {27: "TYR21C", 26: "TYR23N", 18: "CYS51SG"}
     assert float(share[incoming, 27].max()) == pytest.approx(13.5, abs=0.05)
+    runner_up = share[incoming, 26].sort(descending=True)
+    assert runner_up.values[:2].round(decimals=1).tolist() == [11.5, 3.8]
+    assert names[after[-1].edges.source[incoming[runner_up.indices[1]]]] == "TYR21C"
     mean = share[incoming].mean(dim=1).sort(descending=True).values
     assert 1.5 < float(mean[5]) < float(mean[0]) < 2.2
     assert table.index[:6].tolist() == [27, 3, 26, 28, 23, 29]

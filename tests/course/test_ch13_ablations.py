@@ -180,7 +180,7 @@ def test_knocked_out_terms_are_zero_and_the_others_are_not(part, name, graph):
 
 
 def test_attention_knocked_out_is_uniform(graph):
-    layer = ablations.knock_out(small(), "any attention").trace(graph)[1]
+    layer = ablations.knock_out(small(), "all attention").trace(graph)[1]
     count = layer.edges.num_neighbours[layer.edges.receiver].unsqueeze(1)
     assert torch.allclose(layer.attention * count, torch.ones_like(layer.attention))
     with pytest.raises(ValueError, match="part must be one of"):
