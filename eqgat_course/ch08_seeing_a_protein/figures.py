@@ -647,9 +647,7 @@ def attributions_compared() -> Figure:
     for name in (*SCORES, "at random"):
         line = {"nearness": "--", "rollout, uniform weights": "--", "at random": ":"}.get(name, "-")
         right.plot(COUNTS, means.loc[name], line, color=COLOURS[palette.get(name, "pink")], label=name, linewidth=1.8)
-    right.set(
-        xscale="log", yscale="log", xlabel="best atoms taken away", ylabel="change of log probability (nats)"
-    )
+    right.set(xscale="log", yscale="log", xlabel="best atoms taken away", ylabel="change of log probability (nats)")
     right.set_xticks(COUNTS, [str(count) for count in COUNTS], minor=False)
     right.minorticks_off()
     fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=SMALL - 1.5)
