@@ -169,3 +169,17 @@ def test_what_12_says_of_the_answers_of_the_shipped_network_is_in_its_prediction
     largest = by_protein.sort_values("size", ascending=False, kind="stable").iloc[:12]
     assert (largest["size"] == 40).all()
     assert by_protein[by_protein["size"] == 40]["mean"].agg(["min", "max"]).round(3).tolist() == [0.1, 0.425]
+
+
+def test_what_12_says_of_more_proteins_and_other_models_is_in_the_store():
+    rows = study.res_at_scale(read_results(), "res-weights").query("metric == 'accuracy'")
+    curve = rows.query("model == 'eqgat' and seed == 0").set_index("proteins")
+    assert (100 * curve.loc[[64, 128, "all"], "value"]).round().tolist() == [16, 20, 26]
+    assert curve.loc[32, "low"] < curve.loc[32, "constant"] < curve.loc[32, "high"]
+    assert curve.loc[32, "environments"] == 1279
+    whole = rows.query("proteins == 'all'").set_index(["model", "seed"])
+    percent = {name: round(100 * value) for name, value in whole["value"].items()}
+    assert [percent[name] for name in (("eqgat", 0), ("eqgat", 1), ("painn", 0), ("schnet", 0))] == [26, 24, 23, 18]
+    assert percent["eqgat-no-cross-product", 0] == 23
+    assert whole.loc[("schnet", 0), "high"] < whole.loc[("painn", 0), "low"] < whole.loc[("eqgat", 1), "low"]
+    assert whole.loc[("eqgat", 0), "low"] < whole.loc[("painn", 0), "high"]  # they overlap
