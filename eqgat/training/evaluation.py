@@ -146,7 +146,7 @@ def predict(source: str | Path | Trained, files: Iterable[str | Path]) -> tuple[
         files: structure files, or folders of them.
 
     Returns:
-        A table, and for each structure of which something was left out why. The table has a row a structure: its name and "prediction"; or
+        A table, and for each structure or folder of which something was left out why. The table has a row a structure: its name and "prediction"; or
         a row a residue: structure, chain, residue, insertion_code, resname and "prediction". Where classes are
         predicted, "prediction" is the most probable one, and each has its probability in a column "p_<class>". A model
         of RES sees each residue without its side chain, as it was trained.
@@ -165,7 +165,7 @@ def predict(source: str | Path | Trained, files: Iterable[str | Path]) -> tuple[
         raise UserError(f"a model of {settings.task} does not answer for single structures")
     told: dict[str, str] = {}
     tables, answers = [], []
-    for name, molecule in _read(trained, _named_files(files), told).items():
+    for name, molecule in _read(trained, _named_files(files, told), told).items():
         residues, data = _questions(trained, molecule)
         if data is None or not len(data):
             told[name] = "it has no residue that can be asked about"
@@ -182,14 +182,19 @@ def predict(source: str | Path | Trained, files: Iterable[str | Path]) -> tuple[
     return _with_answers(pd.concat(tables, ignore_index=True), torch.cat(answers), trained.classes), told
 
 
-def _named_files(files: Iterable[str | Path]) -> dict[str, Path]:
-    """Structure files by name; a folder stands for those in it."""
+def _named_files(files: Iterable[str | Path], told: dict[str, str]) -> dict[str, Path]:
+    """Structure files by name; a folder stands for those in it, and what else is in it is counted in ``told``."""
     found: dict[str, Path] = {}
     for given in files:
         path = Path(given).expanduser()
         if not path.exists():
             raise UserError(f"there is no structure file or folder {str(given)!r}")
-        for name, file in (structure_files(path) if path.is_dir() else {stem(path.name): path}).items():
+        inside = structure_files(path) if path.is_dir() else {stem(path.name): path}
+        if path.is_dir() and (
+            other := sorted({each.name for each in path.iterdir()} - {f.name for f in inside.values()})
+        ):
+            told[str(given)] = f"{len(other)} files or folders in it that are no structure files (first: {other[0]})"
+        for name, file in inside.items():
             if name in found:
                 raise UserError(f"{found[name]} and {file} have one name; predict them one after the other")
             found[name] = file
