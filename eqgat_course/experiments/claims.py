@@ -96,7 +96,7 @@ def _residues(results: pd.DataFrame) -> list[Claim]:
             claims.append(Claim(says, "", NOT_TRIED))
             continue
         agrees = found["eqgat"] > found[rival]
-        here = f"{found['eqgat']:.2f} and {found[rival]:.2f}, one seed, small networks, 513 other proteins"
+        here = f"{found['eqgat']:.2f} and {found[rival]:.2f}, one seed, small networks, 513 proteins"
         claims.append(Claim(says, here, ("agrees" if agrees else "the other way round") + ", other data"))
     return claims
 
