@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import queue
 import shutil
 import signal
@@ -213,6 +214,10 @@ def main(argv: list[str] | None = None) -> int:
     ended = ran = 0
     start = time.perf_counter()
     try:
+        threads = max(1, (os.cpu_count() or 1) // options.workers)
+        os.environ.setdefault(
+            "OMP_NUM_THREADS", str(threads)
+        )  # more threads than cores make each kernel several times slower
         with _terminating(), contextlib.closing(_run_all(paths, out, options.workers)) as events:
             for path, took, reason in events:
                 if took is None and reason is None:
