@@ -148,7 +148,7 @@ def pretrained_history(name: str) -> pd.DataFrame:
 def pretrained_entries(name: str) -> pd.DataFrame:
     """The proteins of the run's data: split, entry, number of environments. Empty for the embedded data, which are here.
 
-    An entry begins with the code of the Protein Data Bank (behind "dips_" in some); what follows tells which side of
+    An entry begins with the code of the Protein Data Bank (behind ``dips_`` in some); what follows tells which side of
     the complex, or which chain, it is.
 
     >>> pretrained_entries("res").groupby("split")["entry"].count().to_dict()

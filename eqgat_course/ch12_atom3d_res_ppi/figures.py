@@ -350,7 +350,7 @@ def more_proteins() -> Figure:
     ax.set(xscale="log", xlabel="environments trained on", ylabel="test accuracy (%)", ylim=(0, None))
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.minorticks_off()
-    ax.legend(fontsize=SMALL)
+    ax.legend(fontsize=SMALL, loc="upper left")
     caption = (
         f"Accuracy on the environments of 70 test proteins, in % (environments trained on): {'; '.join(told)}; the best "
         f"constant answer {line:.1f}. Bars: 95 %, whole test proteins drawn anew. Small networks, one run a point, 10 epochs, "

@@ -526,7 +526,10 @@ def test_page_says_what_it_shows_and_warns_of_what_the_training_data_did_not_hav
 
     assert text("model") == "model res: trained to name the amino acid at an alpha carbon"
     assert "hetero groups: PO4; left out: 189 water atoms" in text("facts")
-    assert "Caution: PO4 70 is a hetero group" in text("sentence"), "it gets most"
+    assert "Caution" not in text("sentence")
+    Select(browser.find_element(By.ID, "layer")).select_by_index(1)
+    assert "Caution: PO4 70 is a hetero group" in text("sentence"), "it gets least in layer 2"
+    Select(browser.find_element(By.ID, "layer")).select_by_index(2)
     assert "Not in the training data: PO4" in text("notes")
     assert "08_seeing_a_protein" in browser.find_element(By.ID, "limits").get_attribute("textContent")
     # The ends of the bar in words: 2 to the power of the largest log₂.

@@ -160,7 +160,9 @@ def test_environments_by_brute_force():
     assert set(atoms["element"]) <= {"C", "O", "N", "S", "P", "SE"}
     assert labels["label"].dtype == "int64"
     positions = atoms[XYZ].to_numpy()
-    for (subunit, label, *centre), rows in zip(labels.itertuples(index=False), item["subunit_indices"], strict=True):
+    for (subunit, label, *centre), rows in zip(
+        labels[["subunit", "label", *XYZ]].itertuples(index=False), item["subunit_indices"], strict=True
+    ):
         chain, number, resname = subunit.split("_")
         own = (atoms["chain"] == chain) & (atoms["residue"] == int(number))
         assert set(atoms[own]["resname"]) == {resname}
