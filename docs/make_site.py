@@ -434,6 +434,7 @@ def main(argv: list[str] | None = None) -> int:
     if lay_out(source):  # a page that is gone would leave its traces
         shutil.rmtree(trees, ignore_errors=True)
         shutil.rmtree(options.out, ignore_errors=True)
+    shutil.rmtree(options.out / "_modules", ignore_errors=True)  # Sphinx keeps pages of code that has moved
     arguments = ["-b", "html", "-j", options.jobs, "-c", str(ROOT / "docs"), "-d", str(trees)]
     failed = build_main([*arguments, str(source), str(options.out)])
     if not failed:
