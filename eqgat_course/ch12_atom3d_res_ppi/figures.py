@@ -339,10 +339,12 @@ def more_proteins() -> Figure:
     for number, (model, own) in enumerate(rows.groupby("model", sort=False)):
         colour, marker = looks[str(model)]
         own = own.sort_values("environments")
-        x = own["environments"] * 1.05**number
-        error = (100 * (own["value"] - own["low"]), 100 * (own["high"] - own["value"]))
+        x = own["environments"].to_numpy() * 1.05**number
+        value, low, high = (100 * own[name].to_numpy() for name in ("value", "low", "high"))
         label = _label(str(model))
-        ax.errorbar(x, 100 * own["value"], yerr=error, fmt=marker, color=COLOURS[colour], capsize=3, ms=7, label=label)
+        ax.errorbar(
+            x, value, yerr=(value - low, high - value), fmt=marker, color=COLOURS[colour], capsize=3, ms=7, label=label
+        )
         told.append(f"{label} " + ", ".join(f"{100 * r.value:.1f} ({r.environments:,})" for r in own.itertuples()))
     line = 100 * rows["constant"].iloc[0]
     ax.axhline(line, color=COLOURS["black"], linestyle=":", linewidth=1.4, label="best constant answer")
