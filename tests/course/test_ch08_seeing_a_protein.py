@@ -19,6 +19,7 @@ from eqgat.inspection import (
     uniform_attention,
     with_controls,
 )
+from eqgat.molecule import Molecule
 from eqgat_course.ch08_seeing_a_protein import figures
 from eqgat_course.ch08_seeing_a_protein.study import (
     adk_domain,
@@ -27,7 +28,7 @@ from eqgat_course.ch08_seeing_a_protein.study import (
     removals,
     upright_shares,
 )
-from eqgat_course.residues import aromatic_rings, peptide_planes, without_side_chain
+from eqgat_course.residues import aromatic_rings, bonds_between, peptide_planes, without_side_chain
 from eqgat_course.shapes import best_plane, neighbourhood_change
 
 
@@ -56,6 +57,11 @@ def test_rings_and_peptides_are_flat(protein):
     assert "PHE 22" in rings
     for rows in (*rings.values(), *planes.values()):
         assert best_plane(torch.from_numpy(protein.positions[rows]))[1] < 0.06
+
+
+def test_bonds_between_atoms_are_counted_along_a_chain_by_hand():
+    chain = Molecule(symbol=["C"] * 6 + ["O"], positions=[[1.5 * k, 0, 0] for k in range(6)] + [[0, 50, 0]])
+    assert bonds_between(chain, np.arange(7), np.zeros(7, dtype=int)).tolist() == [0, 1, 2, 3, 4, 4, 4]
 
 
 def test_cut_out_cross_products_stand_upright_and_the_rest_lies_flat(protein, model):

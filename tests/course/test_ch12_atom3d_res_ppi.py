@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from eqgat.pretrained import pretrained
+from eqgat.pretrained import pretrained, pretrained_rows
 from eqgat.training.metrics import pair_metrics
 from eqgat.training.results import COLUMNS, read_history, read_predictions, read_results
 from eqgat.viz.evaluation import calibration
@@ -155,6 +155,9 @@ def test_thirds_by_burial_are_counted_by_hand():
 
 def test_what_12_says_of_the_answers_of_the_shipped_network_is_in_its_predictions():
     predictions = read_predictions(figures.SHIPPED)
+    rows = pretrained_rows("res").query("split == 'test' and metric == 'accuracy'")
+    answers = predictions.filter(like="prediction_").to_numpy().argmax(axis=1)
+    assert (answers == predictions["target"]).mean() == pytest.approx(rows["value"].item()), "another run was shipped"
     found = study.by_residue(predictions).set_index("residue")
     assert list(found.index[:3]) == ["PRO", "GLY", "LEU"]
     assert set(found.loc[["ILE", "MET", "PHE", "TYR", "TRP"], "taken for"]) == {"LEU"}
