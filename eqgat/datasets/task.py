@@ -36,6 +36,8 @@ class TaskSpec:
             them.
         finish: last touch to a batch on the device, of the batch and the options of the model: for example its edges.
         trivial: name -> what an answer without learning gives for the samples of a data set, [n, 1].
+        counts: name -> plain numbers of the samples of a data set, [n, k], for a straight line fitted to the training
+            labels: the answer of someone who only counts.
         derived: options that follow from the data and from others, so that nobody types them.
         archive, reader, sizes: of the tasks of ATOM3D: see ``eqgat.datasets.atom3d.spec``.
     """
@@ -52,6 +54,7 @@ class TaskSpec:
     goal: str = ""
     finish: Callable[[Any, Mapping[str, Any]], Any] = lambda batch, _options: batch
     trivial: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    counts: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     derived: tuple[str, ...] = ()
     archive: Any = None
     reader: Any = None

@@ -42,7 +42,7 @@ def trivial_answers(
 
     Regression and ranking: the mean of the training labels (its correlations are undefined, nan). Classes: the
     commonest of the training labels, and that of the very labels that are scored, which no constant can beat. Then the
-    task's own. Errors of answers in another unit than the labels' mean nothing and are left out. Last, EQGAT with its
+    task's own, and straight lines through its counts, fitted to the training labels. Errors of answers in another unit than the labels' mean nothing and are left out. Last, EQGAT with its
     initial weights, "untrained network, seed 0" and so on; in regression its answers are shifted and scaled as in
     training.
 
@@ -82,9 +82,17 @@ def _answers(chosen: Task, splits: dict[str, Any], split: str, untrained: int) -
     for name, answer in chosen.spec.trivial.items():
         metrics = chosen.metrics(answer(data), data.y, data)
         found[name] = {key: value for key, value in metrics.items() if key not in _OTHER_UNIT}
+    for name, numbers in chosen.spec.counts.items():
+        weights = torch.linalg.lstsq(_line(numbers(splits["train"])), splits["train"].y.double()).solution
+        found[f"line through {name}"] = chosen.metrics((_line(numbers(data)) @ weights).float(), data.y, data)
     for seed in range(untrained):
         found[f"{_UNTRAINED}, seed {seed}"] = _untrained(replace(chosen.settings, seed=seed), splits, data)
     return found
+
+
+def _line(numbers: torch.Tensor) -> torch.Tensor:
+    """[n, k] -> [n, k + 1], with a column of ones for the offset."""
+    return torch.cat([torch.ones(len(numbers), 1), numbers], dim=1).double()
 
 
 def _untrained(settings: Settings, splits: dict[str, Any], data: Any) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from atom3d_items import write_task
 
@@ -42,6 +43,16 @@ def test_trivial_answers(root: Path, tmp_path: Path) -> None:
     assert trivial_answers("lba", str(root), untrained=0)["mean"]["rmse"] == pytest.approx(
         lba.square().mean().sqrt().item()
     )
+    graphs = {split: load_atom3d("lba", root, split) for split in ("train", "test")}
+    rows = {
+        split: np.array([[1, int(g.ligand.sum()), int((~g.ligand).sum())] for g in (data[k] for k in range(len(data)))])
+        for split, data in graphs.items()
+    }
+    slopes = np.linalg.pinv(rows["train"].astype(float)) @ graphs["train"].y.double().numpy()
+    left = rows["test"] @ slopes - graphs["test"].y.double().numpy()
+    assert trivial_answers("lba", str(root), untrained=0)["line through atoms of ligand and pocket"][
+        "rmse"
+    ] == pytest.approx(float(np.sqrt((left**2).mean())), rel=1e-4)
     psr = trivial_answers("psr", str(root), untrained=1)
     assert math.isnan(psr["mean"]["mean_spearman"])
     assert set(psr) == {"mean", "number of atoms", "radius of gyration", "clashes", "untrained network, seed 0"}

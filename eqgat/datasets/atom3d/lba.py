@@ -25,6 +25,7 @@ from eqgat.datasets.atom3d.samples import (
     table,
 )
 from eqgat.datasets.atom3d.spec import Archive, atom3d_task, profiles
+from eqgat.datasets.atom3d.trivial import ligand_and_pocket
 
 __all__ = ["SPEC", "LBAOptions"]
 
@@ -88,4 +89,5 @@ SPEC = atom3d_task(
     ),
     sizes=(3507, 466, 490),
     profiles=profiles(3, 20, 16, {"epochs": 3, "batch_size": 8, "standardise": True}, out_channels=1),
+    counts={"atoms of ligand and pocket": ligand_and_pocket},
 )

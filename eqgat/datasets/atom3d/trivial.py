@@ -10,7 +10,16 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-__all__ = ["CORRELATIONS", "RANKING", "close_pairs", "num_atoms", "openness", "plain_scores", "radius_of_gyration"]
+__all__ = [
+    "CORRELATIONS",
+    "RANKING",
+    "close_pairs",
+    "ligand_and_pocket",
+    "num_atoms",
+    "openness",
+    "plain_scores",
+    "radius_of_gyration",
+]
 
 CLASH = 2.3  # Å: heavy atoms closer than this are bonded, bonded to the same third atom, or in a clash
 BURIAL = 10.0  # Å around an alpha carbon
@@ -59,6 +68,17 @@ def plain_scores(radius: float, clashes: float) -> dict[str, Callable[[Any], Ten
         "radius of gyration": scores(radius_of_gyration, radius),
         "clashes": scores(close_pairs, clashes),
     }
+
+
+def ligand_and_pocket(data: Any) -> Tensor:
+    """Atoms of the ligand and of the pocket, as the graphs hold them, [n, 2].
+
+    >>> from torch_geometric.data import Data
+    >>> ligand_and_pocket([Data(ligand=torch.tensor([False, False, True]), num_nodes=3)])
+    tensor([[1., 2.]])
+    """
+    counts = [(int(graph.ligand.sum()), graph.num_nodes) for graph in (data[k] for k in range(len(data)))]
+    return torch.tensor([[float(ligand), float(both - ligand)] for ligand, both in counts])
 
 
 def openness(data: Any) -> Tensor:
