@@ -23,11 +23,11 @@ from eqgat.viz.scene import Scene
 from eqgat.viz.style import COLOURS, describe
 from eqgat_course.ch12_atom3d_res_ppi.study import (
     all_pairs,
+    at_scale,
     curves,
     drawn_scores,
     hop_table,
     paper_column,
-    res_at_scale,
     stored_runs,
 )
 from eqgat_course.figures import figure
@@ -319,12 +319,12 @@ def results() -> Figure:
 @figure(
     name="res-more-proteins",
     notebook="12",
-    data=f"the runs of the plan res-weights in {STORE}",
+    data=f"the runs of the plans res-weights and res-proteins in {STORE}",
     trained="EQGAT, its ablation without cross products, PaiNN and SchNet on RES environments, not ATOM3D's",
 )
 def more_proteins() -> Figure:
     """Accuracy of RES against the number of training proteins, and other models at all of them."""
-    rows = res_at_scale(read_results(), "res-weights").query("metric == 'accuracy'")
+    rows = at_scale(read_results(), "res-weights", "res-proteins").query("metric == 'accuracy'")
     fig, ax = subplots(figsize=(6.4, 4.0))
     if rows.empty:
         _nothing(ax)
@@ -338,17 +338,22 @@ def more_proteins() -> Figure:
     told = []
     for number, (model, own) in enumerate(rows.groupby("model", sort=False)):
         colour, marker = looks[str(model)]
-        own = own.sort_values("environments")
-        x = own["environments"].to_numpy() * 1.05**number
+        own = own.sort_values("trained on")
+        x = own["trained on"].to_numpy() * 1.05**number
         value, low, high = (100 * own[name].to_numpy() for name in ("value", "low", "high"))
         label = _label(str(model))
         ax.errorbar(
             x, value, yerr=(value - low, high - value), fmt=marker, color=COLOURS[colour], capsize=3, ms=7, label=label
         )
-        told.append(f"{label} " + ", ".join(f"{100 * r.value:.1f} ({r.environments:,})" for r in own.itertuples()))
+        told.append(
+            f"{label} "
+            + ", ".join(
+                f"{100 * value:.1f} ({size:,})" for value, size in zip(own["value"], own["trained on"], strict=True)
+            )
+        )
     line = 100 * rows["constant"].iloc[0]
     ax.axhline(line, color=COLOURS["black"], linestyle=":", linewidth=1.4, label="best constant answer")
-    ticks = sorted(set(rows["environments"]))
+    ticks = sorted(set(rows["trained on"]))
     ax.set(xscale="log", xlabel="environments trained on", ylabel="test accuracy (%)", ylim=(0, None))
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.minorticks_off()

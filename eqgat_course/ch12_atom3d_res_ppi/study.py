@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BURIAL",
     "all_pairs",
+    "at_scale",
     "auc_by_counting",
     "by_burial",
     "by_residue",
@@ -36,8 +37,8 @@ __all__ = [
     "openness",
     "paper_column",
     "prepared_samples",
-    "res_at_scale",
     "stored_runs",
+    "without_learning",
 ]
 
 BURIAL = 10.0  # Å around an alpha carbon
@@ -170,7 +171,7 @@ def paper_column(task: str) -> pd.DataFrame:
 def stored_runs(results: pd.DataFrame, task: str, metric: str) -> pd.DataFrame:
     """Test rows of a task in the store, models and trivial answers: model, profile, seed, epochs, data, value.
 
-    Runs with changed settings are left out.
+    Runs with changed settings are left out, and answers without learning on other data than the models'.
     """
     rows = results[
         (results["task"] == task)
@@ -178,26 +179,34 @@ def stored_runs(results: pd.DataFrame, task: str, metric: str) -> pd.DataFrame:
         & (results["metric"] == metric)
         & (results["changed"] == "")
     ]
+    of_models = rows.loc[rows["epochs"].astype(int) > 0, "data"]
+    rows = rows[rows["data"].isin(of_models)] if len(of_models) else rows
     rows = rows.assign(data=[text.rpartition(", ")[0] for text in rows["data"]], value=rows["value"].astype(float))
     return rows[["model", "profile", "seed", "epochs", "device", "data", "value"]].sort_values("value")
 
 
-def res_at_scale(results: pd.DataFrame, plan: str) -> pd.DataFrame:
-    """RES on larger sets: accuracy and cross entropy on the test set of each run of a plan that the store has.
+def at_scale(results: pd.DataFrame, *plans: str, task: str = "res") -> pd.DataFrame:
+    """A task on larger sets: each metric on the test set of each run of these plans that the store has.
 
     Returns:
         A row for each run and metric: model, parameters, seed, epochs, proteins (drawn of the training set; "all"),
-        environments (of them), metric, value, low, high (95 %, whole proteins drawn anew), constant (what a fixed answer
-        gets, chosen afterwards: the commonest class; the class frequencies) and run, to read its predictions by.
+        trained on (samples: environments, or complexes), metric, value, low, high (95 %, whole proteins or complexes
+        drawn anew), constant (what a fixed answer gets, chosen afterwards: the commonest class; the frequencies; half
+        an area), run, to read its predictions by, and data, as in the store.
     """
     found = []
-    for planned in read_plan(plan).runs:
+    runs = [run for plan in plans for run in read_plan(plan).runs if run.settings.task == task]
+    for planned in runs:
         rows, settings = recorded(planned, results), planned.settings
         for data, run in rows.groupby("data"):
             name = f"{settings.run_id}-data{str(data).rpartition(', ')[2][:10]}"
             predictions = read_predictions(name)
             shares = predictions["target"].value_counts(normalize=True)
-            fixed = {"accuracy": float(shares.max()), "cross_entropy": float(-(shares * np.log(shares)).sum())}
+            fixed = {
+                "accuracy": float(shares.max()),
+                "cross_entropy": float(-(shares * np.log(shares)).sum()),
+                "roc_auc": 0.5,
+            }
             table = metric_table(dict(zip(run["metric"], run["value"].astype(float), strict=True)), predictions)
             first = run.iloc[0]
             about = {
@@ -206,11 +215,23 @@ def res_at_scale(results: pd.DataFrame, plan: str) -> pd.DataFrame:
                 "seed": settings.seed,
                 "epochs": int(first["epochs"]),
                 "proteins": settings.data_options.get("train_items", "all"),
-                "environments": int(first["num_train"]),
+                "trained on": int(first["num_train"]),
             }
             found.append(pd.DataFrame(about, index=table.index).join(table))
-            found[-1]["constant"], found[-1]["run"] = found[-1]["metric"].map(fixed), name
+            found[-1] = found[-1].assign(constant=found[-1]["metric"].map(fixed), run=name, data=data)
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["model", "metric"])
+
+
+def without_learning(results: pd.DataFrame, task: str, data: str, metric: str) -> pd.Series:
+    """Test metric of each answer without learning on these data; of untrained networks the mean over seeds."""
+    rows = results[
+        (results["task"] == task)
+        & (results["data"] == data)
+        & (results["split"] == "test")
+        & (results["metric"] == metric)
+        & results["model"].str.startswith("trivial: ")
+    ]
+    return rows.assign(value=rows["value"].astype(float)).groupby("model")["value"].mean().sort_values()
 
 
 def by_residue(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from eqgat.datasets.task import TASKS
@@ -15,7 +20,7 @@ from eqgat.training.results import read_predictions, read_results
 from eqgat.training.settings import MODELS, build_model, make_settings, num_parameters
 from eqgat_course.experiments.plans import plan_names, read_plan, recorded
 
-__all__ = ["build_table", "markdown", "paper_numbers", "plans_page", "write_tables"]
+__all__ = ["build_table", "changes_in_words", "markdown", "paper_numbers", "plans_page", "write_tables"]
 
 PAPER, OURS = "paper", "this code"
 _WRONG_COUNTS = {"EQGAT-No-Cross-Product", "EQGAT-No-Feature-Attention"}
@@ -56,10 +61,11 @@ def paper_numbers(table: int | str) -> pd.DataFrame:
 
 
 def build_table(table: int, results: pd.DataFrame, store: Path | None = None) -> pd.DataFrame:
-    """One row per number: model, task, metric, source, profile, device, n, mean, std (n - 1), seeds, and more.
+    """One row per number: model, task, metric, source, profile, changed, device, n, mean, std (n - 1), seeds, and more.
 
-    Ours are means over seeds of the test rows in ``results`` whose profile was not changed; runs on other data or
-    another kind of device make rows of their own. Where we have no run there is no row. "low" and "high" are the ends
+    Ours are means over seeds of the test rows in ``results`` whose profile was not changed, or was changed as a plan of
+    runs for this table says; runs with other changes, on other data or another kind of device make rows of their own.
+    Where we have no run there is no row. "low" and "high" are the ends
     of the interval over targets, proteins or complexes of the test set, see ``cluster_interval``, where ``store`` has
     the predictions of all these runs.
     """
@@ -76,9 +82,12 @@ def build_table(table: int, results: pd.DataFrame, store: Path | None = None) ->
         )
     labels = {name: entry.labels[str(table)] for name, entry in MODELS.items() if str(table) in entry.labels}
     wanted = {(row["task"], row["metric"]) for row in rows}
-    own = results[(results["split"] == "test") & (results["changed"] == "") & results["model"].isin(labels)]
-    keys = ["task", "model", "metric", "profile", "device", "data"]
-    for (task, model, metric, profile, device, data), group in own.groupby(keys, sort=True):
+    planned = set(_planned_changes(table))
+    own = results[(results["split"] == "test") & results["model"].isin(labels)]
+    settings = zip(own["task"], own["model"], own["profile"], own["changed"], strict=True)
+    own = own.loc[np.array([not changed or (*run, changed) in planned for *run, changed in settings], dtype=bool)]
+    keys = ["task", "model", "metric", "profile", "changed", "device", "data"]
+    for (task, model, metric, profile, changed, device, data), group in own.groupby(keys, sort=True):
         if (_paper_task(task), metric) not in wanted:
             continue
         if group["seed"].duplicated().any():
@@ -91,6 +100,7 @@ def build_table(table: int, results: pd.DataFrame, store: Path | None = None) ->
                 "metric": metric,
                 "source": OURS,
                 "profile": profile,
+                "changed": changes_in_words(changed),
                 "device": device,
                 # ATOM3D's tasks can be run on other data of the same form; what they were is said before a comma.
                 "data": data.rpartition(", ")[0],
@@ -101,25 +111,51 @@ def build_table(table: int, results: pd.DataFrame, store: Path | None = None) ->
                 "seeds": " ".join(map(str, sorted(group["seed"]))),
                 "learning_rate": float(group["learning_rate"].iloc[0]),
                 "parameters": float(group["parameters"].iloc[0]),
+                "num_train": float(group["num_train"].iloc[0] or "nan"),
                 "note": "",
             }
         )
     columns = [
-        *("model", "task", "metric", "source", "profile", "device", "data", "n"),
-        *("mean", "std", "low", "high", "seeds", "learning_rate", "parameters", "note"),
+        *("model", "task", "metric", "source", "profile", "changed", "device", "data", "n"),
+        *("mean", "std", "low", "high", "seeds", "learning_rate", "parameters", "num_train", "note"),
     ]
     frame = pd.DataFrame(rows, columns=columns).astype(
-        dict.fromkeys(("n", "low", "high", "learning_rate", "parameters"), float)
+        dict.fromkeys(("n", "low", "high", "learning_rate", "parameters", "num_train"), float)
     )
     order = {name: place for place, name in enumerate(dict.fromkeys(row["model"] for row in rows))}
     return frame.sort_values("model", key=lambda column: column.map(order), kind="stable").reset_index(drop=True)
+
+
+def changes_in_words(changed: str) -> str:
+    """What a run changed against its profile, as the store's column "changed" has it, to be read in a table.
+
+    >>> changes_in_words('{"epochs": 6, "model_options": {"num_layers": 3, "num_radial": 16}}')
+    'epochs 6, num layers 3, num radial 16'
+    """
+
+    def items(found: dict[str, Any]) -> Iterator[str]:
+        for name, value in found.items():
+            if isinstance(value, dict):
+                yield from items(value)
+            else:
+                yield f"{name.replace('_', ' ')} {'none' if value is None else value}"
+
+    return ", ".join(items(json.loads(changed or "{}")))
+
+
+def _planned_changes(table: int) -> Iterator[tuple[str, str, str, str]]:
+    """Task, model, profile and changes of the runs that the plans for a table name."""
+    for plan in map(read_plan, plan_names()):
+        if table in plan.tables:
+            for run in plan.runs:
+                yield run.settings.task, run.settings.model, run.settings.profile, run.settings.changed
 
 
 def markdown(table: int, frame: pd.DataFrame) -> str:
     """The table as a page: a row per model and source, a column per task and metric."""
     metrics = list(dict.fromkeys(zip(frame["task"], frame["metric"], strict=True)))
     # In ATOM3D's tables a model has another count for each task, and what the data were has to be said.
-    counted, told = (["learning_rate", "parameters"], []) if table == 3 else ([], ["data"])
+    counted, told = (["learning_rate", "parameters"], []) if table == 3 else ([], ["changed", "data"])
     frame = frame.assign(learning_rate=[f"{rate:g}" if rate > 0 else "" for rate in frame["learning_rate"]])
     header = [
         "Model",
@@ -149,6 +185,10 @@ def markdown(table: int, frame: pd.DataFrame) -> str:
         if len(ours)
         else "Mean ± standard deviation. There are no runs of this code yet.",
     ]
+    if told and ours["num_train"].notna().any():
+        sizes = ours.groupby("task", sort=False)["num_train"].unique()
+        told_sizes = [f"{task} {', '.join(f'{size:,.0f}' for size in sorted(found))}" for task, found in sizes.items()]
+        lines += ["", f"Training samples of these runs (PPI: complexes): {'; '.join(told_sizes)}."]
     return "\n".join([*lines, "", *([_NOTES[table], ""] if table in _NOTES else [])])
 
 
@@ -266,7 +306,10 @@ def _interval(rows: pd.DataFrame, metric: str, store: Path | None) -> dict[str, 
     try:
         runs = [
             read_predictions(
-                make_settings(row["task"], row["model"], row["profile"], int(row["seed"])).run_name(row["data"]), store
+                replace(
+                    make_settings(row["task"], row["model"], row["profile"], int(row["seed"])), changed=row["changed"]
+                ).run_name(row["data"]),
+                store,
             )
             for row in rows.to_dict("records")
         ]

@@ -101,10 +101,27 @@ def test_changed_runs_and_other_metrics_are_left_out() -> None:
     assert stored_runs(pd.DataFrame(columns=list(COLUMNS)), "res", "accuracy").empty
 
 
+def test_answers_without_learning_are_those_on_the_same_data() -> None:
+    row = dict.fromkeys(COLUMNS, "") | {"task": "ppi", "split": "test", "metric": "roc_auc", "seed": 0}
+    plain = row | {"model": "trivial: constant", "epochs": 0}
+    rows = pd.DataFrame(
+        [
+            row | {"model": "eqgat", "epochs": 1, "data": "pairs, 01", "value": 0.7},
+            plain | {"data": "pairs, 01", "value": 0.5},
+            plain | {"data": "pairs, 23", "value": 0.4},
+            plain | {"model": "trivial: untrained network", "data": "pairs, 23", "value": 0.4},
+            plain | {"model": "trivial: untrained network", "data": "pairs, 23", "seed": 1, "value": 0.6},
+        ]
+    )
+    assert stored_runs(rows, "ppi", "roc_auc")["value"].tolist() == [0.5, 0.7]
+    found = study.without_learning(rows, "ppi", "pairs, 23", "roc_auc")
+    assert found.to_dict() == {"trivial: constant": 0.4, "trivial: untrained network": 0.5}
+
+
 def test_what_12_says_of_the_larger_set_is_what_its_run_gave():
-    rows = study.res_at_scale(read_results(), "res-large").query("model == 'eqgat'").set_index("metric")
+    rows = study.at_scale(read_results(), "res-large").query("model == 'eqgat'").set_index("metric")
     accuracy, entropy = rows.loc["accuracy"], rows.loc["cross_entropy"]
-    assert (accuracy["epochs"], accuracy["environments"]) == (3, 20_555)
+    assert (accuracy["epochs"], accuracy["trained on"]) == (3, 20_555)
     assert 1 / 5.5 < accuracy["value"] < 1 / 4.5  # one in five
     assert 1 / 12 < accuracy["constant"] < 1 / 11  # one in eleven
     assert accuracy["low"] > 2 * accuracy["constant"]  # far away
@@ -175,11 +192,11 @@ def test_what_12_says_of_the_answers_of_the_shipped_network_is_in_its_prediction
 
 
 def test_what_12_says_of_more_proteins_and_other_models_is_in_the_store():
-    rows = study.res_at_scale(read_results(), "res-weights").query("metric == 'accuracy'")
+    rows = study.at_scale(read_results(), "res-weights", "res-proteins").query("metric == 'accuracy'")
     curve = rows.query("model == 'eqgat' and seed == 0").set_index("proteins")
     assert (100 * curve.loc[[64, 128, "all"], "value"]).round().tolist() == [16, 20, 26]
     assert curve.loc[32, "low"] < curve.loc[32, "constant"] < curve.loc[32, "high"]
-    assert curve.loc[32, "environments"] == 1279
+    assert curve.loc[32, "trained on"] == 1279
     whole = rows.query("proteins == 'all'").set_index(["model", "seed"])
     percent = {name: round(100 * value) for name, value in whole["value"].items()}
     assert [percent[name] for name in (("eqgat", 0), ("eqgat", 1), ("painn", 0), ("schnet", 0))] == [26, 24, 23, 18]

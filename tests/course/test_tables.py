@@ -69,6 +69,18 @@ def test_runs_on_other_devices_or_data_are_not_averaged_together(tmp_path: Path)
     assert table[table["source"] == "this code"]["n"].tolist() == [1, 1, 1]
 
 
+def test_changes_that_a_plan_for_the_table_names_make_a_row_of_their_own(tmp_path: Path) -> None:
+    """Runs of the plan atom3d have six epochs on PPI; seven are of nobody's plan."""
+    for epochs in (6, 7):
+        rows = common(task="ppi", profile="quick", changed=f'{{"epochs": {epochs}}}', epochs=epochs, num_train=114)
+        write_results(tmp_path, f"ppi-{epochs}", rows, {"test": {"roc_auc": epochs / 10}}, [])
+    table = build_table(1, read_results(tmp_path)).query("source == 'this code'")
+    assert table[["changed", "mean", "num_train"]].to_numpy().tolist() == [["epochs 6", 0.6, 114]]
+    page = markdown(1, build_table(1, read_results(tmp_path)))
+    assert "| epochs 6 |" in page
+    assert "Training samples of these runs (PPI: complexes): PPI 114." in page
+
+
 def test_the_same_seed_twice_is_refused(tmp_path: Path) -> None:
     file = add(tmp_path, 6.0)
     file.with_name("copy.csv").write_text(file.read_text())
@@ -87,7 +99,7 @@ def test_tables_are_written_with_empty_cells_where_nothing_was_run(tmp_path: Pat
         "plans.md",
     }
     assert (
-        "| EQGAT | this code | full | a GPU |  | 0.400 (n = 1) | 0.800 (n = 1) |  |  |  |  |  |"
+        "| EQGAT | this code | full | a GPU |  |  | 0.400 (n = 1) | 0.800 (n = 1) |  |  |  |  |  |"
         in (out / "table1.md").read_text()
     )
     assert len(pd.read_csv(out / "table1.csv")) == 49 + 2
