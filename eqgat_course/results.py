@@ -9,7 +9,7 @@ import pandas as pd
 
 from eqgat.training.results import read_results, results_folder
 from eqgat.training.settings import MODELS
-from eqgat_course.experiments.tables import paper_numbers
+from eqgat_course.experiments.tables import changes_in_words, paper_numbers
 
 __all__ = [
     "TARGETS",
@@ -86,7 +86,7 @@ def benchmark(part: str) -> pd.DataFrame:
 def beside_the_paper(task: str, metrics: tuple[str, ...], results: pd.DataFrame | None = None) -> pd.DataFrame:
     """The paper's numbers for a task, then ours; one row a model, with its data, profile and number of seeds.
 
-    Ours are all test rows of the store, also those with changed settings: ``changed`` says what was. They are on other
+    Ours are all test rows of the store, also those with changed settings: ``changed`` says what was, in words. They are on other
     data than the paper's unless ``data`` says "ATOM3D". Without runs only the paper's rows are left.
 
     Args:
@@ -115,7 +115,7 @@ def beside_the_paper(task: str, metrics: tuple[str, ...], results: pd.DataFrame 
             "numbers of": "this code",
             "data": data.rpartition(", ")[0] or data,
             "profile": profile,
-            "changed": changed,
+            "changed": changes_in_words(changed),
             "n": str(group["seed"].nunique()),
         }
         for metric, values in group.groupby("metric")["value"]:
