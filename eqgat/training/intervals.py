@@ -11,7 +11,7 @@ from scipy import special, stats
 
 from eqgat.errors import UserError
 
-__all__ = ["cluster_interval"]
+__all__ = ["cluster_interval", "difference_interval"]
 
 Score = Callable[[np.ndarray, np.ndarray], float]  # of targets and predictions, [rows] or [rows, columns] each
 
@@ -82,6 +82,33 @@ def cluster_interval(
     >>> cluster_interval([rows], "mse")
     (1.0, 1.0)
     """
+    drawn = _drawn(runs, metric, draws, seed)
+    return None if drawn is None else _ends(drawn.mean(axis=1))
+
+
+def difference_interval(
+    ours: Sequence[pd.DataFrame], theirs: Sequence[pd.DataFrame], metric: str, draws: int = 500, seed: int = 0
+) -> tuple[float, float] | None:
+    """The same interval for a difference: a metric's mean over ``ours`` minus that over ``theirs``, on the same draws.
+
+    A protein that is hard for one model is mostly hard for the other; so this is narrower than two intervals suggest.
+    Arguments, result and errors are those of ``cluster_interval``.
+
+    >>> rows = pd.DataFrame({"id": range(4), "target": [0.0, 0.0, 0.0, 0.0], "prediction": [1.0, -1.0, 1.0, -1.0]})
+    >>> difference_interval([rows], [rows.assign(prediction=2.0)], "mse")
+    (-3.0, -3.0)
+    """
+    drawn = _drawn([*ours, *theirs], metric, draws, seed)
+    return None if drawn is None else _ends(drawn[:, : len(ours)].mean(axis=1) - drawn[:, len(ours) :].mean(axis=1))
+
+
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _drawn(runs: Sequence[pd.DataFrame], metric: str, draws: int, seed: int) -> np.ndarray | None:
+    """The metric of each run on each draw of clusters, [draws, runs]; see ``cluster_interval``."""
     within = metric.startswith("mean_") and "group" in runs[0]
     score = _correlation if metric == "mean_spearman" else _SCORES.get(metric)
     if score is None or (metric.startswith("mean_") and not within):
@@ -92,21 +119,17 @@ def cluster_interval(
     if len(clusters) < 2:
         return None
     values = [(_columns(run, "target"), _columns(run, "prediction")) for run in runs]
-    drawn = np.random.default_rng(seed).integers(len(clusters), size=(draws, len(clusters)))
+    random = np.random.default_rng(seed)
     if within:  # the metric is a mean over clusters of what each has of its own
         own = np.array([[score(target[rows], prediction[rows]) for rows in clusters] for target, prediction in values])
         own = own[:, ~np.isnan(own).any(axis=0)]
         if own.shape[1] < 2:
             return None
-        drawn = np.random.default_rng(seed).integers(own.shape[1], size=(draws, own.shape[1]))
-        means = own.mean(axis=0)[drawn].mean(axis=1)
-    else:
-        means = np.empty(draws)
-        for number, chosen in enumerate(drawn):
-            rows = np.concatenate([clusters[k] for k in chosen])
-            means[number] = np.mean([score(target[rows], prediction[rows]) for target, prediction in values])
-    low, high = np.nanpercentile(means, [2.5, 97.5])
-    return float(low), float(high)
+        return own.T[random.integers(own.shape[1], size=(draws, own.shape[1]))].mean(axis=1)
+    drawn = [
+        np.concatenate([clusters[k] for k in c]) for c in random.integers(len(clusters), size=(draws, len(clusters)))
+    ]
+    return np.array([[score(target[rows], prediction[rows]) for target, prediction in values] for rows in drawn])
 
 
 def _columns(run: pd.DataFrame, name: str) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -47,16 +49,38 @@ def test_the_profile_with_more_seeds_is_asked() -> None:
     assert "quick" in next(claim for claim in claims(pd.DataFrame(few + many)) if "SchNet (6" in claim.says).here
 
 
-def test_residues_are_those_of_the_plan_and_called_other_data() -> None:
+def residues(folder: Path, right: dict[str, float]) -> list[dict]:
+    """Rows and predictions of the runs of seed 0 in the plan: the share of ten environments of each of nine proteins."""
     rows = []
     for run in read_plan("res-weights").runs:
-        own, values = run.settings, {"eqgat": 0.25, "schnet": 0.2, "painn": 0.3}
-        value = values.get(own.model, 0.0) if not own.data_options.get("train_items") and own.seed == 0 else 0.0
+        own, value = run.settings, right[run.settings.model]
+        if own.seed:
+            continue
         rows.append(
             {key: getattr(own, key) for key in ("task", "model", "profile", "changed", "seed", "epochs", "batch_size")}
             | {"learning_rate": own.learning_rate, "precision": own.precision, "split": "test", "metric": "accuracy"}
-            | {"value": value}
+            | {"value": value, "data": "environments, 0123456789"}
         )
-    assert verdict(rows, "accuracy is above SchNet") == "agrees, other data"
-    assert verdict(rows, "accuracy is above PaiNN") == "the other way round, other data"
+        said = [float(place < 10 * value) for place in range(10)] * 9
+        table = pd.DataFrame(
+            {"id": [f"{k}" for k in range(90)], "group": [f"{k // 10}" for k in range(90)], "target": 1}
+        )
+        file = folder / "res" / f"{own.run_name('environments, 0123456789')}.predictions.csv.gz"
+        file.parent.mkdir(exist_ok=True)
+        table.assign(prediction_0=0.5, prediction_1=said).to_csv(file, index=False)
+    return rows
+
+
+def test_other_data_is_called_so_and_judged_by_whole_proteins(tmp_path: Path) -> None:
+    shares = {"eqgat": 0.5, "schnet": 0.3, "painn": 0.7, "eqgat-no-cross-product": 0.1}
+    found = claims(pd.DataFrame(residues(tmp_path, shares), columns=list(COLUMNS)), tmp_path)
+    schnet, painn = (next(claim for claim in found if f"above {name}" in claim.says) for name in ("SchNet", "PaiNN"))
+    assert schnet.says == "RES: EQGAT's accuracy is above SchNet's (0.54 and 0.33)"
+    assert schnet.here == "0.50 and 0.30, 1 and 1 seeds, other data; difference +0.200 to +0.200"
+    assert (schnet.verdict, painn.verdict) == ("agrees, other data", "the other way round, other data")
+    shares["painn"] = 0.5
+    same = claims(pd.DataFrame(residues(tmp_path, shares), columns=list(COLUMNS)), tmp_path)
+    assert "not told apart, other data" in [claim.verdict for claim in same if "above PaiNN" in claim.says]
     assert verdict([], "accuracy is above PaiNN") == NOT_TRIED
+    none = claims(pd.DataFrame(residues(tmp_path, shares), columns=list(COLUMNS)), tmp_path / "elsewhere")
+    assert "other data, and no predictions to judge by" in [claim.verdict for claim in none]

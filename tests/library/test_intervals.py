@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from eqgat.errors import UserError
-from eqgat.training.intervals import cluster_interval
+from eqgat.training.intervals import cluster_interval, difference_interval
 from eqgat.training.results import COLUMNS, read_results, write_results
 from eqgat.training.settings import make_settings
 from eqgat_course.experiments.tables import build_table, markdown
@@ -74,3 +74,14 @@ def test_the_table_shows_the_interval_beside_the_spread(tmp_path: Path) -> None:
     shown = f"0.050 ± 0.071 [{row['low']:.3f}, {row['high']:.3f}] (n = 2)"
     assert shown in markdown(1, build_table(1, read_results(tmp_path), tmp_path))
     assert build_table(1, read_results(tmp_path))["low"].isna().all()
+
+
+def test_a_difference_is_drawn_in_pairs() -> None:
+    """Errors that differ by a constant: the interval of each is wide, that of their difference has no width."""
+    rows = table(30, 1)
+    worse = rows.assign(prediction=rows["target"] + np.sqrt((rows["prediction"] - rows["target"]) ** 2 + 3))
+    low, high = cluster_interval([rows], "mse") or (0, 0)
+    assert high - low > 0.1
+    assert difference_interval([worse], [rows], "mse") == pytest.approx((3, 3))
+    assert difference_interval([worse, rows], [rows], "mse") == pytest.approx((1.5, 1.5))
+    assert difference_interval([rows], [worse], "something") is None
