@@ -1,0 +1,141 @@
+"""Predictions of a trained model for own structures, their evaluation, and its picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from own_items import SMALL
+
+from eqgat import EQGAT
+from eqgat.datasets import embedded_path, embedded_structure
+from eqgat.datasets.own import load_residues, load_table
+from eqgat.errors import UserError
+from eqgat.training import evaluate, own_settings, predict
+from eqgat.training.tasks import make_task
+from eqgat.viz.evaluation import calibration, evaluation_figure
+
+
+def with_insertion_code(folder: Path) -> Path:
+    """5pti, whose prolines 8 and 9 are called 8 and 8A."""
+    lines = embedded_structure("5pti", hetero=False).to_pdb().splitlines()
+    file = folder / "5pti.pdb"
+    file.write_text("\n".join(line[:22] + "   8A" + line[27:] if line[22:27] == "   9 " else line for line in lines))
+    return file
+
+
+def test_residue_identity_tells_a_residue_from_the_one_inserted_behind_it(tmp_path: Path) -> None:
+    usual, _ = predict("res", [embedded_path("5pti")])
+    table, told = predict("res", [with_insertion_code(tmp_path)])
+    assert told == {}
+    names = list(zip(table["residue"], table["insertion_code"], table["resname"], strict=True))
+    assert names[7:9] == [(8, "", "PRO"), (8, "A", "PRO")]
+    assert table["prediction"].equals(usual["prediction"])
+    (tmp_path / "a.pdb").symlink_to("5pti.pdb")
+    (tmp_path / "b.pdb").symlink_to("5pti.pdb")
+    part = load_residues(str(tmp_path), whole=True)["all"]
+    assert len(part) == len(set(part.names)) == 3 * len(table)
+    assert "5pti/A_8A_PRO" in part.names
+
+
+def test_predictions_of_the_saved_model_are_those_of_the_test(trained: Any, folder: Path) -> None:
+    run, _, _ = trained
+    table, told = predict(run.folder, [folder / "structures"])
+    assert list(told.values()) == ["1 files or folders in it that are no structure files (first: notes.txt)"]
+    assert len(table) == 80
+    names = table["structure"] + "/" + table["chain"] + "/" + table["residue"].astype(str) + table["insertion_code"]
+    ours = table.set_index(names)["prediction"][run.predictions["id"]]
+    assert np.allclose(ours, run.predictions["prediction"], atol=1e-5)
+
+
+def test_residues_without_a_row_are_counted_and_a_chain_may_have_no_name(
+    trained: Any, folder: Path, tmp_path: Path
+) -> None:
+    run, _, _ = trained
+    lines = (folder / "structures" / "2xcjA.pdb").read_text().splitlines()
+    kept = [
+        line for line in lines if line.startswith("ATOM") and line[12:16] + line[22:26] not in (" CA    5", " CA    6")
+    ]
+    (tmp_path / "a.pdb").write_text("\n".join(f"{line[:21]} {line[22:]}" for line in kept))
+    for source, why in ((run.folder, "a residue with a CA"), ("res", "one of the 20 amino acids with N, CA, C and O")):
+        table, told = predict(source, [tmp_path / "a.pdb"])
+        assert (len(table), set(table["chain"])) == (8, {""})
+        assert told["a"].startswith(f"2 residues have no row: none is {why}")
+
+
+def test_an_evaluation_of_one_part_says_what_the_table_lacks(trained: Any, folder: Path, tmp_path: Path) -> None:
+    run, _, _ = trained
+    table = tmp_path / "table.csv"
+    table.write_text((folder / "residues.csv").read_text() + "lost,A,1,1,train\n")
+    found = evaluate(run.folder, structures=folder / "structures", labels=table, split="test")
+    assert (len(found.predictions), found.told) == (
+        20, "left out: 1 structures of the table without a file (first: lost)"
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_evaluation_finds_the_metrics_of_the_run(trained: Any, folder: Path) -> None:
+    run, _, _ = trained
+    how = {"structures": folder / "structures", "labels": folder / "residues.csv"}
+    found = evaluate(run.folder, **how, split="test")
+    values = found.metrics.set_index("metric")["value"]
+    for name, value in run.metrics["test"].items():
+        assert values[name] == pytest.approx(value, nan_ok=True, abs=1e-5)
+    by_default = evaluate(run.folder / "model", **how)
+    assert by_default.predictions["id"].tolist() == found.predictions["id"].tolist()
+    assert "of them the part that it has not seen is tested" in by_default.told
+    whole = evaluate(run.folder / "model", **how, split="all")
+    assert len(whole.predictions) == 80
+    assert "it has seen some of them" in whole.told
+    with pytest.raises(UserError, match="this model answers for"):
+        evaluate(run.folder, structures=folder / "structures", labels=folder / "whole.csv", target="atoms")
+
+
+@pytest.mark.slow
+def test_the_shipped_model_is_evaluated_to_the_numbers_of_its_row() -> None:
+    from eqgat.pretrained import pretrained_rows
+
+    rows = pretrained_rows("res").set_index(["split", "metric"])["value"].astype(float)["embedded test"]
+    found = evaluate("res", task="res", split="test")
+    values = found.metrics.set_index("metric")
+    assert values["value"]["accuracy"] == pytest.approx(rows["accuracy"], abs=2e-3)
+    assert values["low"]["accuracy"] < values["value"]["accuracy"] < values["high"]["accuracy"]
+    assert found.data.startswith("toy data")
+
+
+def test_calibration_of_a_prediction_that_is_right_lies_on_the_diagonal() -> None:
+    x = np.arange(40.0)
+    table = calibration(x, x, bins=4)
+    assert np.allclose(table["said"], table["found"])
+    assert table["count"].tolist() == [10, 10, 10, 10]
+    flat = calibration(x, np.full(40, 3.0))
+    assert (flat["found"] == 3).all()
+    assert (flat["error"] == 0).all()
+
+
+def test_the_picture_shows_each_row_and_says_its_numbers() -> None:
+    rows = pd.DataFrame({"id": range(30), "group": ["a", "b", "c"] * 10, "target": np.arange(30.0)})
+    rows["prediction"] = rows["target"] + 2
+    fig = evaluation_figure(rows, "pK")
+    parity = fig.axes[0].lines[1]
+    assert parity.get_xdata().tolist() == rows["target"].tolist()
+    assert parity.get_ydata().tolist() == rows["prediction"].tolist()
+    assert fig.axes[2].lines[0].get_xdata().tolist() == [2, 2, 2]
+    assert "mean absolute error 2 over 30" in fig.eqgat_details["alt"]
+
+
+def test_a_graph_of_a_residue_holds_all_that_its_answer_depends_on(folder: Path) -> None:
+    torch.manual_seed(0)
+    model = EQGAT(num_elements=9, out_channels=1, readout="node", **{**SMALL, "num_layers": 2})
+    where = {"labels": str(folder / "residues.csv"), "target": "value"}
+    few = load_table(str(folder / "structures"), hops=2, **where)["test"]
+    all_of_it = load_table(str(folder / "structures"), **where)["test"]
+    task = make_task(own_settings(folder / "residues.csv", "value"))
+    with torch.no_grad():
+        for k in (0, 5, 13):
+            one, other = (task.predict(model, task.collate([data[k]])) for data in (few, all_of_it))
+            assert torch.allclose(one, other, atol=1e-5)
