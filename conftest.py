@@ -31,6 +31,7 @@ LONGEST = (
     "test_runs",
     "09_triangle_benchmark",
     "test_training",
+    "test_resuming",
     "test_toy",
     "test_browser",
     "test_site",
