@@ -28,6 +28,7 @@ gc.set_threshold(50_000, 20, 100)  # the libraries' objects are many and stay: l
 LONGEST = (
     "12_atom3d_res_ppi",
     "test_grading",
+    "test_grading_class",
     "test_runs",
     "09_triangle_benchmark",
     "test_training",

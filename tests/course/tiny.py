@@ -1,10 +1,17 @@
-"""A small instructor's notebook made of exercises of the suite, and submissions to it."""
+"""A small instructor's notebook made of exercises of the suite, submissions to it, and how they are graded."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import nbformat
+
+from eqgat_course.grading.judge import Order
+from eqgat_course.grading.sandbox import Limits, weakness
+
+LIMITS = Limits(cell=15.0, total=240.0, memory=1024)
+SEED = 4711
+ORDER = Order(LIMITS, SEED, isolated=not weakness())
 
 # exercise -> name of the answer, the solution's lines; what is a function in the suite is one here
 CROSS = [
