@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +20,7 @@ __all__ = ["LabelTable", "read_labels"]
 
 _EMPTY = ("", "na", "nan", "n/a", "null", "none")
 _PLACE = ("structure", "chain", "residue", "insertion_code")
+_ALIKE = 0.8  # what a name and the same with one letter more, less, or another have in common, at least
 
 
 class LabelTable(NamedTuple):
@@ -28,12 +32,14 @@ class LabelTable(NamedTuple):
         residues: whether the labels are of residues.
         classes: names of the classes; empty: the labels are numbers.
         empty: lines of the rows that have no label.
+        others: the other columns, and of each the one that it may be a slip of, which the table lacks, or "".
     """
 
     rows: pd.DataFrame
     residues: bool
     classes: tuple[str, ...]
     empty: list[int]
+    others: dict[str, str]
 
 
 def read_labels(
@@ -42,14 +48,14 @@ def read_labels(
     """Read a table of labels; see the head of ``eqgat.datasets.own``.
 
     Args:
-        file: the table.
+        file: the table, in UTF-8, or in UTF-16 with a byte order mark (Excel's "Unicode Text").
         target: its column with the labels.
         classes: the labels are names of classes, and no numbers.
         known: the classes, where they are known; else those that the table has, sorted.
         residues: what the labels must be of; None: what the table says.
 
     Raises:
-        UserError: no such file or column; two columns of one name, or a field in none; a label that is no number; an
+        UserError: no such file or column; another encoding; two columns of one name, or a field in none; a label that is no number; an
             unknown class, or one written in two ways; one thing with two labels; no structure; a residue that has no
             number; no label at all.
 
@@ -67,6 +73,13 @@ def read_labels(
     if target in _PLACE:
         raise UserError(f"{target!r} says what a row is of, and cannot be the target too")
     by_residue = "residue" in rows
+    keys = list(_PLACE if by_residue else _PLACE[:1])
+    lacking = [name for name in (*_PLACE, "split") if name not in map(str.lower, rows)]
+    others = {
+        name: next(iter(get_close_matches(name.lower(), lacking, 1, _ALIKE)), "")
+        for name in rows
+        if name not in (*keys, target)
+    }
     if residues is not None and residues != by_residue:
         raise UserError(
             f"{file} has {'a' if by_residue else 'no'} column 'residue', and this model answers for whole "
@@ -80,7 +93,7 @@ def read_labels(
     rows["structure"] = rows["structure"].map(stem)
     if by_residue:
         _split_residues(rows, file)
-    refuse_doubles(rows, list(_PLACE if by_residue else _PLACE[:1]), file)
+    refuse_doubles(rows, keys, file, others)
     labels = rows[target]
     names = (tuple(known) or tuple(sorted(set(labels)))) if classes else ()
     if classes:
@@ -95,7 +108,7 @@ def read_labels(
         wrong = ~(numbers.abs() <= np.finfo(np.float32).max)  # labels become float32
         how = "correct it (decimal point; no unit, <, >; below 3e38), leave it empty, or ask for classes (--classes)"
         refuse(file, labels, wrong, f", which is no number ({wrong.sum()} of {len(rows)} rows); {how}")
-    return LabelTable(rows.assign(target=numbers), by_residue, names, empty)
+    return LabelTable(rows.assign(target=numbers), by_residue, names, empty, others)
 
 
 def refuse(file: str | Path, values: pd.Series, wrong: pd.Series, why: str) -> None:
@@ -104,15 +117,28 @@ def refuse(file: str | Path, values: pd.Series, wrong: pd.Series, why: str) -> N
         raise UserError(f"{file}, line {values.index[wrong][0]}: {values.name} is {values[wrong].iloc[0]!r}{why}")
 
 
-def refuse_doubles(rows: pd.DataFrame, keys: list[str], file: str | Path) -> None:
-    """Raises ``UserError`` where two rows agree in all columns ``keys``."""
+def refuse_doubles(
+    rows: pd.DataFrame, keys: list[str], file: str | Path, others: Mapping[str, str] | None = None
+) -> None:
+    """Raises ``UserError`` where two rows agree in all columns ``keys``; one of ``others`` may be a slip of a key."""
     twice = rows[rows.duplicated(keys, keep=False)]
     if len(twice):
         first = twice[(twice[keys] == twice[keys].iloc[0]).all(axis=1)]
+        slips = "".join(f" (or call {name!r} {meant!r}?)" for name, meant in (others or {}).items() if meant)
         raise UserError(
             f"{file} has {len(twice)} rows that name the same thing as another row, first the lines "
-            f"{', '.join(map(str, first.index))} ({', '.join(dict.fromkeys(row_names(first)))}); leave one of them"
+            f"{', '.join(map(str, first.index))} ({', '.join(dict.fromkeys(row_names(first)))}); leave one of them{slips}"
         )
+
+
+def say_unused(others: Mapping[str, str], file: str | Path) -> str:
+    """That columns of a table are not used, with their count and names; see ``LabelTable.others``.
+
+    >>> say_unused({"note": "", "resdue": "residue"}, "labels.csv")
+    '2 columns of labels.csv that are not used: note, resdue (is residue meant?)'
+    """
+    names = ", ".join(f"{name} (is {meant} meant?)" if meant else name for name, meant in others.items())
+    return f"{len(others)} columns of {Path(file).name} that are not used: {names}" if others else ""
 
 
 def _read_csv(file: Path) -> pd.DataFrame:
@@ -122,18 +148,18 @@ def _read_csv(file: Path) -> pd.DataFrame:
     records: list[tuple[int, list[str]]] = []
     line = 1
     try:
-        with open(file, encoding="utf-8-sig", newline="") as stream:
-            head = next(filter(str.strip, stream), "")
-            separator = max(",;\t", key=lambda sign: ("structure" in _names(head.split(sign)), head.count(sign)))
-            stream.seek(0)
-            reader = csv.reader(stream, delimiter=separator, strict=True)
-            for fields in reader:
-                if any(map(str.strip, fields)):
-                    records.append((line, [field.strip() for field in fields]))
-                line = reader.line_num + 1
+        stream = io.StringIO(_decoded(file), newline="")
+        head = next(filter(str.strip, stream), "")
+        separator = max(",;\t", key=lambda sign: ("structure" in _names(head.split(sign)), head.count(sign)))
+        stream.seek(0)
+        reader = csv.reader(stream, delimiter=separator, strict=True)
+        for fields in reader:
+            if any(map(str.strip, fields)):
+                records.append((line, [field.strip() for field in fields]))
+            line = reader.line_num + 1
         if not records:
             raise ValueError("it is empty")
-    except (ValueError, csv.Error, OSError) as error:  # an error of decoding is a ValueError
+    except (ValueError, csv.Error, OSError) as error:
         raise UserError(
             f"{file} cannot be read as a table (line {line}: {error}); write it as CSV in UTF-8, all quotes closed"
         ) from error
@@ -152,6 +178,24 @@ def _read_csv(file: Path) -> pd.DataFrame:
     whole = [[*fields, *[""] * len(names)][: len(names)] for _, fields in records]
     rows = pd.DataFrame(whole, columns=names, index=[line for line, _ in records], dtype=str)
     return rows.loc[:, [name != "" for name in names]]
+
+
+def _decoded(file: Path) -> str:
+    """The text of a table in UTF-8, or in UTF-16 as its byte order mark says."""
+    content = file.read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+        wrong = text.find("\0")  # of UTF-16 without a mark, or of no text at all
+    except UnicodeDecodeError as error:
+        wrong = error.start
+    if wrong < 0:
+        return text
+    line = 1 + content[:wrong].count(b"\n")
+    raise UserError(
+        f"{file}, line {line}: text of another encoding than UTF-8; save the table anew as CSV in UTF-8 (in Excel: "
+        '"CSV UTF-8")'
+    )
 
 
 def _names(fields: Sequence[str]) -> list[str]:

@@ -12,9 +12,9 @@ import pandas as pd
 from eqgat.datasets.atom3d.data import ItemData
 from eqgat.datasets.atom3d.environments import residue_item
 from eqgat.datasets.own.data import OwnData
-from eqgat.datasets.own.labels import read_labels, refuse_doubles, row_names
+from eqgat.datasets.own.labels import read_labels, refuse_doubles, row_names, say_unused
 from eqgat.datasets.own.options import StructureOptions, TableOptions
-from eqgat.datasets.own.splits import split_rows, split_structures
+from eqgat.datasets.own.splits import split_column, split_rows, split_structures
 from eqgat.datasets.own.structures import all_residues, read_structures, structure_files
 from eqgat.datasets.task import SPLITS
 from eqgat.errors import UserError
@@ -76,6 +76,8 @@ def load_table(
     molecules = {name: molecules[name] for name in dict.fromkeys(rows["structure"])}
     things = f"{len(rows)} residues of {len(molecules)} structures" if table.residues else f"{len(rows)} structures"
     about = f"own labels: {chosen.target} of {things} ({Path(chosen.labels).name})"
+    by = split_column(table.others, chosen)
+    unused = say_unused({name: meant for name, meant in table.others.items() if name != by}, chosen.labels)
     parts: dict[str, pd.DataFrame] = {"all": rows}
     groups: dict[str, str] = {}
     noted: dict[str, list[str]] = {}
@@ -103,7 +105,7 @@ def load_table(
             chosen.radius,
             cutoff,
             hops,
-            told=_told(lost, noted) if split in ("all", "train") else "",
+            told=_told(lost, noted, unused) if split in ("all", "train") else "",
             about=about,
         )
         for split, own in parts.items()
@@ -176,10 +178,11 @@ def _unread(broken: Mapping[str, str]) -> dict[str, list[str]]:
     return {"structure files that cannot be read": [f"{name}, {why}" for name, why in broken.items()]}
 
 
-def _told(lost: Mapping[str, list[str]], noted: Mapping[str, list[str]] | None = None) -> str:
-    """What was left out, and what else should be known, in words: by reason, with the first name of each."""
-    parts = {
-        head: "; ".join(f"{len(names)} {reason} (first: {names[0]})" for reason, names in kind.items() if names)
-        for head, kind in (("left out", lost), ("note", noted or {}))
-    }
-    return "; ".join(f"{head}: {text}" for head, text in parts.items() if text)
+def _told(lost: Mapping[str, list[str]], noted: Mapping[str, list[str]] | None = None, also: str = "") -> str:
+    """What was left out, and what ``also`` should be known, in words: by reason, with the first name of each."""
+    parts = {"left out": _counted(lost), "note": [*_counted(noted or {}), *filter(None, [also])]}
+    return "; ".join(f"{head}: {'; '.join(texts)}" for head, texts in parts.items() if texts)
+
+
+def _counted(kinds: Mapping[str, list[str]]) -> list[str]:
+    return [f"{len(names)} {reason} (first: {names[0]})" for reason, names in kinds.items() if names]

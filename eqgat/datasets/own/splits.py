@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import combinations, product
 
 import gemmi
@@ -24,7 +24,7 @@ def split_rows(
     rows: pd.DataFrame, molecules: Mapping[str, Molecule], chosen: TableOptions
 ) -> tuple[pd.Series, dict[str, str]]:
     """For each row of a table train, val or test; and structure -> the group that it is in."""
-    column = chosen.split or next((name for name in rows if name.lower() == "split"), "random")
+    column = split_column(rows, chosen)
     if column in ("random", "clusters"):
         part, groups = split_structures(molecules, chosen)
         return rows["structure"].map(part), groups
@@ -35,6 +35,11 @@ def split_rows(
     if missing := [split for split in SPLITS if split not in set(said)]:
         raise UserError(f"the column {column!r} of {chosen.labels} leaves no usable row for {', '.join(missing)}")
     return said, {}
+
+
+def split_column(columns: Iterable[str], chosen: TableOptions) -> str:
+    """The column of a table that says train, val or test, or the name of a way to draw the parts."""
+    return chosen.split or next((name for name in columns if name.lower() == "split"), "random")
 
 
 def split_structures(

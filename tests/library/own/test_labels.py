@@ -121,11 +121,52 @@ def test_tables_as_other_programs_write_them(tmp_path: Path, text: str, rows: li
     assert list(zip(row_names(found), found["target"], strict=True)) == rows
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
-def test_another_encoding_is_refused(tmp_path: Path, encoding: str) -> None:
-    (tmp_path / "table.csv").write_bytes("structure,y\na,1\nµ,2\n".encode(encoding))
-    with pytest.raises(UserError, match="write it as CSV in UTF-8"):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_a_byte_order_mark_says_the_encoding(tmp_path: Path, encoding: str) -> None:
+    """As Excel saves "CSV UTF-8" and "Unicode Text", which has tabs; the lines are still those of the file."""
+    file = tmp_path / "table.txt"
+    file.write_bytes('\ufeffstructure\tµ, nM\r\na\t1\r\n"Å"\t2\r\n'.encode(encoding))
+    rows = read_labels(file, "µ, nM").rows
+    assert (rows["structure"].to_dict(), rows["target"].tolist()) == ({2: "a", 3: "Å"}, [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("structure,y\na,1\nµ,2\n".encode("latin-1"), 3),
+        ("structure,y\na,1\n".encode("utf-16-le"), 1),  # without a mark it could be anything
+        ("structure,y\na,1\n".encode("utf-16")[:-1], 2),  # broken off
+    ],
+)
+def test_another_encoding_is_refused(tmp_path: Path, content: bytes, line: int) -> None:
+    (tmp_path / "table.csv").write_bytes(content)
+    with pytest.raises(
+        UserError, match=rf"table\.csv, line {line}: .* than UTF-8; save the table anew as CSV in UTF-8"
+    ):
         read_labels(tmp_path / "table.csv", "y")
+
+
+@pytest.mark.parametrize(
+    ("head", "others"),
+    [
+        ("structure,y,Residues,note", {"Residues": "residue", "note": ""}),
+        ("structure,residue,y,chian,insertioncode", {"chian": "chain", "insertioncode": "insertion_code"}),
+        ("structure,chain,residue,y,chains", {"chains": ""}),  # chain is there
+        ("structure,chain,y,SPLIT,spilt", {"chain": "", "SPLIT": "", "spilt": ""}),  # split is there
+        ("structure,y,slit", {"slit": "split"}),
+        ("structure,residue,y", {}),
+    ],
+)
+def test_other_columns_are_named_with_what_they_may_be_a_slip_of(
+    tmp_path: Path, head: str, others: dict[str, str]
+) -> None:
+    row = ",".join(["1"] * len(head.split(",")))
+    assert read_labels(write(tmp_path, f"{head}\n{row}\n"), "y").others == others
+
+
+def test_a_slip_in_the_name_of_a_column_explains_rows_that_are_there_twice(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"leave one of them \(or call 'residu' 'residue'\?\)"):
+        read_labels(write(tmp_path, "structure,residu,y\na,1,1\na,2,2\n"), "y")
 
 
 def test_a_column_line_can_be_the_target(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_graphs_and_labels_belong_together(folder: Path) -> None:
     assert {split: len(part) for split, part in parts.items()} == {"train": 4, "val": 2, "test": 2}
     for part in parts.values():
         assert [len(part[k].z) for k in range(len(part))] == [int(part[k].y) for k in range(len(part))]
-        assert part.told == ""
+        assert part.told == ("note: 1 columns of whole.csv that are not used: kind" if part is parts["train"] else "")
 
 
 def test_residues_are_found_by_chain_and_number(folder: Path) -> None:
@@ -141,6 +141,21 @@ def test_folders_that_cannot_be_used(folder: Path, tmp_path: Path) -> None:
             {"split": "", "classes": ("1", "2", "3")},
             "note: 2 classes without a row in train (first: 2)",
         ),
+        # columns
+        ("a.pdb", "structure,y,chian,note\na,1,A,x\n", {}, "not used: chian (is chain meant?), note"),
+        (
+            "a.pdb b.pdb c.pdb",
+            "structure,y,split,part\na,1,train,\nb,2,val,\nc,,test,\n",
+            {"split": "split", "whole": True},
+            "left out: 1 rows of table.csv without a label (first: line 4); 1 structure files without a label "
+            "(first: c.pdb); note: 1 columns of table.csv that are not used: part",
+        ),
+        (
+            "a.pdb b.pdb c.pdb",
+            "structure,y,split\na,1,train\nb,2,train\nc,3,test\n",
+            {"split": "random"},
+            "note: 1 columns of table.csv that are not used: split",
+        ),
     ],
 )
 def test_what_a_careless_folder_and_table_give(
@@ -163,7 +178,7 @@ def test_what_a_careless_folder_and_table_give(
         with pytest.raises(UserError, match=re.escape(said[2:])):
             load_table(str(place), **options)
     else:
-        told = load_table(str(place), **options)["train" if how else "all"].told
+        told = load_table(str(place), **options)["all" if options["whole"] else "train"].told
         assert said in told
         assert bool(said) == bool(told)
 
