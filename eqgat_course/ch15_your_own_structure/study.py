@@ -123,7 +123,7 @@ def write_example(folder: str | Path) -> Path:
     for names in EXAMPLE.values():
         for name in names:
             shutil.copyfile(embedded_path(name), folder / "structures" / embedded_path(name).name)
-    example_table().drop(columns="neighbours").to_csv(folder / "labels.csv", index=False)
+    example_table().drop(columns=["resname", "neighbours"]).to_csv(folder / "labels.csv", index=False)
     return folder
 
 
