@@ -23,6 +23,7 @@ __all__ = ["SavedModel"]
 
 FORMAT = 1  # of saved models; raised when a change makes older files unreadable
 CONFIG, WEIGHTS = "config.json", "weights.pt"
+SETTINGS = "settings.json"  # of the run that made the model; training writes it beside the weights
 
 
 class SavedModel(nn.Module):

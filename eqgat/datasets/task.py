@@ -39,6 +39,8 @@ class TaskSpec:
         counts: name -> plain numbers of the samples of a data set, [n, k], for a straight line fitted to the training
             labels: the answer of someone who only counts.
         derived: options that follow from the data and from others, so that nobody types them.
+        atom_options: those that say which atoms graphs hold, by names that mean the same in all tasks that list them. A
+            run that starts from the weights of another one has them from there.
         archive, reader, sizes: of the tasks of ATOM3D: see ``eqgat.datasets.atom3d.spec``.
     """
 
@@ -56,6 +58,7 @@ class TaskSpec:
     trivial: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     counts: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     derived: tuple[str, ...] = ()
+    atom_options: tuple[str, ...] = ()
     archive: Any = None
     reader: Any = None
     sizes: tuple[int | None, ...] = ()

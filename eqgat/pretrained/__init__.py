@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,7 +18,7 @@ from eqgat.datasets.task import TASKS
 from eqgat.errors import UserError
 from eqgat.files import read_checked
 from eqgat.model import EQGAT
-from eqgat.saving import CONFIG
+from eqgat.saving import CONFIG, SETTINGS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +32,7 @@ __all__ = [
     "pretrained_names",
     "pretrained_rows",
     "saved_folder",
+    "saved_settings",
     "untrained",
 ]
 
@@ -78,6 +79,19 @@ def saved_folder(name: str | Path) -> Path:
     )
 
 
+def saved_settings(name: str | Path) -> dict[str, Any]:
+    """The settings of the run that made a model, found as ``saved_folder`` does; empty where nobody noted them.
+
+    Raises:
+        UserError: as ``saved_folder``; a file that is not what was written (its checksum differs).
+
+    >>> saved_settings("res")["data_options"]
+    {'radius': 9.0}
+    """
+    file = saved_folder(name) / SETTINGS
+    return json.loads(read_checked(file)) if file.is_file() else {}
+
+
 @dataclass(frozen=True)
 class About:
     """What a model is, for readers of its pictures.
@@ -101,8 +115,7 @@ def about(name: str | Path) -> About:
     'model res: trained to name the amino acid at an alpha carbon'
     """
     folder = saved_folder(name)
-    settings, elements = folder / "settings.json", folder / "elements.json"
-    task = json.loads(read_checked(settings)).get("task", "") if settings.is_file() else ""
+    task, elements = saved_settings(name).get("task", ""), folder / "elements.json"
     goal = TASKS[task].goal if task in TASKS else ""
     what = f"trained {goal or f'for the task {task}'}" if task else "what it was trained for is not noted"
     title = folder.name if folder.parent == HERE else Path(name).resolve().name

@@ -186,7 +186,10 @@ def _parser() -> Parser:
     )
     change = parser.add_argument_group("changes to the profile")
     change.add_argument(
-        "--from", dest="start", metavar="NAME|DIR", help="start with the weights of a shipped model (res) or of a run"
+        "--from",
+        dest="start",
+        metavar="NAME|DIR",
+        help="start with the weights of a shipped model (res) or of a run; graphs hold the atoms that they held there",
     )
     change.add_argument(
         "--stop-after", type=int, metavar="N", help="stop after N epochs without a better one; 0: never"

@@ -25,9 +25,10 @@ from eqgat.files import read_checked
 from eqgat.molecule import Molecule
 from eqgat.options import known_options
 from eqgat.pretrained import saved_folder
+from eqgat.saving import SETTINGS
 from eqgat.training.intervals import cluster_interval
 from eqgat.training.results import prediction_table
-from eqgat.training.run import FINISHED, SETTINGS
+from eqgat.training.run import FINISHED
 from eqgat.training.settings import Settings
 from eqgat.training.tasks import Task, left_out, make_task
 

@@ -23,6 +23,7 @@ from torch import nn
 
 from eqgat.errors import UserError
 from eqgat.files import is_writable, read_checked, write_checked
+from eqgat.saving import SETTINGS
 from eqgat.training.checkpoint import read_checkpoint
 from eqgat.training.results import device_name, git_commit, now, package_versions, write_results
 from eqgat.training.settings import MODELS, Settings, num_parameters
@@ -32,7 +33,6 @@ __all__ = ["Run", "check_device", "train"]
 
 PREDICTIONS = "predictions.csv.gz"  # in the folder of a run
 FINISHED = "finished.json"  # in the folder of a run, when it is
-SETTINGS = "settings.json"  # in the folder of a model, beside its weights
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,9 @@ def train(
                 say(
                     f"starts from {settings.start}: {kept} tensors of weights kept, fresh: {', '.join(fresh) or 'none'}"
                 )
+            if settings.taken_over:
+                taken = ", ".join(f"{name}={json.dumps(value)}" for name, value in settings.taken_over.items())
+                say(f"graphs hold the atoms that those of {settings.start} held: {taken} (--option changes it)")
             for split, part in splits.items():
                 if told := left_out(part):
                     say(f"{settings.task} {split}: {told}")

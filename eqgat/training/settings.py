@@ -10,12 +10,12 @@ from typing import Any
 
 from torch import nn
 
-from eqgat.datasets.task import TASKS
+from eqgat.datasets.task import TASKS, TaskSpec
 from eqgat.errors import UserError
 from eqgat.files import checksum
 from eqgat.model import EQGAT
 from eqgat.options import check_values, known_options
-from eqgat.pretrained import saved_folder
+from eqgat.pretrained import saved_folder, saved_settings
 from eqgat.saving import WEIGHTS
 from eqgat.training.models import MODELS
 from eqgat.training.variants import num_parameters, seeded
@@ -44,7 +44,8 @@ class Settings:
             task's default.
         stop_after: epochs without a better validation metric after which the training ends early; 0: it never does.
         start: where the weights come from: the name of shipped ones, or the folder of a model or of a run; "": they are
-            drawn from the seed. The head starts fresh, but for "res", whose classes are the same everywhere.
+            drawn from the seed. The head starts fresh, but for "res", whose classes are the same everywhere. Graphs hold
+            the atoms that they held there (``TaskSpec.atom_options``), unless ``data_options`` say otherwise.
         start_weights: checksum of the weights in ``start``.
         precision: Lightning's name: "32-true", "bf16-mixed" or "64-true".
         model_options, data_options: given to the model and to the task's data.
@@ -118,6 +119,19 @@ class Settings:
         'triangle-eqgat-quick-seed0-data3a538a95a6'
         """
         return f"{self.run_id}-data{data.rpartition(', ')[2].replace('-', '')[:10]}"
+
+    @property
+    def taken_over(self) -> dict[str, Any]:
+        """The options of the data that are those of the run in ``start``, because nobody said otherwise.
+
+        >>> make_settings("own-res", start="res").taken_over
+        {'radius': 9.0}
+        >>> make_settings("own-res", start="res", data_options={"radius": 12}).taken_over
+        {}
+        """
+        said = json.loads(self.changed or "{}").get("data_options", {})
+        own = TASKS[self.task].atom_options if self.start else ()
+        return {name: self.data_options[name] for name in own if name in self.data_options and name not in said}
 
     @property
     def command(self) -> str:
@@ -223,6 +237,9 @@ def make_settings(
         values["start_weights"] = checksum(saved_folder(changes["start"]) / WEIGHTS)[:12]
     values["model_options"] |= extra["model_options"]
     values["data_options"] = {**values.get("data_options", {}), **extra["data_options"]}
+    if changes.get("start"):
+        of_atoms = values["model_options"].get("readout") == "node"
+        values["data_options"] = {**_saved_atoms(changes["start"], spec, of_atoms), **values["data_options"]}
     return Settings(task, model, profile, seed, **{**values, **changes}, changed="" if changed == "{}" else changed)
 
 
@@ -250,6 +267,15 @@ def _saved_options(start: str, model: str, asked: dict[str, Any]) -> dict[str, A
             f"the weights of {start} are of a model with { ({k: saved.get(k) for k in other}) }; leave {other} out"
         )
     return {k: v for k, v in saved.items() if k not in ("out_channels", "readout")}
+
+
+def _saved_atoms(start: str, task: TaskSpec, of_atoms: bool) -> dict[str, Any]:
+    """Which atoms the graphs held that the weights of ``start`` were trained on, in options that ``task`` has too."""
+    saved = saved_settings(start)
+    shared = set(task.atom_options) & set(TASKS[saved["task"]].atom_options if saved.get("task") in TASKS else ())
+    if not of_atoms:
+        shared.discard("radius")  # a whole structure has no centre
+    return {name: value for name, value in saved.get("data_options", {}).items() if name in shared}
 
 
 def _plain(value: Any) -> str:

@@ -117,6 +117,7 @@ SPEC = atom3d_task(
     kind="classes",
     metrics=("cross_entropy", "accuracy"),
     losses=("cross-entropy",),
+    atom_options=("radius",),
     reader=Reader(RESOptions, parse, num_views=1, num_marks=3, classes=True),
     archive=Archive(
         5026743,

@@ -40,6 +40,7 @@ def _task(
         metrics=("mse", "rmse", "mae", "r2", "pearson", "spearman") if numbers else ("cross_entropy", "accuracy"),
         losses=("mse",) if numbers else ("cross-entropy",),
         derived=("classes", "out_channels", "readout"),
+        atom_options=("radius",) if options is StructureOptions else ("radius", "hydrogens", "waters", "hetero"),
         profiles={
             "quick": {
                 **common, "epochs": 40, "batch_size": 8, "learning_rate": 1e-3, "lr_patience": 3, "stop_after": 10,
