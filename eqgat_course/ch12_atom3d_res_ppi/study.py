@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BURIAL",
     "all_pairs",
+    "area_by_group",
     "at_scale",
     "auc_by_counting",
     "by_burial",
@@ -271,6 +272,18 @@ def by_burial(answers: pd.DataFrame, draws: int = 2000) -> pd.DataFrame:
         *np.percentile(step, [2.5, 97.5]),
     ]
     return found
+
+
+def area_by_group(predictions: pd.DataFrame) -> pd.Series:
+    """ROC AUC of the pairs of each complex, complex as index."""
+    return pd.Series(
+        {
+            str(group): auc_by_counting(
+                torch.tensor(own["prediction"].to_numpy()), torch.tensor(own["target"].to_numpy())
+            )
+            for group, own in predictions.groupby("group")
+        }
+    )
 
 
 def auc_by_counting(scores: Tensor, labels: Tensor) -> float:

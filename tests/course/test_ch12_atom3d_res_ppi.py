@@ -11,6 +11,7 @@ import torch
 from torch_geometric.data import Data
 
 from eqgat.pretrained import pretrained, pretrained_rows
+from eqgat.training.intervals import difference_interval
 from eqgat.training.metrics import pair_metrics
 from eqgat.training.results import COLUMNS, read_history, read_predictions, read_results
 from eqgat.viz.evaluation import calibration
@@ -203,3 +204,26 @@ def test_what_12_says_of_more_proteins_and_other_models_is_in_the_store():
     assert [percent["eqgat-no-cross-product", seed] for seed in (0, 1)] == [23, 24]
     assert whole.loc[("schnet", 0), "high"] < whole.loc[("painn", 0), "low"] < whole.loc[("eqgat", 1), "low"]
     assert whole.loc[("eqgat", 0), "low"] < whole.loc[("painn", 0), "high"]  # they overlap
+
+
+def test_what_12_says_of_more_complexes_is_in_the_store():
+    rows = (
+        study.at_scale(read_results(), "atom3d", task="ppi").query("metric == 'roc_auc'").set_index(["model", "seed"])
+    )
+    eqgat, painn = rows.loc[("eqgat", 0)], rows.loc[("painn", 0)]
+    assert (eqgat["trained on"], eqgat["epochs"]) == (114, 6)
+    assert [round(eqgat[name], 2) for name in ("value", "low", "high")] == [0.80, 0.76, 0.84]
+    count = study.without_learning(read_results(), "ppi", eqgat["data"], "roc_auc")["trivial: residues that lie open"]
+    assert painn["low"] < round(count, 2) == 0.72 < eqgat["low"]
+    assert round(painn["value"], 2) == 0.75
+    ours, theirs = (study.area_by_group(read_predictions(run["run"])) for run in (eqgat, painn))
+    assert ((ours > theirs).sum(), len(ours)) == (20, 30)
+    interval = difference_interval([read_predictions(eqgat["run"])], [read_predictions(painn["run"])], "roc_auc")
+    assert interval is not None
+    assert interval[0] > 0  # the order is told apart on these complexes
+
+
+def test_the_area_of_each_complex_by_hand():
+    pairs = pd.DataFrame({"group": ["a"] * 4 + ["b"] * 2, "target": [1, 1, 0, 0, 0, 1]})
+    areas = study.area_by_group(pairs.assign(prediction=[0.9, 0.2, 0.1, 0.5, 2.0, 1.0]))
+    assert areas.to_dict() == {"a": 0.75, "b": 0.0}
