@@ -18,10 +18,10 @@ from torch.nn.functional import cross_entropy
 from torch_geometric.data import Batch, Data
 
 from eqgat import radius_graph
-from eqgat.files import is_writable, read_checked, write_checked
 from eqgat.symmetry import random_rotation
 from eqgat.training.results import device_name, git_commit, package_versions, results_folder
 from eqgat_course.clouds import BOND, CUTOFF, PAIRS, arms, prism, untrained
+from eqgat_course.experiments.cells import fill_table, read_table
 
 __all__ = ["KINDS", "TASKS", "Task", "measure", "measure_all", "read_rates", "succeeds"]
 
@@ -29,6 +29,7 @@ KINDS = ("SchNet", "PaiNN", "GVP", "EQGAT without cross product", "EQGAT", "SEGN
 VECTORS = ("PaiNN", "GVP", "EQGAT without cross product", "EQGAT")
 STEPS, SEEDS, RATE = 300, 10, 5e-3
 FILE = "expressivity.csv"
+KEYS = ("pair", "layers", "model")
 
 
 @dataclass(frozen=True)
@@ -155,25 +156,20 @@ def measure(kind: str, task: Task, seeds: int = SEEDS) -> dict[str, object]:
 
 def read_rates(file: Path | None = None) -> pd.DataFrame:
     """The stored rows of ``measure``; empty where nothing was run."""
-    file = file or results_folder() / FILE
-    if not file.exists():
-        return pd.DataFrame(columns=["pair", "layers", "model", "proved blind", "seeds", "successes"])
-    read_checked(file)
-    return pd.read_csv(file, keep_default_na=False)
+    return read_table(file or results_folder() / FILE, (*KEYS, "proved blind", "seeds", "successes"))
 
 
 def measure_all(store: Path, say: Callable[[str], None]) -> None:
     """Measure all models on all tasks that the store lacks, and write each row as it comes."""
-    file = store / FILE
-    is_writable(store, "--results")
     torch.set_num_threads(1)
-    rows = read_rates(file)
-    done = set(zip(rows["pair"], rows["layers"], rows["model"], strict=True))
-    left = [(task, kind) for task in TASKS for kind in KINDS if (task.name, task.layers, kind) not in done]
-    say(f"{len(left)} of {len(TASKS) * len(KINDS)} cells to run")
-    for task, kind in left:
-        row = measure(kind, task)
-        rows = pd.concat([rows, pd.DataFrame([row])])
-        write_checked(file, rows.to_csv(index=False))
-        found = f"{row['successes']} of {row['seeds']}, {row['seconds']} s"
-        say(f"{task.name}, {task.layers} layers, {kind}: {found}")
+    cells = {
+        (task.name, task.layers, kind): lambda kind=kind, task=task: pd.DataFrame([measure(kind, task)])
+        for task in TASKS
+        for kind in KINDS
+    }
+    fill_table(store / FILE, KEYS, cells, "cells (pair, layers, model) to run", _found, say)
+
+
+def _found(rows: pd.DataFrame) -> str:
+    row = rows.iloc[0]
+    return f"{row['successes']} of {row['seeds']}, {row['seconds']} s"

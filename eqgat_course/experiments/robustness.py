@@ -13,11 +13,11 @@ import torch
 from torch_geometric.data import Data
 
 from eqgat.datasets.triangle import TriangleData
-from eqgat.files import is_writable, read_checked, write_checked
 from eqgat.training.evaluation import load_trained, predict_all
 from eqgat.training.results import device_name, git_commit, package_versions, results_folder
 from eqgat.training.run import train
 from eqgat.training.settings import Settings, make_settings
+from eqgat_course.experiments.cells import fill_table, read_table
 
 __all__ = ["FILE", "MODELS", "NOISE", "Displaced", "measure_all", "measure_noise", "read_noise"]
 
@@ -79,22 +79,20 @@ def measure_noise(settings: Settings, runs: Path) -> pd.DataFrame:
 
 def read_noise(store: Path | None = None) -> pd.DataFrame:
     """The stored rows of ``measure_noise``; empty where nothing was run."""
-    file = (store or results_folder()) / FILE
-    if not file.exists():
-        return pd.DataFrame(columns=list(COLUMNS))
-    read_checked(file)
-    return pd.read_csv(file, keep_default_na=False)
+    return read_table((store or results_folder()) / FILE, COLUMNS)
 
 
 def measure_all(store: Path, runs: Path, say: Callable[[str], None], models: tuple[str, ...] = MODELS) -> None:
     """Measure all models and seeds that the store lacks, and write the rows of each as they come."""
-    is_writable(store, "--results")
-    rows = read_noise(store)
-    done = set(zip(rows["model"], rows["seed"], strict=True))
-    left = [(seed, model) for seed in range(SEEDS) for model in models if (model, seed) not in done]
-    say(f"{len(left)} of {len(models) * SEEDS} trained models to test")
-    for seed, model in left:
-        found = measure_noise(make_settings("triangle", model, "quick", seed), runs)
-        rows = pd.concat([rows, found]) if len(rows) else found
-        write_checked(store / FILE, rows.to_csv(index=False, float_format="%.6g"))
-        say(f"{model}, seed {seed}: error " + ", ".join(f"{r.mse:.3g} at {r.noise:g} Å" for r in found.itertuples()))
+    cells = {
+        (model, seed): lambda model=model, seed=seed: measure_noise(
+            make_settings("triangle", model, "quick", seed), runs
+        )
+        for seed in range(SEEDS)
+        for model in models
+    }
+    fill_table(store / FILE, ("model", "seed"), cells, "trained models (model, seed) to test", _found, say)
+
+
+def _found(rows: pd.DataFrame) -> str:
+    return "error " + ", ".join(f"{row.mse:.3g} at {row.noise:g} Å" for row in rows.itertuples())
