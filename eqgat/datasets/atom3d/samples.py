@@ -227,7 +227,7 @@ def make_graph(
     Args:
         molecule, rows: the atoms; None: all.
         marks: rows of the molecule, the centre first; may be empty.
-        radius: of ``rows``, keep only atoms within this many Å of the centre; None: all.
+        radius: of ``rows``, keep only atoms within this many Å of the centre (and the marked); None: all.
         cutoff: of the edges, Å.
         hops: of these, keep only atoms at most this many edges away from the centre (and the marked); None: all.
 
@@ -241,6 +241,7 @@ def make_graph(
     if radius is not None:
         offset = pos - pos[marks[0]]
         near = np.einsum("ij,ij->i", offset, offset) <= radius**2
+        near[marks] = True
         rows = np.flatnonzero(near) if rows is None else rows[near[rows]]
     if rows is not None:
         number, pos = number[rows], pos[rows]

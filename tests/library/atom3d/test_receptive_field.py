@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from atom3d_items import ppi_item
@@ -14,7 +15,7 @@ from eqgat import EQGAT, radius_graph
 from eqgat.datasets.atom3d import ItemData
 from eqgat.datasets.atom3d.complexes import Complexes
 from eqgat.datasets.atom3d.load import toy_items
-from eqgat.datasets.atom3d.samples import count_hops
+from eqgat.datasets.atom3d.samples import Atoms, count_hops, make_graph
 from eqgat.training import make_settings
 from eqgat.training.receptive_field import at_centers
 from eqgat.training.settings import build_model, models_of
@@ -147,3 +148,13 @@ def test_pairs_are_drawn_anew_in_every_epoch() -> None:
     assert not torch.equal(drawn[0], drawn[1])
     with pytest.raises(ValueError, match="at least one pair"):
         Complexes(complexes.data, 0)
+
+
+@pytest.mark.parametrize("how", [{"radius": 2.0}, {"hops": 1}])
+def test_marked_atoms_stay_however_far_they_are(how: dict[str, Any]) -> None:
+    """In a broken residue N or C may be farther from CA than the radius, or than the edges of all layers reach."""
+    atoms = Atoms(np.full(4, 6, np.uint8), np.array([[9.0, 0, 0], [0, 0, 0], [8, 0, 0], [20, 0, 0]]), 4)
+    graph = make_graph(atoms, np.array([0, 1, 2, 3]), np.array([1, 0, 3]), **{"radius": None, "cutoff": 4.5, **how})
+    assert graph.pos[:, 0].tolist() == [9, 0, 20]
+    assert graph.pos[graph.backbone_index, 0].tolist() == [9, 0, 20]
+    assert graph.pos[graph.center_index, 0].tolist() == [0]
