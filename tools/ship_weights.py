@@ -48,18 +48,21 @@ def relatives(train: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--results", type=Path, required=True)
-    asked = parser.parse_args()
+    asked = parser.parse_args(argv)
     model, folder = asked.run / "model", HERE / asked.name
     options = json.loads((model / "settings.json").read_text())["data_options"]
     splits = {split: load_atom3d("res", asked.data, split, **options) for split in ("train", "val", "test")}
     if akin := relatives(open_items("res", asked.data, "train")):
         raise SystemExit(f"leave out of the training data, for they are akin to embedded proteins: {', '.join(akin)}")
+    there = sorted({int(code) for k in range(len(splits["train"])) for code in splits["train"][k].z.unique()})
+    if OTHER_ELEMENT in there:
+        raise SystemExit("the training data hold elements that have no place of their own; the list cannot name them")
 
     folder.mkdir(exist_ok=True)
     for name in ("config.json", "settings.json", "weights.pt"):
@@ -82,10 +85,7 @@ def main() -> None:
         columns=["split", "entry", "environments"],
     )
     write_files({folder / "entries.csv": entries.to_csv(index=False)})
-    there = sorted({int(code) for data in [splits["train"]] for k in range(len(data)) for code in data[k].z.unique()})
     symbols = {index: symbol for symbol, index in ELEMENTS.items()}
-    if OTHER_ELEMENT in there:
-        raise SystemExit("the training data hold elements that have no place of their own; the list cannot name them")
     write_checked(folder / "elements.json", json.dumps([symbols[code] for code in there]))
     print(f"{folder}: {len(entries)} entries, weights {checksum(folder / 'weights.pt')[:12]}")
 
