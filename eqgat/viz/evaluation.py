@@ -64,7 +64,7 @@ def evaluation_figure(predictions: pd.DataFrame, what: str = "label") -> Figure:
     said = predictions[columns].to_numpy()
     groups = predictions["group" if "group" in predictions else "id"].astype(str)
     with style():
-        fig, (left, middle, right) = subplots(1, 3, figsize=(12.5, 4.2))
+        fig, (left, middle, right) = subplots(1, 3, figsize=(10.5, 3.9))
         if classes:
             names = predictions.get("target_class", predictions["target"].astype(str))
             chance = np.exp(said - np.logaddexp.reduce(said, axis=1, keepdims=True))
@@ -75,7 +75,7 @@ def evaluation_figure(predictions: pd.DataFrame, what: str = "label") -> Figure:
             words = f"{right_one.mean():.3f} of {len(target)} answers are right"
         else:
             _parity(left, target, said[:, 0], what)
-            _calibrated(middle, said[:, 0], target, f"predicted {what}", f"mean {what} found")
+            _calibrated(middle, said[:, 0], target, f"predicted {what}", f"mean found,\n{what}")
             _by_group(right, groups, np.abs(said[:, 0] - target), f"mean absolute error,\n{what}")
             words = f"mean absolute error {np.abs(said[:, 0] - target).mean():.3g} over {len(target)} predictions"
     close(fig)

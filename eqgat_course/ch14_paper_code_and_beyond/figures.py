@@ -300,7 +300,7 @@ def draw_time_against_atoms(rows: pd.DataFrame) -> Figure:
                 label = f"{mode}, {'in chunks' if side == 'EQGAT' else 'readable layer'}"
                 if len(found):
                     ax.plot(found["case"].astype(int), found["value"], dashes, color=colour, marker="o", label=label)
-    axes[0].set(xscale="log", xlabel="atoms", ylabel="time an atom (µs)", ylim=(0, None))
+    axes[0].set(xscale="log", xlabel="atoms", ylabel="time per atom (µs)", ylim=(0, None))
     axes[1].set(xlabel="atoms", ylabel="memory (MiB)")
     if axes[1].lines:  # not every system tells the memory
         axes[1].set(xscale="log", yscale="log")
@@ -313,7 +313,7 @@ def draw_time_against_atoms(rows: pd.DataFrame) -> Figure:
     notebook="14",
     data="figures/bench/numbers.csv",
     trained="nothing",
-    alt="Time an atom and memory against the number of atoms.",
+    alt="Time per atom and memory against the number of atoms.",
 )
 def time_against_atoms() -> Figure:
     rows = benchmark("scale")
@@ -323,5 +323,5 @@ def time_against_atoms() -> Figure:
         fig,
         "Five layers at full size on one structure, copies of an embedded protein in a row; memory beyond the input. Measured on one thread of a "
         f"CPU ({first['machine']}) at commit {first['commit']}; stored, not measured now. No network was trained here.",
-        alt="Left: time an atom is level from some thousand atoms on. Right: memory grows in proportion to the atoms.",
+        alt="Left: in chunks the time per atom is level. Right: memory grows in proportion to the atoms.",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -81,11 +82,12 @@ def audit_table(group: str) -> str:
     if group not in GROUPS:
         raise ValueError(f"there is no group {group!r}; there are {', '.join(GROUPS)}")
     lines = ["| | the paper | the released code | this suite | what it matters |", "|---|---|---|---|---|"]
-    lines += [
-        f"| **{row.topic}** | {row.paper} | {row.code} <br><small>{escape(row.where)}</small> | {row.here} | {row.matters} |"
-        for row in AUDIT
-        if row.group == group
-    ]
+    for row in AUDIT:
+        if row.group == group:
+            where = re.sub(r"([_*])", r"\\\1", escape(row.where))  # else Markdown prints __init__ in bold
+            lines.append(
+                f"| **{row.topic}** | {row.paper} | {row.code} <br><small>{where}</small> | {row.here} | {row.matters} |"
+            )
     return "\n".join(lines)
 
 
