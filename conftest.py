@@ -35,6 +35,7 @@ LONGEST = (
     "test_resuming",
     "test_toy",
     "test_browser",
+    "test_explorer_page",
     "test_site",
     "11_atom3d_psr_rsr",
     "08_seeing_a_protein",

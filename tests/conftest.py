@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 180  # s, for machines that do other things as well
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Chromium without a network, driven by selenium; tests that need it are skipped where it is missing."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: no browser can be driven")
+    from browsing import PATIENCE
+
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
     if not (chromium and driver):
