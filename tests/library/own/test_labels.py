@@ -137,6 +137,7 @@ def test_a_byte_order_mark_says_the_encoding(tmp_path: Path, encoding: str) -> N
         ("structure,y\na,1\n".encode("utf-16-le"), 1),  # without a mark it could be anything
         ("structure,y\na,1\n".encode("utf-16")[:-1], 2),  # broken off
     ],
+    ids=["latin-1", "no mark", "broken off"],
 )
 def test_another_encoding_is_refused(tmp_path: Path, content: bytes, line: int) -> None:
     (tmp_path / "table.csv").write_bytes(content)
