@@ -381,7 +381,8 @@ def more_complexes() -> Figure:
     rows = at_scale(store, "atom3d", task="ppi").query("metric == 'roc_auc'")
     fig, (left, right) = subplots(1, 2, figsize=(6.8, 3.6), width_ratios=(1.25, 1))
     if rows.empty:
-        _nothing(left), _nothing(right)
+        _nothing(left)
+        _nothing(right)
         return describe(fig, "No runs of PPI on the larger set yet.", "No runs of PPI on the larger set yet.")
     rows = rows.sort_values(["model", "seed"]).reset_index(drop=True)
     value, low, high = (rows[name].to_numpy() for name in ("value", "low", "high"))
