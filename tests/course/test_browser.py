@@ -246,12 +246,13 @@ def test_two_notebooks_in_one_lab_and_an_output_shown_twice(browser, lab, tmp_pa
         browser.execute_script("jupyterapp.commands.execute(arguments[0], arguments[1])", name, options or {})
 
     ready = "return Boolean(window.jupyterapp && jupyterapp.commands.hasCommand('docmanager:open'))"
-    idle = """const widget = jupyterapp.shell.currentWidget, kernel = widget?.sessionContext?.session?.kernel;
-      return Boolean(widget?.context?.path === arguments[0] && kernel?.status === 'idle');"""
+    # Not its status: that stays unknown where the first word of an idle kernel was missed. Cells wait for the kernel.
+    connected = """const widget = jupyterapp.shell.currentWidget, kernel = widget?.sessionContext?.session?.kernel;
+      return Boolean(widget?.context?.path === arguments[0] && kernel?.connectionStatus === 'connected');"""
     wait(browser, "the lab", lambda b: b.execute_script(ready))
     for name, molecules in (("one.ipynb", [3]), ("two.ipynb", [3, 6])):
         run("docmanager:open", {"path": name})
-        wait(browser, f"a kernel for {name}", lambda b, name=name: b.execute_script(idle, name))
+        wait(browser, f"a kernel for {name}", lambda b, name=name: b.execute_script(connected, name))
         run("notebook:run-all-cells")
         wait(browser, "its molecule", lambda b, molecules=molecules: sorted(b.execute_script(DRAWN)) == molecules)
     run("notebook:create-output-view")
