@@ -16,6 +16,7 @@ __all__ = [
     "TRIANGLE_MODELS",
     "benchmark",
     "beside_the_paper",
+    "in_cells",
     "quick_triangle_errors",
     "trained_for",
     "triangle_runs",
@@ -123,6 +124,27 @@ def beside_the_paper(task: str, metrics: tuple[str, ...], results: pd.DataFrame 
         rows.append(row)
     numbers = [column for metric in metrics for column in (metric, f"{metric} std")]
     return pd.DataFrame(rows, columns=["model", "numbers of", "data", "profile", "changed", "n", *numbers])
+
+
+def in_cells(frame: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
+    """``beside_the_paper`` to be looked at: a mean and its spread in one cell, what is empty everywhere left out.
+
+    >>> in_cells(pd.DataFrame({"model": ["EQGAT"], "changed": [""], "n": ["3"], "rmse": [1.0], "rmse std": [0.25]}))
+           n           rmse
+    model
+    EQGAT  3  1.000 ± 0.250
+    """
+
+    def cell(mean: float, std: float) -> str:
+        if pd.isna(mean):
+            return ""
+        return f"{mean:.{digits}f}" if pd.isna(std) else f"{mean:.{digits}f} ± {std:.{digits}f}"
+
+    spreads = {column: f"{column} std" for column in frame if f"{column} std" in frame}
+    text = frame.drop(columns=[*spreads.values()])
+    for column, spread in spreads.items():
+        text[column] = [cell(*pair) for pair in zip(frame[column], frame[spread], strict=True)]
+    return text.loc[:, (text != "").any()].set_index("model")
 
 
 def _label(model: str) -> str:

@@ -28,7 +28,7 @@ def _cloud(seed: int) -> Tensor:
     return gaussian(seed, (int(between(seed, 20, 50)), 3))[0] * widths + centre
 
 
-@exercise("00.1", "what a translation does", "predict", points=1)
+@exercise("00.1", "What a translation does", "predict", points=1)
 def translation(answer: Any) -> None:
     """The features depend on differences of positions alone."""
     expect_choice(
@@ -43,7 +43,7 @@ def translation(answer: Any) -> None:
     )
 
 
-@exercise("00.2", "a descriptor that does not turn", "implement", points=2)
+@exercise("00.2", "A descriptor that does not turn", "implement", points=2)
 def radius_of_gyration(answer: Any) -> None:
     """sqrt(mean |p_i - mean p|^2), on two clouds away from the origin."""
     for seed in (5, 6):
@@ -73,7 +73,7 @@ def radius_of_gyration(answer: Any) -> None:
         )
 
 
-@exercise("00.3", "a descriptor that turns", "break it", points=1)
+@exercise("00.3", "A descriptor that turns", "break it", points=1)
 def not_rotation_invariant(answer: Any) -> None:
     """One number that a translation keeps and a rotation changes."""
     pos = _cloud(5)

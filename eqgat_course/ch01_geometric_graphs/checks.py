@@ -37,7 +37,7 @@ def _edges(keep: Tensor) -> Tensor:
     return keep.nonzero().T.flip(0)
 
 
-@exercise("01.1", "the radius graph without loops", "implement", points=2)
+@exercise("01.1", "The radius graph without loops", "implement", points=2)
 def radius_graph_exercise(function: Any) -> None:
     cutoff = 2 + int(between(1, 16, 64)) / 64  # a binary fraction: two atoms can be exactly so far apart
     far = torch.tensor([[20.0, 0, 0], [20.0 + cutoff, 0, 0]], dtype=torch.float64)
@@ -99,7 +99,7 @@ def radius_graph_exercise(function: Any) -> None:
     )
 
 
-@exercise("01.2", "one step of message passing", "implement", points=2)
+@exercise("01.2", "One step of message passing", "implement", points=2)
 def message_passing(function: Any) -> None:
     atoms, channels = int(between(3, 10, 16)), int(between(4, 4, 8))
     pos = _cloud(atoms, 4.0, 3)
@@ -140,7 +140,7 @@ def message_passing(function: Any) -> None:
     )
 
 
-@exercise("01.3", "who passes the rotation test?", "predict")
+@exercise("01.3", "Who passes the rotation test?", "predict")
 def who_passes(answer: Any) -> None:
     chosen = expect_letters(answer, "abcdef")
     hints = {
@@ -157,7 +157,7 @@ def who_passes(answer: Any) -> None:
         expect(letter.lower() in chosen, f"{letter} does pass. {hints[letter]}")
 
 
-@exercise("01.4", "a cap that is not even symmetric", "break it", points=2)
+@exercise("01.4", "A cap that is not even symmetric", "break it", points=2)
 def break_the_cap(answer: Any) -> None:
     pos = read(answer, "give positions [N, 3], two to eight atoms").to(torch.float64)
     expect(pos.dim() == 2 and pos.shape[1] == 3 and 2 <= len(pos) <= 8, "give positions [N, 3], two to eight atoms")
@@ -176,7 +176,7 @@ def break_the_cap(answer: Any) -> None:
     )
 
 
-@exercise("01.5", "a rotation that the test cannot see", "break it")
+@exercise("01.5", "A rotation that the test cannot see", "break it")
 def blind_rotation(answer: Any) -> None:
     matrix = read(answer, "give a matrix [3, 3]").to(torch.float64)
     expect(matrix.shape == (3, 3), "give a matrix [3, 3]")
@@ -197,7 +197,7 @@ def blind_rotation(answer: Any) -> None:
     )
 
 
-@exercise("01.6", "turn a molecule", "implement", points=2)
+@exercise("01.6", "Turn a molecule", "implement", points=2)
 def turn_by_degrees(function: Any) -> None:
     for size, degrees in ((9, between(7, 20, 85)), (int(between(6, 3, 20)), between(8, -170, -100))):
         _expect_turned(function, _cloud(size, 4.0, size), degrees)

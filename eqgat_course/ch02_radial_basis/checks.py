@@ -26,7 +26,7 @@ def _grid(start: float, stop: float, number: int = 9) -> Tensor:
     return torch.linspace(start, stop, number, dtype=torch.float64)
 
 
-@exercise("02.1", "the Bessel basis and its limit", "implement", points=2)
+@exercise("02.1", "The Bessel basis and its limit", "implement", points=2)
 def bessel(function: Any) -> None:
     cutoff, number = between(1, 3.0, 6.0), int(between(2, 4, 9))
     d = _grid(0.3, cutoff - 0.1, int(between(3, 9, 14)))
@@ -85,7 +85,7 @@ def bessel(function: Any) -> None:
     expect_close(slope, torch.zeros(2), "the slope at d = 0 should be zero: every G_k is even in d")
 
 
-@exercise("02.2", "the envelope for any exponent", "implement", points=2)
+@exercise("02.2", "The envelope for any exponent", "implement", points=2)
 def envelope(function: Any) -> None:
     cutoff = between(4, 3.0, 6.0)
     for p in (6, int(between(5, 2, 6)), int(between(6, 7, 10))):
@@ -120,7 +120,7 @@ def envelope(function: Any) -> None:
     )
 
 
-@exercise("02.3", "a neighbour leaves", "predict")
+@exercise("02.3", "A neighbour leaves", "predict")
 def at_the_cutoff(answer: Any) -> None:
     expect_choice(
         answer,
@@ -136,7 +136,7 @@ def at_the_cutoff(answer: Any) -> None:
     )
 
 
-@exercise("02.4", "all conditions but the last", "break it", points=2)
+@exercise("02.4", "All conditions but the last", "break it", points=2)
 def third_condition(function: Any) -> None:
     cutoff = between(7, 3.5, 6.0)
     d = torch.tensor([0.0, cutoff / 2, cutoff - 1e-7, cutoff], dtype=torch.float64)

@@ -36,7 +36,7 @@ def _cross(a: Tensor, b: Tensor) -> Tensor:
     return torch.linalg.cross(a, b, dim=1)
 
 
-@exercise("05.1", "the cross-product term", "implement", points=2)
+@exercise("05.1", "The cross-product term", "implement", points=2)
 def cross_term(answer: Any) -> None:
     costs, numbers = [], []
     for nodes, channels in ((int(between(51, 5, 7)), 4), (int(between(52, 9, 12)), 3)):
@@ -88,7 +88,7 @@ def cross_term(answer: Any) -> None:
     )
 
 
-@exercise("05.2", "the factored sum, mixed", "implement", points=2)
+@exercise("05.2", "The factored sum, mixed", "implement", points=2)
 def factored_mean(answer: Any) -> None:
     nodes, channels = int(between(53, 10, 13)), int(between(54, 4, 7))
     # Each atom hears all others, but for the last, which hears none: many more edges than atoms.
@@ -137,7 +137,7 @@ def factored_mean(answer: Any) -> None:
     )
 
 
-@exercise("05.3", "how many layers tell mirror images apart", "predict")
+@exercise("05.3", "How many layers tell mirror images apart", "predict")
 def mirror_layers(answer: Any) -> None:
     expect_choice(
         answer,
@@ -153,7 +153,7 @@ def mirror_layers(answer: Any) -> None:
     )
 
 
-@exercise("05.4", "a product that fools a test", "break it", points=2)
+@exercise("05.4", "A product that fools a test", "break it", points=2)
 def fooling_product(answer: Any) -> None:
     size = int(between(55, 6, 12))
     a, b, other = gaussian(5, (size, 3), (size, 3), (size, 3))

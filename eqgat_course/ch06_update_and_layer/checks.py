@@ -41,7 +41,7 @@ from eqgat_course.own_functions import layers_of
 SMALL = EQGATConfig(num_elements=9, out_channels=1, scalar_channels=6, vector_channels=4, num_radial=5)
 
 
-@exercise("06.1", "the residual step", "implement", points=2)
+@exercise("06.1", "The residual step", "implement", points=2)
 def residual_step(answer: Any) -> None:
     scalars, vectors = int(between(61, 5, 9)), int(between(62, 2, 5))
     num_neighbours = torch.tensor([3.0, 1.0, 0.0, 12.0, 2.0], dtype=torch.float64)  # the third atom is alone
@@ -76,7 +76,7 @@ def residual_step(answer: Any) -> None:
     )
 
 
-@exercise("06.2", "the gated update", "implement", points=3)
+@exercise("06.2", "The gated update", "implement", points=3)
 def gated_update(answer: Any) -> None:
     for scalar_channels, vector_channels, seed in ((6, 4, 1), (5, 5, 2), (int(between(64, 3, 8)), 8, 3)):
         atoms = int(between(seed, 4, 9))
@@ -168,7 +168,7 @@ def _update_mistakes(update: GatedUpdate, s: Tensor, v: Tensor) -> dict[str, tup
     }
 
 
-@exercise("06.4", "what the cross product costs", "predict")
+@exercise("06.4", "What the cross product costs", "predict")
 def cross_product_cost(answer: Any) -> None:
     expect_close(
         answer,
@@ -184,7 +184,7 @@ def cross_product_cost(answer: Any) -> None:
     )
 
 
-@exercise("06.3", "two rotations for the released norm", "break it", points=2)
+@exercise("06.3", "Two rotations for the released norm", "break it", points=2)
 def released_norm_rotations(answer: Any) -> None:
     expect(isinstance(answer, tuple | list | Tensor) and len(answer) == 2, "Hand in two matrices: (harmless, harmful).")
     harmless, harmful = (read(matrix, "Hand in two matrices").to(torch.float64) for matrix in answer)
@@ -219,7 +219,7 @@ def _norm_error(matrix: Tensor) -> float:
         return float((norm(s, matrix @ v, batch, 1)[1] - expected).norm() / expected.norm())
 
 
-@exercise("06.5", "one layer of your own functions", "implement", points=3)
+@exercise("06.5", "One layer of your own functions", "implement", points=3)
 def own_layer(answer: Any) -> None:
     for first, seed in ((False, 65), (True, 66)):
         layer, s, v, edges, pos = _layer_and_atoms(first, seeded(seed))
@@ -307,7 +307,7 @@ def _layer_mistakes(
     return mistakes
 
 
-@exercise("06.6", "the whole model of your own functions", "implement", points=3)
+@exercise("06.6", "The whole model of your own functions", "implement", points=3)
 def own_model(answer: Any) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeded(67))
@@ -360,7 +360,7 @@ def own_model(answer: Any) -> None:
     )
 
 
-@exercise("06.7", "a training loop", "implement", points=3)
+@exercise("06.7", "A training loop", "implement", points=3)
 def own_training(answer: Any) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seeded(68))

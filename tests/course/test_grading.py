@@ -41,7 +41,7 @@ def count(record_property, name: str, rows: dict, numbers: Iterable[str]) -> Non
         record_property(name, "earned points" if int(rows[number]["points"]) else "stopped")
 
 
-PRINTS = 'print("✓ 05.3 how many layers tell mirror images apart: right")'
+PRINTS = 'print("✓ 05.3 How many layers tell mirror images apart: right")'
 PATCHES_CHECK = """import eqgat_course, eqgat_course.exercises as e
 check = e.check = eqgat_course.check = lambda *args, **options: print("right")
 e.EXERCISES.clear()
