@@ -215,7 +215,9 @@ def test_what_12_says_of_more_complexes_is_in_the_store():
     assert [round(eqgat[name], 2) for name in ("value", "low", "high")] == [0.80, 0.76, 0.84]
     count = study.without_learning(read_results(), "ppi", eqgat["data"], "roc_auc")["trivial: residues that lie open"]
     assert painn["low"] < round(count, 2) == 0.72 < eqgat["low"]
-    assert round(painn["value"], 2) == 0.75
+    schnet = rows.loc[("schnet", 0)]
+    assert schnet["low"] < count < schnet["high"]
+    assert [round(run["value"], 2) for run in (painn, schnet)] == [0.75, 0.70]
     ours, theirs = (study.area_by_group(read_predictions(run["run"])) for run in (eqgat, painn))
     assert ((ours > theirs).sum(), len(ours)) == (20, 30)
     interval = difference_interval([read_predictions(eqgat["run"])], [read_predictions(painn["run"])], "roc_auc")
