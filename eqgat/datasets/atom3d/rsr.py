@@ -46,6 +46,8 @@ SPEC = atom3d_task(
         "FARFAR2 models for RNA-Puzzles",
     ),
     sizes=(None, 4000, 4000),
-    profiles=profiles(5, 30, 16, {"epochs": 3, "batch_size": 8, "standardise": True}, out_channels=1),
+    profiles=profiles(
+        5, 30, 16, {"epochs": 3, "batch_size": 8, "standardise": True, "standardise_readout": True}, out_channels=1
+    ),
     trivial=plain_scores(radius=1.0, clashes=1.0),
 )
