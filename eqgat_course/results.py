@@ -12,16 +12,29 @@ from eqgat.training.settings import MODELS
 from eqgat_course.experiments.tables import changes_in_words, paper_numbers
 
 __all__ = [
+    "SHORT_NAMES",
     "TARGETS",
     "TRIANGLE_MODELS",
     "benchmark",
     "beside_the_paper",
     "in_cells",
     "quick_triangle_errors",
+    "runs_in_words",
     "trained_for",
     "triangle_runs",
 ]
 
+# Names of ``beside_the_paper`` that are too long for the axis of a figure.
+SHORT_NAMES = {
+    "EQGAT-No-Cross-Product": "no cross product",
+    "EQGAT-No-Feature-Attention": "one attention",
+    "trivial: line through atoms of ligand and pocket": "line through counts",
+    "trivial: mean": "mean of the labels",
+    "trivial: untrained network": "untrained EQGAT",
+    "trivial: clashes": "clashes",
+    "trivial: number of atoms": "number of atoms",
+    "trivial: radius of gyration": "radius of gyration",
+}
 TARGETS = ("distance", "perimeter", "area")
 TRIANGLE_MODELS = {name: entry.labels["3"] for name, entry in MODELS.items() if "3" in entry.labels}
 
@@ -124,6 +137,23 @@ def beside_the_paper(task: str, metrics: tuple[str, ...], results: pd.DataFrame 
         rows.append(row)
     numbers = [column for metric in metrics for column in (metric, f"{metric} std")]
     return pd.DataFrame(rows, columns=["model", "numbers of", "data", "profile", "changed", "n", *numbers])
+
+
+def runs_in_words(frame: pd.DataFrame) -> str:
+    """Which runs of ours a figure of ``beside_the_paper`` shows; answers without learning are left out.
+
+    >>> both = pd.DataFrame({"model": ["EQGAT", "PaiNN"], "n": ["3", "1"], "profile": "quick", "changed": "", "data": "toys"})
+    >>> runs_in_words(both)
+    'EQGAT (3 seeds), PaiNN (1 seed): quick profile, toys.'
+    """
+    runs = frame[~frame["model"].astype(str).str.startswith("trivial: ").astype(bool)]
+    told = []
+    for (profile, changed, data), own in runs.groupby(["profile", "changed", "data"], sort=False):
+        names = ", ".join(
+            f"{model} ({n} seed{'s' * (n != '1')})" for model, n in zip(own["model"], own["n"], strict=True)
+        )
+        told.append(f"{names}: {profile} profile{f' with {changed}' if changed else ''}, {data}.")
+    return " ".join(told)
 
 
 def in_cells(frame: pd.DataFrame, digits: int = 3) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from eqgat.viz.scene import Scene
 from eqgat.viz.style import COLOURS, describe
 from eqgat_course.ch10_atom3d_lba.study import complex_graph, edge_kinds, family_labels, largest_spread, memorise
 from eqgat_course.figures import figure
-from eqgat_course.results import beside_the_paper, trained_for
+from eqgat_course.results import SHORT_NAMES, beside_the_paper, runs_in_words, trained_for
 from eqgat_course.toy.lba import LIGANDS, lba_item
 
 SMALL = 11.5
@@ -250,12 +250,11 @@ def table_1(bound: float = largest_spread(rmse=1.58, pearson=0.53)) -> Figure:
             0.5, 0.5, "no runs of LBA\nin the results store yet", ha="center", va="center", transform=right.transAxes
         )
         right.set(xticks=[], yticks=[])
-    data = " ".join(f"{row.model}: {row.profile} profile, n = {row.n}, {row.data}." for row in ours.itertuples())
     caption = (
         "LBA, test RMSE in units of pK; lower is better. Left: the paper's Table 1, mean and standard "
         f"deviation; dotted: the spread of that test set's labels is {bound:.2f} at most (see text). Right: our "
         f"runs, on other data, so that only their order may be compared; a number with an arrow lies beyond the axis. "
-        f"{data or 'There are none yet.'}"
+        f"{runs_in_words(ours) or 'There are none yet.'}"
     )
     return describe(fig, caption, caption, trained_for(ours))
 
@@ -270,7 +269,7 @@ def _dots(ax: Axes, frame: pd.DataFrame, colour: str) -> None:
     for row, value in zip(rows[far], frame["rmse"][far], strict=True):
         where = ax.get_yaxis_transform()
         ax.text(0.98, row, f"{value:.1f} →", transform=where, ha="right", va="center", color=colour, fontsize=SMALL)
-    ax.set_yticks(range(len(frame)), frame["model"])
+    ax.set_yticks(range(len(frame)), frame["model"].replace(SHORT_NAMES))
     ax.invert_yaxis()
     ax.margins(x=0.15)
     ax.set(xlabel="test RMSE (pK)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,7 @@ from eqgat.viz.scene import Scene
 from eqgat.viz.style import COLOURS, describe
 from eqgat_course.ch11_atom3d_psr_rsr.study import TEST, alpha_carbons, overlay, ranking_toy
 from eqgat_course.figures import figure
-from eqgat_course.results import beside_the_paper, trained_for
+from eqgat_course.results import SHORT_NAMES, beside_the_paper, runs_in_words, trained_for
 from eqgat_course.toy import ranking
 from eqgat_course.toy._schema import polymer
 from eqgat_course.toy.decoys import clashes
@@ -212,56 +211,68 @@ def rna_overlay(frame: int = 3) -> Molecule:
     trained="EQGAT on the data that the caption names",
 )
 def table_1() -> Figure:
-    """Mean against global Spearman: the paper's models above, our runs below."""
-    fig, axes = subplots(2, 2, figsize=(7.2, 7.6), height_ratios=(1, 1.25))
+    """Mean against global Spearman of the paper's models, and below both of our runs."""
+    fig, axes = subplots(2, 2, figsize=(7.2, 7.6), height_ratios=(1, 1.35))
     told, trained = [], []
     for column, (task, name) in enumerate(TASKS.items()):
         frame = beside_the_paper(task, ("mean_spearman", "global_spearman"))
-        for row, source in enumerate(("paper", "this code")):
-            ax, own = axes[row, column], frame[frame["numbers of"] == source].dropna(subset=["mean_spearman"])
-            ax.set_title(f"{name}, the paper's" if source == "paper" else f"{name}, ours, other data", fontsize=SMALL)
-            _points(ax, own, "D" if source == "paper" else "o")
-            if source == "paper" and column == 0:
-                fig.legend(loc="outside upper center", ncol=4)
-            elif source == "this code" and len(own):
-                room = 1.1 + 0.3 * len(own)  # for the names, above all points
-                ax.set(xlim=(-0.95, 1.05), ylim=(-0.55, room), yticks=[-0.5, 0, 0.5, 1])
-                ax.legend(fontsize=10.5, loc="upper left", ncol=1, handletextpad=0.1, borderpad=0.2, labelspacing=0.3)
-            if source == "this code":
-                trained.append(f"{name}: {trained_for(own)}")
-                told += [f"{name}, {r.model}: {r.profile} profile, n = {r.n}, {r.data}." for r in own.itertuples()]
+        paper, ours = (frame[frame["numbers of"] == source] for source in ("paper", "this code"))
+        above, below = axes[:, column]
+        above.set_title(f"{name}, the paper's", fontsize=SMALL)
+        _points(above, paper)
+        below.set_title(f"{name}, ours, other data", fontsize=SMALL)
+        _rows(below, ours.dropna(subset=["mean_spearman", "global_spearman"], how="all"))
+        trained.append(f"{name}: {trained_for(ours)}")
+        told.append(f"{name}: {runs_in_words(ours) or 'there are none yet.'}")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncol=4)
     caption = (
-        "Spearman correlation within each target, averaged (across), and over all decoys (upwards); higher is "
+        "Spearman correlation within each target, averaged (mean $R_S$), and over all decoys (global $R_S$); higher is "
         "better. Above: the paper's Table 1 with standard deviations where it gives them; the GNN's numbers "
-        "came from the validation set. Below: our runs, on other data, so that they may be compared with each "
-        f"other only. {' '.join(told) or 'There are none yet.'}"
+        "came from the validation set. Below: our runs, and grey what needs no learning, on other data, so that they may be "
+        "compared with each other only; filled: mean $R_S$, open: global $R_S$; bars: standard deviation over seeds. "
+        f"{' '.join(told)}"
     )
     return describe(fig, caption, caption, "; ".join(trained))
 
 
-def _points(ax: Axes, frame: pd.DataFrame, marker: str) -> None:
+def _rows(ax: Axes, frame: pd.DataFrame) -> None:
+    """One row a model: mean and global Spearman side by side."""
     if frame.empty:
         ax.text(0.5, 0.5, "no runs in the\nresults store yet", ha="center", va="center", transform=ax.transAxes)
         ax.set(xticks=[], yticks=[])
         return
-    known = frame.fillna({"mean_spearman std": 0.0, "global_spearman std": 0.0})
-    plain = iter(("s", "^", "v", "P", "X"))
-    for row in known.to_dict("records"):
-        model = row["model"] in MODEL_COLOURS
-        look: dict[str, Any] = {
-            "marker": marker if model else next(plain, "*"),
-            "ls": "",
-            "ms": 7,
-            "color": MODEL_COLOURS.get(row["model"], COLOURS["grey"]),
-        }
+    names = frame["model"].replace(SHORT_NAMES)
+    plain = frame["model"].str.startswith("trivial: ")
+    for rows, colour in ((~plain, COLOURS["blue"]), (plain, COLOURS["grey"])):
+        own = frame[rows].fillna({"mean_spearman std": 0.0, "global_spearman std": 0.0})
+        for metric, shift, face in (("mean_spearman", -0.14, colour), ("global_spearman", 0.14, "white")):
+            ax.errorbar(
+                own[metric],
+                np.flatnonzero(rows) + shift,
+                xerr=own[f"{metric} std"],
+                fmt="o",
+                color=colour,
+                mfc=face,
+                ms=6,
+                capsize=2,
+            )
+    ax.axvline(0, color=COLOURS["black"], lw=0.8)
+    ax.set_yticks(range(len(frame)), names, fontsize=SMALL - 1.5)
+    ax.set(xlim=(-1.05, 1.05), ylim=(len(frame) - 0.4, -0.6), xlabel="$R_S$")
+
+
+def _points(ax: Axes, frame: pd.DataFrame) -> None:
+    for row in frame.fillna({"mean_spearman std": 0.0, "global_spearman std": 0.0}).to_dict("records"):
         ax.errorbar(
             row["mean_spearman"],
             row["global_spearman"],
             row["global_spearman std"],
             row["mean_spearman std"],
+            fmt="D",
             capsize=3,
-            **look,
+            ms=7,
+            color=MODEL_COLOURS[row["model"]],
         )
-        ax.plot([], [], label=row["model"], **look)  # for the legend: the marker without bars
+        ax.plot([], [], "D", ms=7, color=MODEL_COLOURS[row["model"]], label=row["model"])  # for the legend: no bars
     ax.set(xlabel="mean $R_S$", ylabel="global $R_S$")
     ax.margins(0.12)
