@@ -138,6 +138,26 @@ def test_what_11_says_of_the_gnn_on_psr() -> None:
     assert len(history) * (int(rows["num_train"].iloc[0]) // int(rows["batch_size"].iloc[0]) + 1) == 36
 
 
+def test_what_11_says_of_the_stored_runs_of_rsr() -> None:
+    rows = read_results(task="rsr").astype({"value": float, "parameters": int})
+    assert rows["data"].nunique() == 1, "all rows are of the same data"
+    test = rows[(rows["split"] == "test") & rows["metric"].isin(["mean_spearman", "global_spearman"])]
+    ends = test.groupby(["metric", "model"])["value"].agg(["min", "max", "size"]).round(2)
+    networks = ["eqgat", "painn", "schnet"]
+    within, over = ends.loc["mean_spearman"], ends.loc["global_spearman"]
+    assert within.loc[networks, ["min", "max"]].to_numpy().tolist() == [[0.31, 0.50], [0.49, 0.60], [0.47, 0.55]]
+    assert (within.loc[networks, "size"] == 3).all()
+    assert within.loc[["trivial: clashes", "trivial: radius of gyration"], "max"].tolist() == [0.25, 0.25]
+    assert over.loc[networks, "max"].max() == 0.25
+    assert over.loc["trivial: number of atoms", "max"] == 0.50
+    assert rows["parameters"].max() == 27_313
+    tried = rows[(rows["split"] == "val") & (rows["seed"].astype(int) == 10)].set_index(["metric", "changed"])["value"]
+    for metric, told in (("prediction_std", [1.2, 0.02]), ("r2", [0.16, -0.07])):
+        found = tried.loc[metric]
+        plain = found.index.str.contains('"standardise_readout": false')
+        assert [float(f"{found[~plain].item():.2g}"), round(found[plain].item(), 2)] == told
+
+
 def test_what_10_says_of_our_networks_is_what_the_store_holds():
     """Ranges over all seeds, as they are printed; the mean and the line stand beside them."""
     rows = read_results(task="lba")
