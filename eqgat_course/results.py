@@ -159,16 +159,15 @@ def runs_in_words(frame: pd.DataFrame) -> str:
 def in_cells(frame: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     """``beside_the_paper`` to be looked at: a mean and its spread in one cell, what is empty everywhere left out.
 
-    >>> in_cells(pd.DataFrame({"model": ["EQGAT"], "changed": [""], "n": ["3"], "rmse": [1.0], "rmse std": [0.25]}))
-           n           rmse
-    model
-    EQGAT  3  1.000 ± 0.250
+    >>> one = pd.DataFrame({"model": ["EQGAT"], "changed": [""], "n": ["3"], "rmse": [1.0], "rmse std": [0.25]})
+    >>> {name: cell.split() for name, cell in in_cells(one).loc["EQGAT"].items()}
+    {'n': ['3'], 'rmse': ['1.000', '±', '0.250']}
     """
 
     def cell(mean: float, std: float) -> str:
         if pd.isna(mean):
             return ""
-        return f"{mean:.{digits}f}" if pd.isna(std) else f"{mean:.{digits}f} ± {std:.{digits}f}"
+        return f"{mean:.{digits}f}" if pd.isna(std) else f"{mean:.{digits}f}\u00a0±\u00a0{std:.{digits}f}"
 
     spreads = {column: f"{column} std" for column in frame if f"{column} std" in frame}
     text = frame.drop(columns=[*spreads.values()])
