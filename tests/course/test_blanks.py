@@ -121,6 +121,13 @@ def test_a_notebook_is_short_enough_to_read(path):
         assert "# NBVAL" not in "".join(cells(path, "code")), "nbval's marks are tags of the cells, out of sight"
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem[:2])
+def test_no_committed_output_is_a_warning(path):
+    """What is written to stderr is a warning, with a path of the machine that executed the notebook."""
+    outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
+    assert not [output["text"] for output in outputs if output.get("name") == "stderr"]
+
+
 @pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.name < "08"], ids=lambda path: path.stem[:2])
 def test_exercises_stand_in_order(path):
     numbers = [number for number, _, _ in exercises(path)]
