@@ -115,8 +115,9 @@ class SteerableLinear(nn.Module):
     def _by_degree(self, x: Tensor) -> list[Tensor]:
         """[M, dim into] -> for each l all its channels, [M, 2 l + 1, channels]."""
         parts: list[list[Tensor]] = [[x.new_zeros(len(x), 2 * l + 1, 0)] for l in DEGREES]
-        for where, (channels, irrep) in zip(self.into.slices(), self.into, strict=True):
-            parts[irrep.l].append(x[:, where].view(len(x), channels, irrep.dim).transpose(1, 2))
+        # One split, not a slice a part: the backward pass of a slice fills a tensor as large as x.
+        for part, (channels, irrep) in zip(x.split([where.dim for where in self.into], dim=1), self.into, strict=True):
+            parts[irrep.l].append(part.view(len(x), channels, irrep.dim).transpose(1, 2))
         return [torch.cat(part, dim=2) for part in parts]
 
 
