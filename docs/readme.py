@@ -48,19 +48,40 @@ def results() -> str:
         cells[row["model"], row["profile"]] = f"{float(row['mean']):.2f}{spread}{count}"
     head = ["model", "the paper", *(f"ours, {profile} profile" for profile in profiles)]
     models = dict.fromkeys(row["model"] for row in found)
-    return table(head, [[model, *(cells.get((model, name), "") for name in ["", *profiles])] for model in models])
+    return table(
+        head, [[model, *(cells.get((model, name), "not run") for name in ["", *profiles])] for model in models]
+    )
 
 
 def speed() -> str:
     """Seconds of a training step, a column for each batch; nothing where no benchmark is stored."""
-    found = [row for row in rows("bench/numbers.csv") if (row["part"], row["quantity"]) == ("models", "training step")]
-    if not found:
+    found = {
+        (row["case"], row["side"], row["quantity"]): row for row in rows("bench/numbers.csv") if row["part"] == "models"
+    }
+    steps = [key[:2] for key in found if key[2] == "training step"]
+    if not steps:
         return ""
-    cases = list(dict.fromkeys(row["case"] for row in found))
-    cells = {(row["side"], row["case"]): f"{float(row['value']):.3g} {row['unit']}" for row in found}
-    sides = dict.fromkeys(row["side"] for row in found)
-    lines = [[side, *(cells.get((side, case), "") for case in cases)] for side in sides]
-    return "\n### A training step\n\n" + table(["model", *cases], lines) + "\n"
+
+    def cell(case: str, side: str) -> str:
+        if step := found.get((case, side, "training step")):
+            return f"{float(step['value']):.3g} {step['unit']}"
+        memory = found.get((case, side, "not run; memory, from a quarter of the batch"))
+        return f"not run: some {float(memory['value']) / 1024:.0f} GiB" if memory else "not run"
+
+    cases = list(dict.fromkeys(case for case, _ in steps))
+    sizes = [f"{int(found[case, '', 'atoms']['value']):,} atoms, " for case in cases]
+    sizes = [
+        size + f"{int(found[case, '', 'edges']['value']):,} edges" for size, case in zip(sizes, cases, strict=True)
+    ]
+    head = ["model", *(f"{case}: {size}" for case, size in zip(cases, sizes, strict=True))]
+    lines = [[side, *(cell(case, side) for case in cases)] for side in dict.fromkeys(side for _, side in steps)]
+    first = found[*steps[0], "training step"]
+    about = [
+        f"Median time of forward and backward pass, {first['threads']} thread, {first['machine']}",
+        "readable and literal: the same function, written as in the notebooks and as in the equations",
+        "[report](figures/bench/report.md)",
+    ]
+    return f"\n### A training step\n\n{'; '.join(about)}.\n\n{table(head, lines)}\n"
 
 
 def renewed(text: str) -> str:

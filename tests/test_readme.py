@@ -33,12 +33,22 @@ def test_the_table_of_speed_has_a_column_for_each_batch(tmp_path: Path, monkeypa
     assert readme.speed() == ""
     (tmp_path / "figures/bench").mkdir(parents=True)
     lines = [
-        "part,case,side,quantity,unit,value",
-        "models,RES,EQGAT,training step,s,0.5",
-        "models,RES,EQGAT,forward,s,9",
+        "part,case,side,quantity,unit,value,machine,threads",
+        "models,RES,,atoms,,6400,M,1",
+        "models,RES,,edges,,91020,M,1",
+        "models,LBA,,atoms,,5,M,1",
+        "models,LBA,,edges,,7,M,1",
+        "models,RES,EQGAT,training step,s,0.5,M,1",
+        "models,RES,EQGAT,forward,s,9,M,1",
+        "models,LBA,GVP,training step,s,2,M,1",
+        'models,RES,GVP,"not run; memory, from a quarter of the batch",MiB,2048,M,1',
     ]
-    (tmp_path / "figures/bench/numbers.csv").write_text("\n".join([*lines, "models,LBA,GVP,training step,s,2"]))
-    assert "| model | RES | LBA |\n| --- | --- | --- |\n| EQGAT | 0.5 s |  |\n| GVP |  | 2 s |" in readme.speed()
+    (tmp_path / "figures/bench/numbers.csv").write_text("\n".join(lines))
+    table = """| model | RES: 6,400 atoms, 91,020 edges | LBA: 5 atoms, 7 edges |
+| --- | --- | --- |
+| EQGAT | 0.5 s | not run |
+| GVP | not run: some 2 GiB | 2 s |"""
+    assert table in readme.speed()
 
 
 def test_every_link_and_picture_leads_somewhere_and_every_notebook_is_listed() -> None:
