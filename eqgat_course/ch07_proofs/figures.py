@@ -293,8 +293,10 @@ def learned_or_built() -> Figure:
     ax.set(
         xlabel="training steps",
         ylabel="change of output under rotation\n(standard deviations of the target)",
-        ylim=(1e-9, 10),
+        ylim=(1e-10, 10),
     )
+    ax.set_xticks(steps, labels=["none", *map(str, steps[1:])])
+    ax.minorticks_off()
     return describe(
         fig,
         "Two kinds of network learn the perimeter of the same triangles, in float32. The change of the output under "
@@ -343,7 +345,7 @@ def _train_on_triangles(built: bool, turned: bool) -> tuple[list[int], list[floa
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    return [1, *shown[1:]], errors  # before the first step at 1, since a logarithmic axis has no 0
+    return [1, *shown[1:]], errors  # a logarithmic axis has no 0: before the first step stands at 1
 
 
 def _as_graphs(triangles: Tensor) -> Data:
