@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from eqgat.datasets.task import ATOM3D
 from eqgat.neighbours import by_candidates, by_trees
+from eqgat.training.memory import freed_memory_kept
 from eqgat.training.results import results_folder
 
 Options = argparse.Namespace
@@ -176,6 +178,25 @@ def precision(options: Options) -> Iterator[Row]:
             torch.backends.cuda.matmul.allow_tf32 = False
 
 
+def allocator(options: Options) -> Iterator[Row]:
+    """A training step where freed memory goes back to the system, as is usual, and where the process keeps it."""
+    for case in cases(options):
+        data = make_batch(case).to(options.device)
+        for side in (side for side in options.sides if side in ("EQGAT", "SchNet", "PaiNN", "SchNet (PyG)")):
+            model, run = make_side(side, case)
+            model.to(options.device)
+            step = {"": stepper(model, run, data, "training step")}
+            taken: dict[str, list[float]] = {"usual": [], "kept": []}
+            for _ in range(options.repeats // 2):
+                taken["usual"] += in_turn(step, options.device, 1, 0.0)[""]
+                with freed_memory_kept():
+                    taken["kept"] += in_turn(step, options.device, 1, 0.0)[""]
+            for name in taken:
+                yield row("allocator", case.name, f"{side}, {name}", "training step", "s", Spread.of(taken[name]))
+            times = ratio(taken, "usual", "kept")
+            yield row("allocator", case.name, f"{side}, usual", "training step, against kept", "", times)
+
+
 def neighbours(options: Options) -> Iterator[Row]:
     """Time of the neighbour search: trees, cells, and all pairs of small graphs."""
     batches = {case.name: make_batch(case) for case in cases(options)}
@@ -200,6 +221,7 @@ PARTS: dict[str, Callable[[Options], Iterator[Row]]] = {
     "scale": scale,
     "roofline": roofline,
     "precision": precision,
+    "allocator": allocator,
     "neighbours": neighbours,
     "engine": engine_rows,
     "loading": loading_rows,
@@ -227,14 +249,17 @@ def main() -> None:
     facts["command"] = "benchmarks/bench.py" + (" --quick" if options.quick else "")
     for part in options.parts:
         rows = []
-        for found in PARTS[part](options):
-            rows.append(found)
-            print(
-                *(f"{found[key]:<26}" for key in ("case", "side", "quantity")),
-                f"{found['value']:.4g} {found['unit']}",
-                flush=True,
-            )
-        write_report(options.out, facts, pd.DataFrame(rows))
+        usual = part == "allocator" or options.device.type != "cpu"
+        kept = {} if usual else {"allocator": f"{facts['allocator']}, freed memory kept"}
+        with nullcontext() if usual else freed_memory_kept():
+            for found in PARTS[part](options):
+                rows.append(found)
+                print(
+                    *(f"{found[key]:<26}" for key in ("case", "side", "quantity")),
+                    f"{found['value']:.4g} {found['unit']}",
+                    flush=True,
+                )
+        write_report(options.out, facts | kept, pd.DataFrame(rows))
         print(f"written: {options.out}", flush=True)
 
 

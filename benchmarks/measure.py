@@ -15,6 +15,7 @@ import torch
 from cases import Case, make_batch, make_side, protein
 from torch_geometric.data import Data
 
+from eqgat.training.memory import freed_memory_kept
 from eqgat.training.results import device_name, git_commit, package_versions
 
 MODES = ("forward", "training step")
@@ -87,6 +88,7 @@ def peak_memory(side: str, case: Case, mode: str, device: torch.device) -> float
         return pool.apply(_peak, (side, case, mode, str(device)))
 
 
+@freed_memory_kept()
 def _peak(side: str, case: Case, mode: str, device: str) -> float:
     torch.set_num_threads(1)
     small = protein(50) if case.task != "triangle" else make_batch(Case("", "triangle", 1, 50))

@@ -17,6 +17,7 @@ TITLES = {
     "scale": "Time and memory against atoms",
     "roofline": "What must be done, and how long we take",
     "precision": "Precision",
+    "allocator": "Memory given back at once, or kept",
     "neighbours": "Neighbour search",
     "engine": "The training engine against a plain loop",
     "loading": "Loading against training",

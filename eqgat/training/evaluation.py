@@ -27,6 +27,7 @@ from eqgat.options import known_options
 from eqgat.pretrained import saved_folder
 from eqgat.saving import SETTINGS
 from eqgat.training.intervals import cluster_interval
+from eqgat.training.memory import freed_memory_kept
 from eqgat.training.results import prediction_table
 from eqgat.training.run import FINISHED
 from eqgat.training.settings import Settings
@@ -120,6 +121,7 @@ def load_trained(source: str | Path) -> Trained:
     return Trained(settings, model.eval())
 
 
+@freed_memory_kept()
 @torch.no_grad()
 def predict_all(trained: Trained, data: Any) -> Tensor:
     """Raw predictions of a trained model for all items of a data set of its task, [rows, outputs], on the CPU.

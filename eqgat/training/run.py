@@ -25,6 +25,7 @@ from eqgat.errors import UserError
 from eqgat.files import is_writable, read_checked, write_checked
 from eqgat.saving import SETTINGS
 from eqgat.training.checkpoint import read_checkpoint
+from eqgat.training.memory import freed_memory_kept
 from eqgat.training.results import device_name, git_commit, now, package_versions, write_results
 from eqgat.training.settings import MODELS, Settings, num_parameters
 from eqgat.training.tasks import left_out, make_task
@@ -123,7 +124,7 @@ def train(
         )
     task = make_task(settings)
     network = task.build()
-    with _quiet():
+    with _quiet(), freed_memory_kept():
         import lightning
         from lightning.pytorch.callbacks import TQDMProgressBar
         from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
