@@ -26,7 +26,7 @@ from eqgat.molecule import Molecule
 from eqgat.options import known_options
 from eqgat.pretrained import saved_folder
 from eqgat.saving import SETTINGS
-from eqgat.training.intervals import cluster_interval
+from eqgat.training.intervals import FEWEST, cluster_interval
 from eqgat.training.memory import freed_memory_kept
 from eqgat.training.results import prediction_table
 from eqgat.training.run import FINISHED
@@ -306,7 +306,7 @@ def evaluate(
 def metric_table(metrics: dict[str, float], predictions: pd.DataFrame) -> pd.DataFrame:
     """Columns metric, value, low and high: 95 % intervals by ``cluster_interval``, nan where it has none.
 
-    >>> rows = pd.DataFrame({"id": range(4), "target": [0.0] * 4, "prediction": [1.0, -1.0, 1.0, -1.0]})
+    >>> rows = pd.DataFrame({"id": range(6), "target": [0.0] * 6, "prediction": [1.0, -1.0] * 3})
     >>> metric_table({"mse": 1.0}, rows).to_dict("list")
     {'metric': ['mse'], 'value': [1.0], 'low': [1.0], 'high': [1.0]}
     """
@@ -326,7 +326,7 @@ def metric_lines(table: pd.DataFrame) -> str:
         f"  {row.metric:24}{row.value:>8.4g}" + (f"{row.low:>8.4g} to {row.high:.4g}" if row.low == row.low else "")
         for row in table.itertuples()
     ]
-    alone = [] if table["low"].notna().any() else ["  (no intervals: one group cannot be drawn anew)"]
+    alone = [] if table["low"].notna().any() else [f"  (no intervals: they take {FEWEST} groups)"]
     return "\n".join([*lines, *alone])
 
 

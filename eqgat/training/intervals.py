@@ -1,4 +1,4 @@
-"""How far a test metric could be off because the test set is small: bootstrap over proteins, targets or complexes."""
+"""How far a test metric could be off because the test set is small, from its proteins, targets or complexes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from eqgat.errors import UserError
 
 __all__ = ["cluster_interval", "difference_interval"]
 
+FEWEST = 5  # clusters; of fewer the interval is so much too short that it misleads
 Score = Callable[[np.ndarray, np.ndarray], float]  # of targets and predictions, [rows] or [rows, columns] each
 
 
@@ -60,11 +61,13 @@ _SCORES: dict[str, Score] = {
 def cluster_interval(
     runs: Sequence[pd.DataFrame], metric: str, draws: int = 500, seed: int = 0
 ) -> tuple[float, float] | None:
-    """The 95 % percentile interval of a metric's mean over runs, when the clusters of the test set are drawn anew.
+    """The 95 % interval of a metric's mean over runs that comes of the clusters in the test set.
 
-    Rows of one protein, target or complex are alike, so that whole clusters are drawn, with replacement; where the data
-    have no groups, a row is a cluster. All runs see the same draws. It says nothing of what another seed of the
-    training would change: that is the spread over runs.
+    Rows of one protein, target or complex are alike, so that whole clusters count; where the data have no groups, a row
+    is a cluster. A mean over targets ("mean_spearman") has Student's interval of that mean. Other metrics have the
+    percentile interval of test sets whose clusters are drawn anew, with replacement, the same for all runs; of five to
+    ten clusters it is rather too short. It says nothing of what another seed of the training would change: that is the
+    spread over runs.
 
     Args:
         runs: predictions of each run for the same test set, as ``read_predictions`` gives them.
@@ -73,42 +76,38 @@ def cluster_interval(
         seed: of the draws.
 
     Returns:
-        Lower and upper end; None for a metric that is not known here, and for fewer than two clusters.
+        Lower and upper end; None for a metric that is not known here, and for fewer than five clusters (``FEWEST``).
 
     Raises:
         UserError: the runs were not tested on the same samples.
 
-    >>> rows = pd.DataFrame({"id": range(4), "target": [0.0, 0.0, 0.0, 0.0], "prediction": [1.0, -1.0, 1.0, -1.0]})
+    >>> rows = pd.DataFrame({"id": range(6), "target": [0.0] * 6, "prediction": [1.0, -1.0] * 3})
     >>> cluster_interval([rows], "mse")
     (1.0, 1.0)
     """
-    drawn = _drawn(runs, metric, draws, seed)
-    return None if drawn is None else _ends(drawn.mean(axis=1))
+    return _interval(runs, np.full(len(runs), 1 / len(runs)), metric, draws, seed)
 
 
 def difference_interval(
     ours: Sequence[pd.DataFrame], theirs: Sequence[pd.DataFrame], metric: str, draws: int = 500, seed: int = 0
 ) -> tuple[float, float] | None:
-    """The same interval for a difference: a metric's mean over ``ours`` minus that over ``theirs``, on the same draws.
+    """The same interval for a difference: a metric's mean over ``ours`` minus that over ``theirs``, on the same clusters.
 
     A protein that is hard for one model is mostly hard for the other; so this is narrower than two intervals suggest.
     Arguments, result and errors are those of ``cluster_interval``.
 
-    >>> rows = pd.DataFrame({"id": range(4), "target": [0.0, 0.0, 0.0, 0.0], "prediction": [1.0, -1.0, 1.0, -1.0]})
+    >>> rows = pd.DataFrame({"id": range(6), "target": [0.0] * 6, "prediction": [1.0, -1.0] * 3})
     >>> difference_interval([rows], [rows.assign(prediction=2.0)], "mse")
     (-3.0, -3.0)
     """
-    drawn = _drawn([*ours, *theirs], metric, draws, seed)
-    return None if drawn is None else _ends(drawn[:, : len(ours)].mean(axis=1) - drawn[:, len(ours) :].mean(axis=1))
+    shares = np.repeat([1 / len(ours), -1 / len(theirs)], [len(ours), len(theirs)])
+    return _interval([*ours, *theirs], shares, metric, draws, seed)
 
 
-def _ends(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _drawn(runs: Sequence[pd.DataFrame], metric: str, draws: int, seed: int) -> np.ndarray | None:
-    """The metric of each run on each draw of clusters, [draws, runs]; see ``cluster_interval``."""
+def _interval(
+    runs: Sequence[pd.DataFrame], shares: np.ndarray, metric: str, draws: int, seed: int
+) -> tuple[float, float] | None:
+    """The interval of the sum over the runs of share times metric; see ``cluster_interval``."""
     within = metric.startswith("mean_") and "group" in runs[0]
     score = _correlation if metric == "mean_spearman" else _SCORES.get(metric)
     if score is None or (metric.startswith("mean_") and not within):
@@ -116,20 +115,24 @@ def _drawn(runs: Sequence[pd.DataFrame], metric: str, draws: int, seed: int) -> 
     if any(not run["id"].equals(runs[0]["id"]) for run in runs):
         raise UserError("the runs were not tested on the same samples in the same order")
     clusters = list(runs[0].groupby("group" if "group" in runs[0] else "id", sort=True).indices.values())
-    if len(clusters) < 2:
-        return None
     values = [(_columns(run, "target"), _columns(run, "prediction")) for run in runs]
-    random = np.random.default_rng(seed)
+
+    def scores(rows: np.ndarray) -> float:
+        return float(shares @ [score(target[rows], prediction[rows]) for target, prediction in values])
+
     if within:  # the metric is a mean over clusters of what each has of its own
-        own = np.array([[score(target[rows], prediction[rows]) for rows in clusters] for target, prediction in values])
-        own = own[:, ~np.isnan(own).any(axis=0)]
-        if own.shape[1] < 2:
+        own = np.array([scores(rows) for rows in clusters])
+        own = own[~np.isnan(own)]
+        if len(own) < FEWEST:
             return None
-        return own.T[random.integers(own.shape[1], size=(draws, own.shape[1]))].mean(axis=1)
-    drawn = [
-        np.concatenate([clusters[k] for k in c]) for c in random.integers(len(clusters), size=(draws, len(clusters)))
-    ]
-    return np.array([[score(target[rows], prediction[rows]) for target, prediction in values] for rows in drawn])
+        half = float(stats.t.ppf(0.975, len(own) - 1) * stats.sem(own))
+        return float(own.mean()) - half, float(own.mean()) + half
+    if len(clusters) < FEWEST:
+        return None
+    chosen = np.random.default_rng(seed).integers(len(clusters), size=(draws, len(clusters)))
+    drawn = [scores(np.concatenate([clusters[cluster] for cluster in one])) for one in chosen]
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def _columns(run: pd.DataFrame, name: str) -> np.ndarray:

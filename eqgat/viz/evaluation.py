@@ -169,8 +169,6 @@ def main(argv: list[str]) -> None:
         save(evaluation_figure(found.predictions, what), out / "evaluation")
         made += ", evaluation.png and .svg"
     groups = found.predictions["group" if "group" in found.predictions else "id"].nunique()
-    print(
-        f"{found.data}, {len(found.predictions)} predictions in {groups} groups; 95 % intervals by drawing groups anew:"
-    )
+    print(f"{found.data}, {len(found.predictions)} predictions in {groups} groups; 95 % intervals, groups as wholes:")
     print(metric_lines(found.metrics))
     print(f"{made} are in {out}")

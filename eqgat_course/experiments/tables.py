@@ -30,6 +30,10 @@ _TITLES = {
     3: "Table 3: Triangle data, test set. Mean squared error over the three raw targets: lower is better.",
     4: "Table 4: ablations, test sets. RMSE: lower is better; Spearman correlations: higher is better.",
 }
+_HOW = (
+    "Student's over targets for a mean over targets, else by drawing targets, proteins or complexes anew; of five to ten "
+    "it is rather too short, for fewer there is none"
+)
 _OTHER_DATA = "Rows whose data are not ATOM3D's cannot be compared with the paper's."
 _NOTES = {
     1: "GNN's PSR, RSR and LBA numbers came from a script that took the validation set for the test set. "
@@ -174,21 +178,23 @@ def markdown(table: int, frame: pd.DataFrame) -> str:
         ]
         if counted and row[1] == PAPER and row[0] in _WRONG_COUNTS:
             row[-1] += " (wrong)"
-        cells = {(cell["task"], cell["metric"]): _cell(cell) for cell in group.to_dict("records")}
+        cells = {(cell["task"], cell["metric"]): _cell(cell, bool(told)) for cell in group.to_dict("records")}
         lines.append(f"| {' | '.join([*row, *[cells.get(metric, '') for metric in metrics]])} |")
     ours = frame[frame["source"] == OURS]
     lines += [
         "",
-        "Mean ± standard deviation (n - 1) over seeds; in brackets the 95 % interval that comes of the test set's size, by "
-        'bootstrap over its targets, proteins or complexes, where the predictions were kept. Rows of "this code" are computed from the results '
-        "store; an empty cell is a number that nobody has run here."
+        "Mean ± standard deviation (n - 1) over seeds; in brackets the 95 % interval that comes of the test set's size, "
+        f"{_HOW}, where the predictions were kept. "
+        'Rows of "this code" are computed from the results store; an empty cell is a number that nobody has run here.'
         if len(ours)
         else "Mean ± standard deviation. There are no runs of this code yet.",
     ]
     if told and ours["num_train"].notna().any():
-        sizes = ours.groupby("task", sort=False)["num_train"].unique()
-        told_sizes = [f"{task} {', '.join(f'{size:,.0f}' for size in sorted(found))}" for task, found in sizes.items()]
-        lines += ["", f"Training samples of these runs (PPI: complexes): {'; '.join(told_sizes)}."]
+        lines += [
+            "",
+            "To learn: how many training samples there were (PPI: complexes). Numbers of one column with other training "
+            "sets were mostly tested on other sets, too, and cannot be compared.",
+        ]
     return "\n".join([*lines, "", *([_NOTES[table], ""] if table in _NOTES else [])])
 
 
@@ -290,13 +296,17 @@ def _settings_markdown(frame: pd.DataFrame) -> str:
     return "\n".join([*lines, "", *[f"{row['task']}: {row['note']}." for _, row in notes.iterrows()], ""])
 
 
-def _cell(row: dict) -> str:
+def _cell(row: dict, sized: bool) -> str:
+    """Mean, spread, interval and number of seeds; with the number of training samples where they differ by data."""
     text = f"{row['mean']:.3f}"
     if not pd.isna(row["std"]):
         text += f" ± {row['std']:.3f}"
     if not pd.isna(row["low"]):
         text += f" [{row['low']:.3f}, {row['high']:.3f}]"
-    return text if pd.isna(row["n"]) else f"{text} (n = {row['n']:.0f})"
+    if pd.isna(row["n"]):
+        return text
+    size = f"; {row['num_train']:,.0f} to learn" if sized and not pd.isna(row["num_train"]) else ""
+    return f"{text} (n = {row['n']:.0f}{size})"
 
 
 def _interval(rows: pd.DataFrame, metric: str, store: Path | None) -> dict[str, float]:

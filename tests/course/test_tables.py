@@ -78,7 +78,7 @@ def test_changes_that_a_plan_for_the_table_names_make_a_row_of_their_own(tmp_pat
     assert table[["changed", "mean", "num_train"]].to_numpy().tolist() == [["epochs 6", 0.6, 114]]
     page = markdown(1, build_table(1, read_results(tmp_path)))
     assert "| epochs 6 |" in page
-    assert "Training samples of these runs (PPI: complexes): PPI 114." in page
+    assert "| 0.600 (n = 1; 114 to learn) |" in page
 
 
 def test_the_same_seed_twice_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import ttest_1samp, ttest_rel
 
 from eqgat.errors import UserError
 from eqgat.training.intervals import cluster_interval, difference_interval
@@ -48,14 +49,36 @@ def test_each_kind_of_metric() -> None:
     classes = pd.DataFrame({"id": range(200), "target": truth, "prediction_0": 1.0, "prediction_1": 0.0})
     low, high = cluster_interval([classes], "accuracy") or (0, 0)
     assert low < (truth == 0).mean() < high
-    ranked = table(6, 5).assign(target=np.tile(np.arange(5), 6), prediction=random.standard_normal(30))
-    low, high = cluster_interval([ranked], "mean_spearman") or (0, 0)
-    each = [part["target"].corr(part["prediction"], method="spearman") for _, part in ranked.groupby("group")]
-    assert min(each) <= low < np.mean(each) < high <= max(each)
-    assert cluster_interval([table(1, 9)], "mse") is None
     assert cluster_interval([table(9, 1)], "something") is None
     with pytest.raises(UserError, match="not tested on the same samples"):
         cluster_interval([table(9, 1), table(8, 1)], "mse")
+
+
+def test_a_mean_over_targets_has_students_interval() -> None:
+    random = np.random.default_rng(1)
+    first, second = (
+        table(6, 5).assign(target=np.tile(np.arange(5), 6), prediction=random.standard_normal(30)) for _ in range(2)
+    )
+    own, other = (
+        np.array([part["target"].corr(part["prediction"], method="spearman") for _, part in ranked.groupby("group")])
+        for ranked in (first, second)
+    )
+    expected = ttest_1samp(own, 0).confidence_interval()
+    assert cluster_interval([first], "mean_spearman") == pytest.approx(tuple(expected))
+    expected = ttest_1samp((own + other) / 2, 0).confidence_interval()
+    assert cluster_interval([first, second], "mean_spearman") == pytest.approx(tuple(expected))
+    expected = ttest_rel(own, other).confidence_interval()
+    assert difference_interval([first], [second], "mean_spearman") == pytest.approx(tuple(expected))
+
+
+@pytest.mark.parametrize("metric", ["mse", "mean_spearman"])
+def test_fewer_than_five_clusters_have_none(metric: str) -> None:
+    four, five = (
+        table(count, 5).assign(target=np.tile(np.arange(5), count), prediction=np.arange(5 * count) % 3)
+        for count in (4, 5)
+    )
+    assert cluster_interval([four], metric) is None
+    assert cluster_interval([five], metric) is not None
 
 
 def test_the_table_shows_the_interval_beside_the_spread(tmp_path: Path) -> None:
