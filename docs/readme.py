@@ -75,7 +75,7 @@ def speed() -> str:
     ]
     head = ["model", *(f"{case}: {size}" for case, size in zip(cases, sizes, strict=True))]
     lines = [[side, *(cell(case, side) for case in cases)] for side in dict.fromkeys(side for _, side in steps)]
-    first = found[*steps[0], "training step"]
+    first = found[(*steps[0], "training step")]
     about = [
         f"Median time of forward and backward pass, {first['threads']} thread, {first['machine']}",
         "readable and literal: the same function, written as in the notebooks and as in the equations",
