@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 from torch_geometric.data import Data
 
+from eqgat.datasets.atom3d import ItemData
 from eqgat.pretrained import pretrained, pretrained_rows
 from eqgat.training.intervals import difference_interval
 from eqgat.training.metrics import pair_metrics
@@ -26,6 +28,7 @@ from eqgat_course.ch12_atom3d_res_ppi.study import (
 )
 from eqgat_course.residues import residue_answers
 from eqgat_course.toy.ppi import ppi_item
+from eqgat_course.toy.res import res_item
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +216,17 @@ def test_what_12_says_of_more_proteins_and_other_models_is_in_the_store():
         read_predictions(whole.loc[run, "run"]) for run in (("eqgat", 0), ("eqgat", 1), ("painn", 0))
     )
     assert difference_interval([first, second], [other], "accuracy") == pytest.approx((0.010, 0.034), abs=5e-4)
+
+
+def test_what_12_says_of_the_environments_that_a_lookup_by_number_loses() -> None:
+    item = res_item("1hvr", environments=None)
+    lost = {name.partition("/")[2] for name in ItemData("res", [item], alpha_carbon="released").skipped["name"]}
+    atoms = item["atoms"]
+    chain, place = atoms["chain"].to_numpy(), atoms[["x", "y", "z"]].to_numpy(float)
+    near = (cdist(place, place) < 6) & (chain[:, None] != chain)
+    at = atoms[near.any(axis=1) & (atoms["hetero"] == " ")]
+    interface = set(at["chain"] + "_" + at["residue"].astype(str) + "_" + at["resname"])
+    assert (len(lost), len(lost & interface), len(interface - lost), len(interface)) == (53, 50, 40, 90)
 
 
 def test_what_12_says_of_more_complexes_is_in_the_store():

@@ -17,7 +17,9 @@ from eqgat.training.settings import build_model, make_settings, num_parameters
 from eqgat_course.ch13_ablations import figures
 from eqgat_course.ch13_ablations import study as ablations
 from eqgat_course.ch13_ablations.study import ABLATED, FULL, KNOCK_OUTS
+from eqgat_course.results import quick_triangle_errors
 
+VARIANTS = ["eqgat", "eqgat-no-cross-product", "eqgat-no-feature-attention"]
 mpl.use("agg")
 
 
@@ -280,6 +282,18 @@ def test_what_13_says_of_our_choices_is_what_the_store_holds():
     assert rows.loc["no cross product", "p"] < 0.05
     assert (rows.filter(like="as many parameters", axis=0)[["n"]] == 10).all().all()
     assert (rows.filter(like="as many parameters", axis=0)["p"] > 0.05).all()
+    assert rows.filter(like="as many parameters", axis=0)["difference"].round(2).tolist() == [0.08, 0.55]
+    assert rows.loc["one attention, as many parameters", "low"] == pytest.approx(0, abs=0.01)
+    store = read_results(task="triangle")
+    of = {
+        name: quick_triangle_errors(store[store["model"] == name], {}).set_index("seed")["value"] for name in VARIANTS
+    }
+    narrow = {name: (of[name] - of["eqgat"])[range(10)].mean() for name in VARIANTS[1:]}
+    assert [round(value, 2) for value in narrow.values()] == [0.36, 0.75]
+    wide = {"scalar_channels": 34, "vector_channels": 9}
+    one = quick_triangle_errors(store[store["model"] == VARIANTS[2]], wide).set_index("seed")["value"]
+    logs = stats.ttest_ind(np.log(of["eqgat"][one.index]), np.log(one), equal_var=False).pvalue
+    assert [round(p, 3) for p in (logs, rows.loc["one attention, as many parameters", "p"])] == [0.036, 0.053]
     nothing = ["cross product of mixed vectors", "4 layers, not 3", "8 radial functions, not 16"]
     assert (rows.loc[nothing, "p"] > 0.2).all()
     assert rows.loc[["no norm", "32 radial functions, not 16"], "p"].between(0.04, 0.06).all()
