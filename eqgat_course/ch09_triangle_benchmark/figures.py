@@ -379,11 +379,10 @@ def error_against_noise() -> Figure:
     ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
     fig.legend(loc="outside upper center", ncol=3, fontsize=SMALL)
-    seeds = rows.groupby("model")["seed"].nunique()
     return describe(
         fig,
         "Error on test clouds whose points were displaced, against the size of the displacements; the answers asked for are "
-        f"those of the clean clouds. Quick profile, {seeds.min()} to {seeds.max()} seeds a model, lines are means, bands "
+        f"those of the clean clouds. Quick profile, {_seeds(rows)} seeds a model, lines are means, bands "
         f"the best and the worst seed; {', '.join(sorted(set(rows['device'])))}, commit "
         f"{', '.join(sorted(set(rows['commit'])))}.",
     )

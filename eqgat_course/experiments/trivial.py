@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from eqgat.datasets.task import SPLITS
 from eqgat.errors import UserError
-from eqgat.training.results import COLUMNS, git_commit, now, package_versions, write_results
+from eqgat.training.results import COLUMNS, git_commit, now, package_versions, prediction_table, write_results
 from eqgat.training.settings import Settings, make_settings
 from eqgat.training.tasks import Task, make_task, standardisation
 
@@ -56,7 +57,7 @@ def trivial_answers(
         UserError: an unknown task or split, or data that cannot be used.
     """
     chosen, splits = _load(task, folder, split)
-    return _answers(chosen, splits, split, untrained)
+    return {name: metrics for name, (metrics, _) in _answers(chosen, splits, split, untrained).items()}
 
 
 def _load(task: str, folder: str | None, split: str) -> tuple[Task, dict[str, Any]]:
@@ -69,24 +70,29 @@ def _load(task: str, folder: str | None, split: str) -> tuple[Task, dict[str, An
     return chosen, chosen.load(folder)
 
 
-def _answers(chosen: Task, splits: dict[str, Any], split: str, untrained: int) -> dict[str, dict[str, float]]:
-    data, kind, found = splits[split], chosen.spec.kind, {}
+def _answers(
+    chosen: Task, splits: dict[str, Any], split: str, untrained: int
+) -> dict[str, tuple[dict[str, float], Tensor | None]]:
+    """Name -> metrics and predictions, without those of constants and of untrained networks."""
+    data, kind = splits[split], chosen.spec.kind
+    found: dict[str, tuple[dict[str, float], Tensor | None]] = {}
     if kind == "classes":
         classes = chosen.num_outputs()
         for name, labels in (("commonest class", splits["train"].y), ("best constant, seen afterwards", data.y)):
             same = torch.full((len(data),), int(labels.bincount(minlength=classes).argmax()))
             logits = torch.nn.functional.one_hot(same, classes).float()
-            found[name] = {"accuracy": chosen.metrics(logits, data.y, data)["accuracy"]}
+            found[name] = {"accuracy": chosen.metrics(logits, data.y, data)["accuracy"]}, None
     elif kind != "pairs":
-        found["mean"] = predict_the_mean(chosen, splits, split)
+        found["mean"] = predict_the_mean(chosen, splits, split), None
     for name, answer in chosen.spec.trivial.items():
-        metrics = chosen.metrics(answer(data), data.y, data)
-        found[name] = {key: value for key, value in metrics.items() if key not in _OTHER_UNIT}
+        metrics = chosen.metrics(answers := answer(data), data.y, data)
+        found[name] = {key: value for key, value in metrics.items() if key not in _OTHER_UNIT}, answers
     for name, numbers in chosen.spec.counts.items():
         weights = torch.linalg.lstsq(_line(numbers(splits["train"])), splits["train"].y.double()).solution
-        found[f"line through {name}"] = chosen.metrics((_line(numbers(data)) @ weights).float(), data.y, data)
+        answers = (_line(numbers(data)) @ weights).float()
+        found[f"line through {name}"] = chosen.metrics(answers, data.y, data), answers
     for seed in range(untrained):
-        found[f"{_UNTRAINED}, seed {seed}"] = _untrained(replace(chosen.settings, seed=seed), splits, data)
+        found[f"{_UNTRAINED}, seed {seed}"] = _untrained(replace(chosen.settings, seed=seed), splits, data), None
     return found
 
 
@@ -110,14 +116,14 @@ def _untrained(settings: Settings, splits: dict[str, Any], data: Any) -> dict[st
 def write_trivial_answers(
     task: str, store: str | Path, folder: str | None = None, split: str = "test", untrained: int = 5
 ) -> dict[str, dict[str, float]]:
-    """``trivial_answers``, with their rows written into a results store.
+    """``trivial_answers``, with their rows written into a results store, and their predictions where they vary.
 
     Raises:
         UserError: as ``trivial_answers`` does; the disk is full.
     """
     chosen, splits = _load(task, folder, split)
     digest, found = chosen.digest(splits), _answers(chosen, splits, split, untrained)
-    for name, metrics in found.items():
+    for name, (metrics, answers) in found.items():
         run, (name, _, seed) = f"{task}-trivial-{re.sub('[^a-z0-9]+', '-', name)}", name.partition(", seed ")
         common = dict.fromkeys(COLUMNS, "") | {
             "task": task,
@@ -137,5 +143,12 @@ def write_trivial_answers(
         for column in ("split", "metric", "value"):
             del common[column]
         tag = chosen.settings.run_name(digest).rpartition("-")[2]
-        write_results(store, f"{run}-{tag}" if split == "test" else f"{run}-{split}-{tag}", common, {split: metrics})
-    return found
+        table = None if answers is None else prediction_table(answers, splits[split].y, splits[split])
+        write_results(
+            store,
+            f"{run}-{tag}" if split == "test" else f"{run}-{split}-{tag}",
+            common,
+            {split: metrics},
+            predictions=table,
+        )
+    return {name: metrics for name, (metrics, _) in found.items()}
