@@ -12,8 +12,10 @@ from atom3d_items import write_task
 from eqgat.cli import main
 from eqgat.datasets.atom3d import load_atom3d
 from eqgat.training import read_results
+from eqgat.training.metrics import ranking_metrics
+from eqgat.training.results import read_predictions
 from eqgat_course.experiments.tables import build_table
-from eqgat_course.experiments.trivial import trivial_answers
+from eqgat_course.experiments.trivial import trivial_answers, write_trivial_answers
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +68,14 @@ def test_trivial_answers(root: Path, tmp_path: Path) -> None:
     others = sorted(set(rows["model"]) - {"trivial: untrained network"})
     assert others == ["trivial: best constant, seen afterwards", "trivial: commonest class"]
     assert build_table(1, rows)["source"].tolist() == build_table(1, rows.iloc[:0])["source"].tolist()
+
+
+@pytest.mark.slow
+def test_answers_that_vary_leave_their_predictions(root: Path, tmp_path: Path) -> None:
+    found = write_trivial_answers("psr", tmp_path, str(root), untrained=0)
+    (file,) = tmp_path.glob("psr/psr-trivial-clashes-*.predictions.csv.gz")
+    table = read_predictions(file.name.partition(".")[0], tmp_path)
+    metrics = ranking_metrics(table["prediction"].to_numpy(), table["target"].to_numpy(), table["group"])
+    assert metrics["global_spearman"] == pytest.approx(found["clashes"]["global_spearman"], nan_ok=True)
+    assert list(tmp_path.glob("psr/psr-trivial-mean-*.csv"))
+    assert not list(tmp_path.glob("*/psr-trivial-mean*predictions*"))
