@@ -26,14 +26,16 @@ from eqgat_course.exercises import (
 )
 
 
+def _direction_term(pos: Tensor, edges: Tensor, b: Tensor) -> Tensor:
+    return edge_geometry(pos, edges)[1].unsqueeze(2) * b.unsqueeze(1)
+
+
 @exercise("04.1", "The direction term", "implement", points=2)
 def direction_term(answer: Any) -> None:
     atoms = int(between(41, 5, 9))
     edges = some_edges(41, atoms)
     pos, b = gaussian(41, (atoms, 3), (edges.shape[1], int(between(46, 4, 7))))
-    _, direction = edge_geometry(pos, edges)
-    relative = pos[edges[1]] - pos[edges[0]]
-    right = direction.unsqueeze(2) * b.unsqueeze(1)
+    relative, right = pos[edges[1]] - pos[edges[0]], _direction_term(pos, edges, b)
     actual = call(answer, pos, edges, b)
     expect_close(
         actual,
@@ -59,24 +61,32 @@ def direction_term(answer: Any) -> None:
         "right as the atoms lie, but the result does not rotate with them.",
     )
     pos[edges[0, 0]] = pos[edges[1, 0]]
-    _, direction = edge_geometry(pos, edges)
     actual = read(call(answer, pos, edges, b))
     expect(
         actual.isfinite().all(),
-        "two atoms in one place give NaN: 0 divided by 0. Such a pair has no direction; let its term be zero, "
-        "for instance by dividing by a length clamped away from zero.",
+        "two atoms in one place give NaN: 0 divided by 0. Such a pair has no direction; put a stand-in for its vector "
+        "before you divide, and let its term be zero.",
     )
     expect_close(
         actual,
-        direction.unsqueeze(2) * b.unsqueeze(1),
+        _direction_term(pos, edges, b),
         "two atoms in one place have no direction: their term should be zero. Yours is not, or it changes other edges' terms.",
     )
     slope = gradient(answer, [pos, edges, b], 0)
+    if slope is None:
+        return
     expect(
-        slope is None or slope.isfinite().all(),
+        slope.isfinite().all(),
         "the values are right, but where two atoms are in one place the gradient is NaN or infinite: the root has an "
-        "infinite slope at 0, and torch.where does not keep it out. Clamp before the root, or use torch.linalg.norm, "
-        "whose gradient at 0 is 0.",
+        "infinite slope at 0, and torch.where after it does not keep it out. Put a stand-in for the vector before the root.",
+    )
+    expect_close(
+        slope,
+        gradient(_direction_term, [pos, edges, b], 0),
+        "the values are right, but not the gradient. Where two atoms are in one place it should be zero, too: 0 divided by a "
+        "tiny number is 0, but its slope is 1 over that number. Put a stand-in for the vector before you divide, and "
+        "multiply the result by zero there.",
+        rtol=1e-3,  # an answer may compute in float32
     )
 
 
