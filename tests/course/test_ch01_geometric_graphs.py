@@ -9,6 +9,7 @@ import torch
 
 from eqgat.graph import radius_graph
 from eqgat.symmetry import rotation_about
+from eqgat.viz.backbone import COIL, HELIX, STRAND, secondary_structure
 from eqgat_course.ch01_geometric_graphs.study import TOY_MODELS, euler_rotation, symmetry_errors
 from eqgat_course.controls import capped_radius_graph
 from eqgat_course.running_example import running_example
@@ -46,3 +47,20 @@ def test_capped_graph_is_a_part_of_the_radius_graph_with_at_most_cap_neighbours(
     assert kept < full
     assert int(capped_radius_graph(pos, 6.0)[1].bincount().max()) == 32
     assert torch.equal(capped_radius_graph(pos, 3.0)[1].bincount(), radius_graph(pos, 3.0)[1].bincount())
+
+
+def test_far_along_the_chain_our_atom_sees_a_strand_a_loop_and_a_sulphur_of_the_helix():
+    example = running_example()
+    kind, rows = secondary_structure(example.structure), example.neighbours.numpy()
+    residue = example.structure.residue_number[rows]
+    seen = {
+        (int(number), str(kind[example.structure.residue_index[row]]))
+        for number, row in zip(residue, rows, strict=True)
+    }
+    assert {pair for pair in seen if abs(pair[0] - 22) > 1} == {
+        (31, "strand"),
+        (43, "coil"),
+        (45, "coil"),
+        (51, "helix"),
+    }
+    assert set(example.structure.symbol[rows[residue == 51]]) == {"S"}
