@@ -58,9 +58,9 @@ def test_far_along_the_chain_our_atom_sees_a_strand_a_loop_and_a_sulphur_of_the_
         for number, row in zip(residue, rows, strict=True)
     }
     assert {pair for pair in seen if abs(pair[0] - 22) > 1} == {
-        (31, "strand"),
-        (43, "coil"),
-        (45, "coil"),
-        (51, "helix"),
+        (31, STRAND),
+        (43, COIL),
+        (45, COIL),
+        (51, HELIX),
     }
     assert set(example.structure.symbol[rows[residue == 51]]) == {"S"}
