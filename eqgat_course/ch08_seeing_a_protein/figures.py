@@ -366,7 +366,7 @@ def axial_share_by_layer() -> Figure:
     fig, ax = plt.subplots(figsize=(6.4, 3.6))
     for (name, rows), colour in zip(table.groupby("training", sort=False), ("grey", "pink"), strict=True):
         ax.plot(rows["layer"], 100 * rows["axial"], "o-", color=COLOURS[colour], label=f"{name} training")
-    ax.set(xlabel="after layer", ylabel="axial part of |v|² (%)", xticks=sorted(table["layer"].unique()))
+    ax.set(xlabel="after layer", ylabel="axial part of |p|² + |x|² (%)", xticks=sorted(table["layer"].unique()))
     ax.legend()
     words = "; ".join(
         f"{name} training " + ", ".join(f"{100 * share:.2g}" for share in rows["axial"])
@@ -541,9 +541,10 @@ def _share(record: LayerTrace, incoming: Tensor) -> Tensor:
     return record.attention[incoming].mean(dim=1) * len(incoming)
 
 
-def agreement(table: pd.DataFrame) -> pd.Series:
-    """Of ``removal_table``: rank correlation of attention and effect, for each hidden residue."""
-    return table.groupby("residue")[["attention", "effect"]].corr("spearman").xs("attention", level=1)["effect"]
+def agreement(table: pd.DataFrame, score: str = "attention") -> pd.Series:
+    """Of ``removal_table``: rank correlation of attention or nearness with the effect, for each hidden residue."""
+    columns = table.assign(nearness=-table["distance"]).groupby("residue")[[score, "effect"]]
+    return columns.corr("spearman").xs(score, level=1)["effect"]
 
 
 @figure(name="attention-against-removal", notebook="08", data=DATA, trained=TRAINED)
@@ -561,11 +562,12 @@ def attention_against_removal() -> Figure:
         ylim=(0, None),
     )
     ax.legend(title="hidden residue", fontsize=SMALL, title_fontsize=SMALL)
-    rank = agreement(table)
+    rank, near = agreement(table), agreement(table, "nearness")
     caption = (
         f"Neighbours of the CA atom of {len(rank)} hidden residues of BPTI: attention (last layer, mean over "
         f"channels) against the change of the predicted distribution (total variation) when the atom is taken "
-        f"away. Rank correlation within a residue: {rank.min():.2f} to {rank.max():.2f}."
+        f"away. Rank correlation within a residue: {rank.min():.2f} to {rank.max():.2f}; of nearness, which knows "
+        f"nothing of attention: {near.min():.2f} to {near.max():.2f}."
     )
     return describe(fig, caption, caption)
 
@@ -595,8 +597,9 @@ def explained() -> tuple[pd.DataFrame, pd.DataFrame]:
     """What each score says of five hidden residues, held against what happens when atoms are taken away.
 
     Two tables. One row a score and residue: rank correlation over the atoms that the model can see with the effect of
-    taking each away ("effect"), and with the same score under fresh weights ("fresh weights"). One row an order, residue
-    and number of atoms: how far the log probability of the answer moves ("change", nats).
+    taking each away ("effect"), and with the same score under fresh weights ("fresh weights"); both again over the
+    neighbours of the CA alone. One row an order, residue and number of atoms: how far the log probability of the answer
+    moves ("change", nats).
     """
     (control, model), ranks, curves = models(), [], []
     for residue in HIDDEN:
@@ -608,15 +611,13 @@ def explained() -> tuple[pd.DataFrame, pd.DataFrame]:
         others = ours["rollout, uniform weights"].nonzero().flatten()
         others = others[others != centre]
         effect = removals(model, data, centre, others)
+        everywhere = torch.ones(len(others), dtype=torch.bool)
         for name in SCORES:
-            ranks.append(
-                {
-                    "score": name,
-                    "residue": residue,
-                    "effect": spearmanr(ours[name][others], effect).statistic,
-                    "fresh weights": spearmanr(ours[name][others], fresh[name][others]).statistic,
-                }
-            )
+            mine, theirs, row = ours[name][others], fresh[name][others], {"score": name, "residue": residue}
+            for where, mask in (("", everywhere), (", neighbours", ours["attention"][others] > 0)):
+                row["effect" + where] = spearmanr(mine[mask], effect[mask]).statistic
+                row["fresh weights" + where] = spearmanr(mine[mask], theirs[mask]).statistic
+            ranks.append(row)
         generator = torch.Generator().manual_seed(residue)
         orders = {name: [ours[name]] for name in SCORES}
         orders["at random"] = [torch.rand(len(data.z), generator=generator, dtype=torch.float64) for _ in range(4)]
@@ -674,8 +675,8 @@ def conclusions(weights: str) -> pd.Series:
         "test environments answered rightly (%)": 100 * (whole["answer"] == whole["truth"]).mean(),
         **{f"attention to neighbours of kind {kind} (equal shares)": paid[kind] for kind in ("2 bonds", "S", "O", "N")},
         **{f"most selective channel, layer {k} (% of neighbours)": low for k, low in enumerate(lowest, start=1)},
-        "axial part of |v|², layer 2 (%)": 100 * axial[1],
-        "axial part of |v|², last layer (%)": 100 * axial[-1],
+        "axial part of |p|²+|x|², layer 2 (%)": 100 * axial[1],
+        "axial part of |p|²+|x|², last layer (%)": 100 * axial[-1],
         "cost of no cross products (nats)": cost,
         "enzyme: rank correlation with uniform weights": curves.corr("spearman").loc["trained", "uniform"],
         "neighbours of CA: rank correlation of attention with effect": agreement(removal_table(weights)).mean(),

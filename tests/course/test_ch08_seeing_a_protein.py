@@ -170,7 +170,7 @@ def test_what_08_says_of_three_trained_models_is_what_they_do(concluded):
     assert (paid["S"] > 1.2).all()
     assert paid["O"].round(2).tolist() == [0.70, 0.86, 1.25]
     assert paid["2 bonds"].round(2).tolist() == [1.35, 1.08, 1.02]
-    axial = [rows[f"axial part of |v|², {layer}"] for layer in ("layer 2", "last layer")]
+    axial = [rows[f"axial part of |p|²+|x|², {layer}"] for layer in ("layer 2", "last layer")]
     assert [share[:2].between(low, high).all() for share, low, high in ((axial[0], 8, 11), (axial[1], 25, 27))]
     assert 65 < axial[0]["res-embedded"] < 68
     assert rows["cost of no cross products"].round(2).tolist() == [0.44, 0.10, 0.02]
@@ -194,7 +194,26 @@ def test_what_08_says_of_single_channels_is_what_they_do():
     assert names[after[-1].edges.source[incoming[runner_up.indices[1]]]] == "TYR21C"
     mean = share[incoming].mean(dim=1).sort(descending=True).values
     assert 1.5 < float(mean[5]) < float(mean[0]) < 2.2
+    assert float(mean[:6].sum() / len(incoming)) == pytest.approx(0.64, abs=0.005)
+    assert len(incoming) == 16
     assert table.index[:6].tolist() == [27, 3, 26, 28, 23, 29]
     assert (table.loc[[27, 3, 26, 16], "2 bonds"] >= 3).all()
     assert (table.loc[[28, 23, 29], "1 bond"] > 4).all()
     assert table.loc[18, ["1 bond", "2 bonds"]].max() < 1 < table.loc[18, "O"]
+
+
+@pytest.mark.slow
+def test_what_08_says_of_attention_against_geometry_is_what_the_tables_hold():
+    with torch.no_grad():
+        table = figures.removal_table()
+    attention, nearness = figures.agreement(table), figures.agreement(table, "nearness")
+    assert attention.round(2).tolist() == [0.08, 0.32, 0.03, 0.64, 0.46]
+    assert nearness.round(2).tolist() == [0.84, 0.51, 0.79, 0.54, 0.64]
+    assert (nearness > attention).sum() == 4
+    ranks = figures.explained()[0].set_index("score")
+    fresh = ranks.loc["attention"]
+    assert (fresh["fresh weights"] > 0.995).all()
+    assert fresh["fresh weights, neighbours"].round(1).agg(["min", "max"]).tolist() == [0.0, 0.7]
+    assert fresh["effect, neighbours"].to_numpy() == pytest.approx(attention.to_numpy())
+    rollout = ranks.loc["attention rollout", ["fresh weights", "fresh weights, neighbours"]].mean()
+    assert rollout.round(2).tolist() == [0.98, 0.71]
