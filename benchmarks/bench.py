@@ -61,7 +61,10 @@ def models(options: Options) -> Iterator[Row]:
         for name, (model, _) in sides.items():
             yield row("models", case.name, name, "parameters", "", float(sum(p.numel() for p in model.parameters())))
             if name in fit:
-                memory = [peak_memory(name, case, "training step", options.device) for _ in range(max(1, options.repeats // 3))]
+                memory = [
+                    peak_memory(name, case, "training step", options.device)
+                    for _ in range(max(1, options.repeats // 3))
+                ]
                 yield row("models", case.name, name, "memory of a step", "MiB", Spread.of(memory))
             else:
                 yield row(
