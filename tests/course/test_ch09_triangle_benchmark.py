@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -210,7 +211,13 @@ def test_what_09_says_of_the_cpu_rows_is_in_the_store():
     error = rows.astype({"value": float, "seed": int}).pivot_table("value", "seed", "model")
     assert len(error) == 3
     ablations = ["eqgat-no-cross-product", "eqgat-no-feature-attention"]
-    assert set(error) == {"eqgat", "painn", "schnet", *ablations}
+    assert set(error) == {"eqgat", "painn", "schnet", "gvp", *ablations}
+    assert (error["gvp"].round(1).min(), error["gvp"].round(1).max()) == (5.9, 7.1)
+    assert (error["gvp"] > error["eqgat"]).all()
+    assert round(error["gvp"].mean() / error["eqgat"].mean(), 1) == 1.4
+    spread = float(np.hypot(error["gvp"].std(), error["eqgat"].std()))
+    assert 2 < (error["gvp"] - error["eqgat"]).mean() / spread < 2.1
+    assert round(10.12 / 6.0, 1) == 1.7
     ratio = error[ablations].mean() / error["eqgat"].mean()
     assert ratio.round(2).tolist() == [1.16, 1.04]
     for name in ablations:
