@@ -81,7 +81,26 @@ def speed() -> str:
         "readable and literal: the same function, written as in the notebooks and as in the equations",
         "[report](figures/bench/report.md)",
     ]
-    return f"\n### A training step\n\n{'; '.join(about)}.\n\n{table(head, lines)}\n"
+    return f"\n### A training step\n\n{'; '.join(about)}.\n\n{table(head, lines)}\n{memory()}"
+
+
+def memory() -> str:
+    """How much longer a step takes whose memory goes back to the system, on the largest batch that was measured so."""
+    found = [
+        row
+        for row in rows("bench/numbers.csv")
+        if (row["part"], row["quantity"]) == ("allocator", "training step, against kept")
+    ]
+    if not found:
+        return ""
+    case = found[-1]["case"]
+    longer = ", ".join(
+        f"{float(row['value']):.1f} ({row['side'].removesuffix(', usual')})" for row in found if row["case"] == case
+    )
+    return (
+        "\nOn a CPU, training keeps the memory that a step frees for the next one, and so do these times. Given back to the "
+        f"system at once, as is usual, a step of the batch {case} takes {longer} times as long.\n"
+    )
 
 
 def renewed(text: str) -> str:

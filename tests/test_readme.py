@@ -49,6 +49,10 @@ def test_the_table_of_speed_has_a_column_for_each_batch(tmp_path: Path, monkeypa
 | EQGAT | 0.5 s | not run |
 | GVP | not run: some 2 GiB | 2 s |"""
     assert table in readme.speed()
+    assert "as is usual" not in readme.speed()
+    lines.append('allocator,RES,"EQGAT, usual","training step, against kept",,1.25,M,1')
+    (tmp_path / "figures/bench/numbers.csv").write_text("\n".join(lines))
+    assert readme.speed().endswith("a step of the batch RES takes 1.2 (EQGAT) times as long.\n")
 
 
 def test_every_link_and_picture_leads_somewhere_and_every_notebook_is_listed() -> None:
