@@ -1,8 +1,8 @@
 """What training on a CPU does with freed memory: keep it for the next step.
 
-glibc gives blocks of 32 MiB and more back to the system as soon as they are freed. The next layer asks for them anew, and
-the system clears each page first. On a large batch this took a third of a training step of SchNet, a tenth of PaiNN's and
-nothing of EQGAT's, which needs little memory (``benchmarks/bench.py --parts allocator``); more on a busy machine.
+glibc gives blocks of 32 MiB and more back to the system as soon as they are freed. The next layer asks for them anew,
+and the system clears each page first. On a large batch this took a third of a training step of SchNet, a tenth of
+PaiNN's and nothing of EQGAT's, which needs little memory (``benchmarks/bench.py --parts allocator``).
 """
 
 from __future__ import annotations
