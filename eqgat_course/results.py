@@ -58,7 +58,8 @@ def quick_triangle_errors(results: pd.DataFrame, model_options: dict[str, Any]) 
 def triangle_runs(results: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The test rows of the Triangle data in one profile, and its name: the one that more models have been run in.
 
-    Of a tie, full wins, then cpu. Without rows the name is "". Runs with changed settings are left out.
+    Of a tie, the one with more runs, then full, then cpu. Without rows the name is "". Runs with changed settings are
+    left out.
     """
     rows = results[
         (results["task"] == "triangle")
@@ -66,9 +67,9 @@ def triangle_runs(results: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         & (results["changed"] == "")
         & results["model"].isin(TRIANGLE_MODELS)
     ]
-    counts = {profile: rows.loc[rows["profile"] == profile, "model"].nunique() for profile in ("full", "cpu", "quick")}
-    chosen = max(counts, key=counts.__getitem__)
-    return rows[rows["profile"] == chosen], chosen if counts[chosen] else ""
+    of = {profile: rows[rows["profile"] == profile] for profile in ("full", "cpu", "quick")}
+    chosen = max(of, key=lambda profile: (of[profile]["model"].nunique(), len(of[profile])))
+    return of[chosen], chosen if len(of[chosen]) else ""
 
 
 def trained_for(rows: pd.DataFrame) -> str:

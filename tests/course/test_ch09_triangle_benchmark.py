@@ -14,6 +14,7 @@ from eqgat.baselines import SchNet
 from eqgat.datasets import make_triangles
 from eqgat.symmetry import random_rotation
 from eqgat.training.results import COLUMNS, read_history, read_results
+from eqgat.training.settings import make_settings
 from eqgat_course.ch09_triangle_benchmark import figures
 from eqgat_course.ch09_triangle_benchmark.study import (
     TUNING_SEED,
@@ -79,6 +80,8 @@ def test_profile_with_more_models_is_chosen_and_full_wins_a_tie():
     rows, profile = triangle_runs(store(("eqgat", "quick", 0, 1.0), ("eqgat", "full", 0, 1.0)))
     assert profile == "full"
     assert set(rows["profile"]) == {"full"}
+    more = store(("eqgat", "quick", 0, 1.0), ("eqgat", "quick", 1, 1.0), ("eqgat", "full", 0, 1.0))
+    assert triangle_runs(more)[1] == "quick"
     assert (
         triangle_runs(store(("eqgat", "quick", 0, 1.0), ("schnet", "quick", 0, 1.0), ("eqgat", "full", 0, 1.0)))[1]
         == "quick"
@@ -210,6 +213,10 @@ def test_what_09_says_of_the_cpu_rows_is_in_the_store():
     )
     error = rows.astype({"value": float, "seed": int}).pivot_table("value", "seed", "model")
     assert len(error) == 3
+    segnn = error.pop("segnn").dropna()
+    assert (len(segnn), round(segnn[0], 1), round(segnn[0] / error["eqgat"].mean())) == (1, 13.5, 3)
+    assert read_history("triangle-segnn-cpu-seed0")["seconds"].iloc[-1] > 3600
+    assert make_settings("triangle", "segnn", "cpu").learning_rate == 3e-3
     ablations = ["eqgat-no-cross-product", "eqgat-no-feature-attention"]
     assert set(error) == {"eqgat", "painn", "schnet", "gvp", *ablations}
     assert (error["gvp"].round(1).min(), error["gvp"].round(1).max()) == (5.9, 7.1)
