@@ -125,8 +125,9 @@ def _interval(
         own = own[~np.isnan(own)]
         if len(own) < FEWEST:
             return None
-        half = float(stats.t.ppf(0.975, len(own) - 1) * stats.sem(own))
-        return float(own.mean()) - half, float(own.mean()) + half
+        mean, half = float(own.mean()), float(stats.t.ppf(0.975, len(own) - 1) * stats.sem(own))
+        most = float(np.abs(shares).sum())  # no correlation is beyond 1, and no difference of two beyond 2
+        return max(mean - half, -most), min(mean + half, most)
     if len(clusters) < FEWEST:
         return None
     chosen = np.random.default_rng(seed).integers(len(clusters), size=(draws, len(clusters)))

@@ -71,6 +71,14 @@ def test_a_mean_over_targets_has_students_interval() -> None:
     assert difference_interval([first], [second], "mean_spearman") == pytest.approx(tuple(expected))
 
 
+def test_no_interval_reaches_beyond_what_a_correlation_can_be() -> None:
+    near = table(5, 5).assign(target=np.tile(np.arange(5), 5), prediction=[*np.tile(np.arange(5), 4), 1, 0, 2, 4, 3])
+    low, high = cluster_interval([near], "mean_spearman") or (0, 0)
+    assert 0 < low < high == 1
+    other = near.assign(prediction=-near["prediction"])
+    assert difference_interval([near], [other], "mean_spearman") == pytest.approx((2 * low, 2))
+
+
 @pytest.mark.parametrize("metric", ["mse", "mean_spearman"])
 def test_fewer_than_five_clusters_have_none(metric: str) -> None:
     four, five = (
