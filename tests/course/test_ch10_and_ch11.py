@@ -183,7 +183,7 @@ def test_what_11_says_of_the_stored_runs_of_rsr() -> None:
     assert chosen.sort_values("seed")["value"].round(2).tolist() == [-0.03, 0.01, 0.17]
     trained = explained[explained["split"] == "test"]["value"]
     assert (len(trained), (trained < 0).all()) == (9, True)
-    runs = [file.name.split(".")[0] for file in (results_folder() / "rsr").glob("*.predictions.csv.gz")]
+    runs = [file.name.split(".")[0] for file in (results_folder() / "rsr").glob("rsr-*-quick-*.predictions.csv.gz")]
     least = pd.Series({run: by_target(run)["spearman"].min() for run in runs})
     assert len(least) == 9
     assert (least.drop(least.idxmin()) > 0.25).all()
