@@ -26,7 +26,7 @@ from eqgat.molecule import Molecule
 from eqgat.options import known_options
 from eqgat.pretrained import saved_folder
 from eqgat.saving import SETTINGS
-from eqgat.training.intervals import FEWEST, cluster_interval
+from eqgat.training.intervals import cluster_interval
 from eqgat.training.memory import freed_memory_kept
 from eqgat.training.results import prediction_table
 from eqgat.training.run import FINISHED
@@ -326,7 +326,7 @@ def metric_lines(table: pd.DataFrame) -> str:
         f"  {row.metric:24}{row.value:>8.4g}" + (f"{row.low:>8.4g} to {row.high:.4g}" if row.low == row.low else "")
         for row in table.itertuples()
     ]
-    alone = [] if table["low"].notna().any() else [f"  (no intervals: they take {FEWEST} groups)"]
+    alone = [] if table["low"].notna().any() else ["  (no intervals: they take two groups or more)"]
     return "\n".join([*lines, *alone])
 
 

@@ -13,7 +13,6 @@ from eqgat.errors import UserError
 
 __all__ = ["cluster_interval", "difference_interval"]
 
-FEWEST = 5  # clusters; of fewer the interval is so much too short that it misleads
 Score = Callable[[np.ndarray, np.ndarray], float]  # of targets and predictions, [rows] or [rows, columns] each
 
 
@@ -59,14 +58,14 @@ _SCORES: dict[str, Score] = {
 
 
 def cluster_interval(
-    runs: Sequence[pd.DataFrame], metric: str, draws: int = 500, seed: int = 0
+    runs: Sequence[pd.DataFrame], metric: str, draws: int = 500, seed: int = 0, fewest: int = 2
 ) -> tuple[float, float] | None:
     """The 95 % interval of a metric's mean over runs that comes of the clusters in the test set.
 
     Rows of one protein, target or complex are alike, so that whole clusters count; where the data have no groups, a row
     is a cluster. A mean over targets ("mean_spearman") has Student's interval of that mean. Other metrics have the
-    percentile interval of test sets whose clusters are drawn anew, with replacement, the same for all runs; of five to
-    ten clusters it is rather too short. It says nothing of what another seed of the training would change: that is the
+    percentile interval of test sets whose clusters are drawn anew, with replacement, the same for all runs; of fewer than
+    ten clusters it is too short, of two or three by far. It says nothing of what another seed of the training would change: that is the
     spread over runs.
 
     Args:
@@ -74,9 +73,10 @@ def cluster_interval(
         metric: its name in the results store.
         draws: how many test sets are drawn.
         seed: of the draws.
+        fewest: clusters that there must be.
 
     Returns:
-        Lower and upper end; None for a metric that is not known here, and for fewer than five clusters (``FEWEST``).
+        Lower and upper end; None for a metric that is not known here, and for too few clusters.
 
     Raises:
         UserError: the runs were not tested on the same samples.
@@ -85,11 +85,16 @@ def cluster_interval(
     >>> cluster_interval([rows], "mse")
     (1.0, 1.0)
     """
-    return _interval(runs, np.full(len(runs), 1 / len(runs)), metric, draws, seed)
+    return _interval(runs, np.full(len(runs), 1 / len(runs)), metric, draws, seed, fewest)
 
 
 def difference_interval(
-    ours: Sequence[pd.DataFrame], theirs: Sequence[pd.DataFrame], metric: str, draws: int = 500, seed: int = 0
+    ours: Sequence[pd.DataFrame],
+    theirs: Sequence[pd.DataFrame],
+    metric: str,
+    draws: int = 500,
+    seed: int = 0,
+    fewest: int = 2,
 ) -> tuple[float, float] | None:
     """The same interval for a difference: a metric's mean over ``ours`` minus that over ``theirs``, on the same clusters.
 
@@ -101,11 +106,11 @@ def difference_interval(
     (-3.0, -3.0)
     """
     shares = np.repeat([1 / len(ours), -1 / len(theirs)], [len(ours), len(theirs)])
-    return _interval([*ours, *theirs], shares, metric, draws, seed)
+    return _interval([*ours, *theirs], shares, metric, draws, seed, fewest)
 
 
 def _interval(
-    runs: Sequence[pd.DataFrame], shares: np.ndarray, metric: str, draws: int, seed: int
+    runs: Sequence[pd.DataFrame], shares: np.ndarray, metric: str, draws: int, seed: int, fewest: int
 ) -> tuple[float, float] | None:
     """The interval of the sum over the runs of share times metric; see ``cluster_interval``."""
     within = metric.startswith("mean_") and "group" in runs[0]
@@ -123,12 +128,12 @@ def _interval(
     if within:  # the metric is a mean over clusters of what each has of its own
         own = np.array([scores(rows) for rows in clusters])
         own = own[~np.isnan(own)]
-        if len(own) < FEWEST:
+        if len(own) < max(fewest, 2):
             return None
         mean, half = float(own.mean()), float(stats.t.ppf(0.975, len(own) - 1) * stats.sem(own))
         most = float(np.abs(shares).sum())  # no correlation is beyond 1, and no difference of two beyond 2
         return max(mean - half, -most), min(mean + half, most)
-    if len(clusters) < FEWEST:
+    if len(clusters) < max(fewest, 2):
         return None
     chosen = np.random.default_rng(seed).integers(len(clusters), size=(draws, len(clusters)))
     drawn = [scores(np.concatenate([clusters[cluster] for cluster in one])) for one in chosen]

@@ -169,6 +169,8 @@ def main(argv: list[str]) -> None:
         save(evaluation_figure(found.predictions, what), out / "evaluation")
         made += ", evaluation.png and .svg"
     groups = found.predictions["group" if "group" in found.predictions else "id"].nunique()
-    print(f"{found.data}, {len(found.predictions)} predictions in {groups} groups; 95 % intervals, groups as wholes:")
+    few = " (of so few groups rather too short)" if groups < 10 else ""
+    size = f"{len(found.predictions)} predictions in {groups} groups"
+    print(f"{found.data}, {size}; 95 % intervals, groups as wholes{few}:")
     print(metric_lines(found.metrics))
     print(f"{made} are in {out}")

@@ -14,7 +14,7 @@ from eqgat.training.intervals import difference_interval
 from eqgat.training.results import read_predictions
 from eqgat.training.settings import MODELS
 from eqgat_course.experiments.plans import read_plan, recorded
-from eqgat_course.experiments.tables import paper_numbers
+from eqgat_course.experiments.tables import FEWEST, paper_numbers
 
 __all__ = ["Claim", "claims"]
 
@@ -130,7 +130,7 @@ def _other_data(results: pd.DataFrame, store: Path | None) -> Iterator[Claim]:
             except FileNotFoundError:
                 yield Claim(says, here, "no predictions to judge by")
                 continue
-            interval = difference_interval(first, second, metric)
+            interval = difference_interval(first, second, metric, fewest=FEWEST)
             if interval is None:
                 yield Claim(says, here, f"{first[0]['group'].nunique()} targets are too few to judge by")
                 continue

@@ -30,6 +30,7 @@ _TITLES = {
     3: "Table 3: Triangle data, test set. Mean squared error over the three raw targets: lower is better.",
     4: "Table 4: ablations, test sets. RMSE: lower is better; Spearman correlations: higher is better.",
 }
+FEWEST = 5  # targets, proteins or complexes; an interval of fewer misleads
 _HOW = (
     "Student's over targets for a mean over targets, else by drawing targets, proteins or complexes anew; of five to ten "
     "it is rather too short, for fewer there is none"
@@ -326,7 +327,7 @@ def _interval(rows: pd.DataFrame, metric: str, store: Path | None) -> dict[str, 
         ]
     except FileNotFoundError:
         return {}
-    found = cluster_interval(runs, metric)
+    found = cluster_interval(runs, metric, fewest=FEWEST)
     return {} if found is None else dict(zip(("low", "high"), found, strict=True))
 
 

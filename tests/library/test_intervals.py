@@ -80,13 +80,16 @@ def test_no_interval_reaches_beyond_what_a_correlation_can_be() -> None:
 
 
 @pytest.mark.parametrize("metric", ["mse", "mean_spearman"])
-def test_fewer_than_five_clusters_have_none(metric: str) -> None:
+def test_so_many_clusters_are_wanted_as_is_said_and_two_at_least(metric: str) -> None:
     four, five = (
         table(count, 5).assign(target=np.tile(np.arange(5), count), prediction=np.arange(5 * count) % 3)
         for count in (4, 5)
     )
-    assert cluster_interval([four], metric) is None
-    assert cluster_interval([five], metric) is not None
+    assert cluster_interval([four], metric, fewest=5) is None
+    assert cluster_interval([five], metric, fewest=5) is not None
+    assert difference_interval([four], [four], metric, fewest=5) is None
+    assert cluster_interval([four], metric) is not None
+    assert cluster_interval([four[four["group"] == "protein 0"]], metric, fewest=0) is None
 
 
 def test_the_table_shows_the_interval_beside_the_spread(tmp_path: Path) -> None:
