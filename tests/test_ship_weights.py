@@ -46,6 +46,7 @@ def ship(folder: Path, run: Run, data: Path) -> None:
     ship_weights.main([str(run.folder), "mine", "--data", str(data), "--results", str(folder / "results")])
 
 
+@pytest.mark.slow
 def test_a_shipped_run_is_read_as_the_others_are(shelf: Path, tmp_path: Path) -> None:
     data = write_data(tmp_path / "data")
     run = trained(tmp_path, data)
@@ -70,6 +71,7 @@ def test_nothing_is_shipped_that_learned_from_a_relative(shelf: Path, tmp_path: 
     assert list(shelf.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_relative_is_known_by_pieces_of_its_sequence() -> None:
     def changed(item: dict, every: int) -> dict:
         """The protein with an alanine at each ``every``-th residue."""

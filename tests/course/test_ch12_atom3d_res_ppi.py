@@ -151,6 +151,7 @@ def test_residues_found_and_taken_for_are_counted_by_hand():
     assert (sixth["there"], sixth["found"], sixth["taken for"]) == (1, 0.0, study.RESIDUES[0])
 
 
+@pytest.mark.slow
 def test_what_12_says_of_burial_is_what_the_shipped_network_answers():
     for split in ("test", "val"):
         found = study.by_burial(residue_answers(pretrained("res"), split, radius=9.0))
@@ -195,6 +196,7 @@ def test_what_12_says_of_the_answers_of_the_shipped_network_is_in_its_prediction
     assert by_protein[by_protein["size"] == 40]["mean"].agg(["min", "max"]).round(3).tolist() == [0.1, 0.425]
 
 
+@pytest.mark.slow
 def test_what_12_says_of_more_proteins_and_other_models_is_in_the_store():
     rows = study.at_scale(read_results(), "res-weights", "res-proteins").query("metric == 'accuracy'")
     curve = rows.query("model == 'eqgat' and seed == 0").set_index("proteins")
@@ -229,6 +231,7 @@ def test_what_12_says_of_the_environments_that_a_lookup_by_number_loses() -> Non
     assert (len(lost), len(lost & interface), len(interface - lost), len(interface)) == (53, 50, 40, 90)
 
 
+@pytest.mark.slow
 def test_what_12_says_of_more_complexes_is_in_the_store():
     store = read_results()
     rows = study.at_scale(store, "atom3d", task="ppi").query("metric == 'roc_auc'").set_index(["model", "seed"])

@@ -90,6 +90,7 @@ def test_other_data_is_called_so_and_judged_by_whole_proteins(tmp_path: Path) ->
     assert verdict([], "accuracy is above PaiNN") == NOT_TRIED
 
 
+@pytest.mark.slow
 def test_without_predictions_or_with_few_proteins_there_is_no_verdict(tmp_path: Path) -> None:
     shares = {"eqgat": 0.5, "schnet": 0.3, "painn": 0.7}
     assert res_claims(tmp_path, shares, proteins=4)["PaiNN"].verdict == "4 targets are too few to judge by"

@@ -92,6 +92,7 @@ def test_so_many_clusters_are_wanted_as_is_said_and_two_at_least(metric: str) ->
     assert cluster_interval([four[four["group"] == "protein 0"]], metric, fewest=0) is None
 
 
+@pytest.mark.slow
 def test_the_table_shows_the_interval_beside_the_spread(tmp_path: Path) -> None:
     for seed in range(2):
         settings = make_settings("psr", seed=seed)

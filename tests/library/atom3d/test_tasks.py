@@ -406,6 +406,7 @@ def test_training_says_what_was_left_out() -> None:
     assert left_out(data).startswith("left out: 0 of 2 items and 1 samples, which leaves 6; most often: one of its")
 
 
+@pytest.mark.slow
 def test_fewer_training_items_are_drawn_within_more_and_leave_the_test_alone() -> None:
     """A curve over the size of the training data compares sizes: each set lies in the next, and nothing else changes."""
     few, more, every = (load_splits("res", None, train_items=count) for count in (3, 5, None))

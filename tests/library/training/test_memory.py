@@ -10,7 +10,10 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc is meant")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc is meant"),
+]
 
 # Resident memory in MiB after a block of 256 MiB was filled and freed: before, within and behind the block.
 PROGRAM = """
