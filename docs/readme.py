@@ -66,14 +66,13 @@ def speed() -> str:
         if step := found.get((case, side, "training step")):
             return f"{float(step['value']):.3g} {step['unit']}"
         memory = found.get((case, side, "not run; memory, from a quarter of the batch"))
-        return f"not run: some {float(memory['value']) / 1024:.0f} GiB" if memory else "not run"
+        return f"not run: needs some {float(memory['value']) / 1024:.0f} GiB" if memory else "not run"
 
     cases = list(dict.fromkeys(case for case, _ in steps))
-    sizes = [f"{int(found[case, '', 'atoms']['value']):,} atoms, " for case in cases]
-    sizes = [
-        size + f"{int(found[case, '', 'edges']['value']):,} edges" for size, case in zip(sizes, cases, strict=True)
-    ]
-    head = ["model", *(f"{case}: {size}" for case, size in zip(cases, sizes, strict=True))]
+    head = ["model"]
+    for case in cases:
+        atoms, edges = (int(found[case, "", quantity]["value"]) for quantity in ("atoms", "edges"))
+        head.append(f"{case}: {atoms:,} atoms, {edges:,} edges")
     lines = [[side, *(cell(case, side) for case in cases)] for side in dict.fromkeys(side for _, side in steps)]
     first = found[(*steps[0], "training step")]
     about = [

@@ -47,7 +47,7 @@ def test_the_table_of_speed_has_a_column_for_each_batch(tmp_path: Path, monkeypa
     table = """| model | RES: 6,400 atoms, 91,020 edges | LBA: 5 atoms, 7 edges |
 | --- | --- | --- |
 | EQGAT | 0.5 s | not run |
-| GVP | not run: some 2 GiB | 2 s |"""
+| GVP | not run: needs some 2 GiB | 2 s |"""
     assert table in readme.speed()
     assert "as is usual" not in readme.speed()
     lines.append('allocator,RES,"EQGAT, usual","training step, against kept",,1.25,M,1')

@@ -64,9 +64,9 @@ def cluster_interval(
 
     Rows of one protein, target or complex are alike, so that whole clusters count; where the data have no groups, a row
     is a cluster. A mean over targets ("mean_spearman") has Student's interval of that mean. Other metrics have the
-    percentile interval of test sets whose clusters are drawn anew, with replacement, the same for all runs; of fewer than
-    ten clusters it is too short, of two or three by far. It says nothing of what another seed of the training would change: that is the
-    spread over runs.
+    percentile interval of test sets whose clusters are drawn anew, with replacement, the same for all runs; of fewer
+    than ten clusters it is too short, of two or three by far. It says nothing of what another seed of the training
+    would change: that is the spread over runs.
 
     Args:
         runs: predictions of each run for the same test set, as ``read_predictions`` gives them.

@@ -27,6 +27,8 @@ def left():
 start = psutil.Process().memory_info().rss >> 20
 before = left()
 with freed_memory_kept():
+    with freed_memory_kept():
+        pass  # whose end is not that of the outer one
     within = left()
 behind = psutil.Process().memory_info().rss >> 20
 again = left()
