@@ -217,11 +217,11 @@ def _read_pdb(file: str, text: str, model: int | str | None) -> tuple[dict[str, 
             raise error(number, f"another record follows on the same line: {row[80:110]!r}")
     rows = [row if len(row) == 80 and row[:4] in ("ATOM", "HETA") else _filled(row) for row in rows]
     joined = "".join(rows)
-    letters = np.frombuffer(joined.encode(), np.uint8)
-    if not joined.isascii() or letters.min() < ord(" "):
+    encoded = np.frombuffer(joined.encode(), np.uint8)
+    if not joined.isascii() or encoded.min() < ord(" "):
         odd = next(row for row, line in enumerate(rows) if not (line.isascii() and line.isprintable()))
         raise error(odd, f"has a character that no PDB record may have: {lines[found[odd]]!r}")
-    record, letters = letters.view(_RECORD_TYPE), letters.reshape(-1, 80)
+    record, letters = encoded.view(_RECORD_TYPE), encoded.reshape(-1, 80)
 
     def column(name: str) -> Coded:
         if (record[name] == record[name][0]).all():

@@ -80,7 +80,8 @@ class Evaluation(NamedTuple):
     Attributes:
         settings: of the model's run.
         predictions: a row a sample, with its target.
-        metrics: columns metric, value, low and high (95 % interval over groups; nan where there is none).
+        metrics: columns metric, value, low and high (95 % interval over groups, of fewer than ten too short; nan where
+            there is none).
         data: what the model was tested on, in words.
         told: what was left out of the data, with counts.
     """
@@ -149,10 +150,10 @@ def predict(source: str | Path | Trained, files: Iterable[str | Path]) -> tuple[
         files: structure files, or folders of them.
 
     Returns:
-        A table, and for each structure or folder of which something was left out why. The table has a row a structure: its name and "prediction"; or
-        a row a residue: structure, chain, residue, insertion_code, resname and "prediction". Where classes are
-        predicted, "prediction" is the most probable one, and each has its probability in a column "p_<class>". A model
-        of RES sees each residue without its side chain, as it was trained.
+        A table, and for each structure or folder of which something was left out why. The table has a row a structure:
+        its name and "prediction"; or a row a residue: structure, chain, residue, insertion_code, resname and
+        "prediction". Where classes are predicted, "prediction" is the most probable one, and each has its probability
+        in a column "p_<class>". A model of RES sees each residue without its side chain, as it was trained.
 
     Raises:
         UserError: no such model or file; a model of pairs; nothing can be predicted.

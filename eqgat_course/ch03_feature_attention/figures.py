@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -49,7 +49,7 @@ def neighbours_by_distance(example: RunningExample) -> tuple[Tensor, Tensor, lis
 def softmax_which_entries() -> Figure:
     blocks, channels = [("1", 3), ("2", 2), ("3", 1)], 4
     rows = sum(size for _, size in blocks)
-    starts = np.cumsum([0] + [size for _, size in blocks])
+    starts = [0, *accumulate(size for _, size in blocks)]
     column_groups = [(a, c, b - a, 1) for a, b in pairwise(starts) for c in range(channels)]
     panels = {
         "EQGAT": column_groups,

@@ -56,7 +56,7 @@ def planar_vectors(displacement: float = 0.0) -> Figure:
         ("with it, mirror\nimage y → −y", example.model, mirrored),
     ]
     vectors = [_vectors(model, graph) for _, model, graph in panels]
-    limit = max(abs(v[:, 2]).max() for v in vectors) / _UNIT
+    limit = max(float(abs(v[:, 2]).max()) for v in vectors) / _UNIT
     fig, axes = subplots(1, 3, figsize=(6.4, 4.8), sharey=True)
     for ax, (title, _, graph), v in zip(axes, panels, vectors, strict=True):
         dots = _draw_ring(ax, graph.pos.numpy(), v, limit)
