@@ -35,6 +35,15 @@ _HOW = (
     "Student's over targets for a mean over targets, else by drawing targets, proteins or complexes anew; of five to ten "
     "it is rather too short, for fewer there is none"
 )
+# What our rows say of themselves, and what it is called in a page.
+_TOLD = {
+    "profile": "Profile",
+    "device": "Device",
+    "data": "Data",
+    "changed": "Changed",
+    "n": "Runs",
+    "num_train": "To learn",
+}
 _OTHER_DATA = "Rows whose data are not ATOM3D's cannot be compared with the paper's."
 _NOTES = {
     1: "GNN's PSR, RSR and LBA numbers came from a script that took the validation set for the test set. "
@@ -158,46 +167,70 @@ def _planned_changes(table: int) -> Iterator[tuple[str, str, str, str]]:
 
 
 def markdown(table: int, frame: pd.DataFrame) -> str:
-    """The table as a page: a row per model and source, a column per task and metric."""
-    metrics = list(dict.fromkeys(zip(frame["task"], frame["metric"], strict=True)))
-    # In ATOM3D's tables a model has another count for each task, and what the data were has to be said.
-    counted, told = (["learning_rate", "parameters"], []) if table == 3 else ([], ["changed", "data"])
-    frame = frame.assign(learning_rate=[f"{rate:g}" if rate > 0 else "" for rate in frame["learning_rate"]])
-    header = [
-        "Model",
-        "Numbers of",
-        "Profile",
-        "Device",
-        *[name.capitalize().replace("_", " ") for name in [*told, *counted]],
-        *[f"{task} {metric.replace('_', ' ')}" for task, metric in metrics],
-    ]
-    lines = [f"# {_TITLES[table]}", "", f"| {' | '.join(header)} |", f"|{' --- |' * len(header)}"]
-    keys = ["model", "source", "profile", "device", *told, *counted]
-    for key, group in frame.groupby(keys, sort=False, dropna=False):
-        row = [
-            "" if pd.isna(value) else f"{value:,.0f}" if isinstance(value, (int, float)) else str(value)
-            for value in key
-        ]
-        if counted and row[1] == PAPER and row[0] in _WRONG_COUNTS:
-            row[-1] += " (wrong)"
-        cells = {(cell["task"], cell["metric"]): _cell(cell, bool(told)) for cell in group.to_dict("records")}
-        lines.append(f"| {' | '.join([*row, *[cells.get(metric, '') for metric in metrics]])} |")
+    """The table as a page: for each task a row per model and source, with a column per metric.
+
+    What is the same for all of our rows of a task is said once, above them.
+    """
+    tasks = list(dict.fromkeys(frame["task"]))
+    lines = [f"# {_TITLES[table]}"]
+    for task in tasks:
+        lines += ["", *([f"## {task}", ""] if len(tasks) > 1 else []), *_rows(table, frame[frame["task"] == task])]
     ours = frame[frame["source"] == OURS]
     lines += [
         "",
-        "Mean ± standard deviation (n - 1) over seeds; in brackets the 95 % interval that comes of the test set's size, "
-        f"{_HOW}, where the predictions were kept. "
-        'Rows of "this code" are computed from the results store; an empty cell is a number that nobody has run here.'
+        "Mean ± standard deviation (n - 1) over runs, each with its own seed; in brackets the 95 % interval that comes of "
+        f"the test set's size, {_HOW}, where the predictions were kept. "
+        'Rows of "this code" are computed from the results store; where there is none, nobody has run it here.'
         if len(ours)
         else "Mean ± standard deviation. There are no runs of this code yet.",
     ]
-    if told and ours["num_train"].notna().any():
+    if ours["num_train"].notna().any():
         lines += [
             "",
-            "To learn: how many training samples there were (PPI: complexes). Numbers of one column with other training "
+            "To learn: how many training samples there were (PPI: complexes). Numbers of one task with other training "
             "sets were mostly tested on other sets, too, and cannot be compared.",
         ]
     return "\n".join([*lines, "", *([_NOTES[table], ""] if table in _NOTES else [])])
+
+
+def _rows(table: int, part: pd.DataFrame) -> Iterator[str]:
+    """The lines of one task's table."""
+    metrics = list(dict.fromkeys(part["metric"]))
+    # Other tasks have another count for each task, and the paper does not print it.
+    fixed = {"learning_rate": "Learning rate", "parameters": "Parameters"} if table == 3 else {}
+    ours = part[part["source"] == OURS]
+    several = {name: title for name, title in _TOLD.items() if ours[name].nunique(dropna=False) > 1}
+    alike = {title.lower(): ours[name].iloc[0] for name, title in _TOLD.items() if len(ours) and name not in several}
+    if said := [f"{title}: {_text(value)}" for title, value in alike.items() if _text(value)]:
+        yield f"Rows of this code: {'; '.join(said)}."
+        yield ""
+    columns = {**fixed, **several}
+    header = ["Model", "Numbers of", *columns.values(), *map(_spelt, metrics)]
+    yield f"| {' | '.join(header)} |"
+    yield f"|{' --- |' * len(header)}"
+    for key, group in part.groupby(["model", "source", *columns], sort=False, dropna=False):
+        row = [_text(value) for value in key]
+        if fixed and row[1] == PAPER and row[0] in _WRONG_COUNTS:
+            row[3] += " (wrong)"
+        cells = {cell["metric"]: _cell(cell) for cell in group.to_dict("records")}
+        yield f"| {' | '.join([*row, *(cells.get(metric, '') for metric in metrics)])} |"
+
+
+def _spelt(metric: str) -> str:
+    """The name of a metric as a heading.
+
+    >>> _spelt("roc_auc"), _spelt("mean_spearman")
+    ('ROC AUC', 'Mean Spearman')
+    """
+    short = {"mse", "rmse", "roc", "auc"}
+    return " ".join(word.upper() if word in short else word.capitalize() for word in metric.split("_"))
+
+
+def _text(value: Any) -> str:
+    """A text, or a number as one reads it: 27,411 or 0.003; nothing for none."""
+    if isinstance(value, str):
+        return value
+    return "" if pd.isna(value) else f"{value:,.0f}" if value >= 1 else f"{value:g}"
 
 
 def settings_table() -> pd.DataFrame:
@@ -298,17 +331,14 @@ def _settings_markdown(frame: pd.DataFrame) -> str:
     return "\n".join([*lines, "", *[f"{row['task']}: {row['note']}." for _, row in notes.iterrows()], ""])
 
 
-def _cell(row: dict, sized: bool) -> str:
-    """Mean, spread, interval and number of seeds; with the number of training samples where they differ by data."""
+def _cell(row: dict) -> str:
+    """Mean, spread and interval."""
     text = f"{row['mean']:.3f}"
     if not pd.isna(row["std"]):
         text += f" ± {row['std']:.3f}"
     if not pd.isna(row["low"]):
         text += f" [{row['low']:.3f}, {row['high']:.3f}]"
-    if pd.isna(row["n"]):
-        return text
-    size = f"; {row['num_train']:,.0f} to learn" if sized and not pd.isna(row["num_train"]) else ""
-    return f"{text} (n = {row['n']:.0f}{size})"
+    return text
 
 
 def _interval(rows: pd.DataFrame, metric: str, store: Path | None) -> dict[str, float]:

@@ -106,7 +106,7 @@ def test_the_table_shows_the_interval_beside_the_spread(tmp_path: Path) -> None:
         write_results(tmp_path, settings.run_name(common["data"]), common, metrics, predictions=kept)
     row = build_table(1, read_results(tmp_path), tmp_path).query("source == 'this code'").iloc[0]
     assert row["low"] < row["high"]
-    shown = f"0.050 ± 0.071 [{row['low']:.3f}, {row['high']:.3f}] (n = 2)"
+    shown = f"0.050 ± 0.071 [{row['low']:.3f}, {row['high']:.3f}] |"
     assert shown in markdown(1, build_table(1, read_results(tmp_path), tmp_path))
     assert build_table(1, read_results(tmp_path))["low"].isna().all()
 
