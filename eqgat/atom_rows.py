@@ -105,7 +105,7 @@ class AtomRows:
     ) -> None:
         self.choices, self.name, self.where = choices, name or "the table of atoms", where
         models = columns["model"]
-        self.rows = np.arange(len(models.codes))
+        self.rows: np.ndarray = np.arange(len(models.codes))
         if choices.model != "all":
             self.rows = np.flatnonzero(models.where(lambda model: model == choices.model))
             if not len(self.rows):

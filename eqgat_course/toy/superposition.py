@@ -55,7 +55,7 @@ def rmsd(mobile: np.ndarray, fixed: np.ndarray) -> float:
 
 def _starts(length: int) -> np.ndarray:
     """Masks [S, L] of the parts of the chain that are superposed first."""
-    masks = [np.ones(length, dtype=bool)]
+    masks: list[np.ndarray] = [np.ones(length, dtype=bool)]
     for width, step in ((length // 2, length // 16), (length // 4, length // 16), (8, 2), (4, 2)):
         for first in range(0, length - width + 1, max(1, step)) if 3 <= width < length else ():
             masks.append((np.arange(length) >= first) & (np.arange(length) < first + width))
@@ -72,7 +72,8 @@ def structure_scores(mobile: np.ndarray, fixed: np.ndarray) -> dict[str, float]:
         raise ValueError(f"at least 3 residues are needed; got {len(mobile)}")
     deviation = rmsd(mobile, fixed)
     d0 = max(0.5, 1.24 * np.cbrt(len(mobile) - 15) - 1.8)
-    best, tm = np.zeros(len(GDT_CUTOFFS)), 0.0
+    best: np.ndarray = np.zeros(len(GDT_CUTOFFS))
+    tm = 0.0
 
     def distances(parts: np.ndarray) -> np.ndarray:
         """[S, L] after superposing each of the parts [S, L]; what they score is noted."""

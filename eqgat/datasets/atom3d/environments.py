@@ -110,7 +110,7 @@ def residue_item(
         at = {names[row]: row for row in rows}
         if residue.resname in RESIDUES and all(atom in at for atom in BACKBONE):
             residues.append((RESIDUES.index(residue.resname), rows, np.array([at[atom] for atom in BACKBONE])))
-    chosen = np.arange(len(residues))
+    chosen: np.ndarray = np.arange(len(residues))
     if environments is not None and environments < len(residues):
         draw = generator("res", structure.name, seed)
         chosen = np.sort(draw.choice(len(residues), environments, replace=False))
