@@ -123,7 +123,13 @@ def test_answers_without_learning_are_those_on_the_same_data() -> None:
 
 
 def test_what_12_says_of_the_larger_set_is_what_its_run_gave():
-    rows = study.at_scale(read_results(), "res-large").query("model == 'eqgat'").set_index("metric")
+    both = study.at_scale(read_results(), "res-large").set_index(["model", "metric"])
+    assert set(both.index.get_level_values("model")) == {"eqgat", "eqgat-no-cross-product"}
+    assert both["seed"].eq(0).all()
+    own, other = (read_predictions(both.loc[(name, "accuracy"), "run"]) for name in ("eqgat", "eqgat-no-cross-product"))
+    assert [round(end, 3) for end in difference_interval([own], [other], "accuracy") or ()] == [-0.017, 0.003]
+    assert 1 / 5.5 < both.loc[("eqgat-no-cross-product", "accuracy"), "value"] < 1 / 4.5
+    rows = both.loc["eqgat"]
     accuracy, entropy = rows.loc["accuracy"], rows.loc["cross_entropy"]
     assert (accuracy["epochs"], accuracy["trained on"]) == (3, 20_555)
     assert 1 / 5.5 < accuracy["value"] < 1 / 4.5  # one in five

@@ -12,11 +12,13 @@ from scipy import stats
 from eqgat import EQGAT
 from eqgat.datasets import embedded_structure
 from eqgat.pretrained import pretrained_rows
-from eqgat.training.results import COLUMNS, read_results
+from eqgat.training.intervals import difference_interval
+from eqgat.training.results import COLUMNS, read_predictions, read_results
 from eqgat.training.settings import build_model, make_settings, num_parameters
 from eqgat_course.ch13_ablations import figures
 from eqgat_course.ch13_ablations import study as ablations
 from eqgat_course.ch13_ablations.study import ABLATED, FULL, KNOCK_OUTS
+from eqgat_course.experiments.plans import read_plan
 from eqgat_course.results import quick_triangle_errors
 
 VARIANTS = ["eqgat", "eqgat-no-cross-product", "eqgat-no-feature-attention"]
@@ -300,3 +302,30 @@ def test_what_13_says_of_our_choices_is_what_the_store_holds():
     assert (rows.loc[["no norm", "32 radial functions, not 16"], "ratio"] > 1).all()
     total = rows.loc["sum over neighbours, not mean"]
     assert (total["n"], total["worse"], round(total["sign_p"], 2)) == (5, 0, 0.06)
+
+
+@pytest.mark.slow
+def test_what_13_says_of_the_papers_other_columns_is_in_the_store():
+    """Each interval of its table; and in which of the six the full model is behind."""
+    plan = read_plan("atom3d").runs
+    told = {
+        ("lba", "rmse", -1): [(-0.003, 0.029), (-0.007, 0.028)],
+        ("psr", "mean_spearman", 1): [(-0.010, 0.014), (-0.095, 0.034)],
+        ("psr", "global_spearman", 1): [(-0.036, 0.014), (-0.050, 0.003)],
+    }
+    behind = 0
+    for (task, metric, sign), ends in told.items():
+        rows = read_results(task=task).query("split == 'test' and metric == @metric").astype({"value": float})
+        means = rows.groupby("model")["value"].mean()
+        runs = {}
+        for model in VARIANTS:
+            planned = [run.settings for run in plan if run.settings.task == task and run.settings.model == model]
+            data = rows.loc[rows["model"] == model, "data"].unique().item()
+            runs[model] = [read_predictions(settings.run_name(data)) for settings in planned]
+            assert len(runs[model]) == 3
+        found = [difference_interval(runs["eqgat"], runs[model], metric) or () for model in VARIANTS[1:]]
+        assert [tuple(round(end, 3) for end in each) for each in found] == ends
+        assert all(low < 0 < high for low, high in ends)
+        behind += sum(sign * means["eqgat"] < sign * means[model] for model in VARIANTS[1:])
+    assert behind == 5
+    assert runs["eqgat"][0]["group"].nunique() == 5
