@@ -123,13 +123,16 @@ def test_answers_without_learning_are_those_on_the_same_data() -> None:
 
 
 def test_what_12_says_of_the_larger_set_is_what_its_run_gave():
-    both = study.at_scale(read_results(), "res-large").set_index(["model", "metric"])
-    assert set(both.index.get_level_values("model")) == {"eqgat", "eqgat-no-cross-product"}
-    assert both["seed"].eq(0).all()
-    own, other = (read_predictions(both.loc[(name, "accuracy"), "run"]) for name in ("eqgat", "eqgat-no-cross-product"))
-    assert [round(end, 3) for end in difference_interval([own], [other], "accuracy") or ()] == [-0.017, 0.003]
-    assert 1 / 5.5 < both.loc[("eqgat-no-cross-product", "accuracy"), "value"] < 1 / 4.5
-    rows = both.loc["eqgat"]
+    all_rows = study.at_scale(read_results(), "res-large").set_index(["model", "metric"])
+    models = ["eqgat", "eqgat-no-cross-product", "schnet"]
+    assert set(all_rows.index.get_level_values("model")) == set(models)
+    assert all_rows["seed"].eq(0).all()
+    own, *others = ([read_predictions(all_rows.loc[(name, "accuracy"), "run"])] for name in models)
+    ends = [difference_interval(own, other, "accuracy") or () for other in others]
+    assert [[round(end, 3) for end in found] for found in ends] == [[-0.017, 0.003], [0.014, 0.046]]
+    assert 1 / 5.5 < all_rows.loc[("eqgat-no-cross-product", "accuracy"), "value"] < 1 / 4.5
+    assert 1 / 6.5 < all_rows.loc[("schnet", "accuracy"), "value"] < 1 / 5.5
+    rows = all_rows.loc["eqgat"]
     accuracy, entropy = rows.loc["accuracy"], rows.loc["cross_entropy"]
     assert (accuracy["epochs"], accuracy["trained on"]) == (3, 20_555)
     assert 1 / 5.5 < accuracy["value"] < 1 / 4.5  # one in five
