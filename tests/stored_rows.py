@@ -1,10 +1,11 @@
-"""Rows of a results store as a run would write them, shared by the tests."""
+"""Rows of a results store: as a run would write them, and the committed runs of a plan; shared by the tests."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from eqgat.training.results import COLUMNS, write_results
+from eqgat.training.results import COLUMNS, read_results, write_results
+from eqgat_course.experiments.plans import read_plan, recorded
 
 
 def common(**changes: object) -> dict[str, object]:
@@ -35,3 +36,12 @@ def add(folder: Path, mse: float, **changes: object) -> Path:
         {"test": {"mse": mse, "mse_area": 3 * mse}, "val": {"mse": -1.0}},
         [{"epoch": 0, "train_loss": 1.0}],
     )
+
+
+def planned_runs(task: str, model: str, plan: str = "atom3d") -> list[str]:
+    """Names of the committed runs of a model that a plan for the tables asks for, by seed; all of them are there."""
+    results, found = read_results(task=task), []
+    for run in read_plan(plan).runs:
+        if (run.settings.task, run.settings.model, run.test) == (task, model, True):
+            found.append(run.settings.run_name(recorded(run, results)["data"].unique().item()))
+    return found

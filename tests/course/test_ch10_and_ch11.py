@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from stored_rows import planned_runs
 
 from eqgat.training.intervals import difference_interval
 from eqgat.training.metrics import target_table
@@ -21,7 +22,6 @@ from eqgat.training.results import (
 )
 from eqgat_course.ch10_atom3d_lba import study as affinity
 from eqgat_course.ch11_atom3d_psr_rsr import study as ranking
-from eqgat_course.experiments.plans import read_plan
 from eqgat_course.results import beside_the_paper
 from eqgat_course.toy.lba import lba_item
 from eqgat_course.toy.superposition import rmsd
@@ -104,15 +104,6 @@ def test_an_overlay_is_the_best_superposition(tmp_path, monkeypatch):
 NETWORKS = ["eqgat", "eqgat-no-cross-product", "eqgat-no-feature-attention", "painn", "gvp", "schnet"]
 
 
-def psr_runs(model: str) -> list[str]:
-    """The three runs of a model on PSR, by seed."""
-    rows = read_results(task="psr").query("model == @model and split == 'test'")
-    settings = [run.settings for run in read_plan("atom3d").runs if run.settings.task == "psr"]
-    runs = [each.run_name(rows["data"].unique().item()) for each in settings if each.model == model]
-    assert len(runs) == 3
-    return runs
-
-
 def test_what_11_says_of_the_stored_runs_of_psr() -> None:
     """Each number that the text names, and who is ahead of whom."""
     rows = read_results(task="psr").query("split == 'test'").astype({"value": float})
@@ -156,7 +147,7 @@ def test_what_11_says_of_the_stored_runs_of_psr() -> None:
 
 @pytest.mark.slow
 def test_what_11_says_of_whole_targets_drawn_anew() -> None:
-    runs = {name: [read_predictions(run) for run in psr_runs(name)] for name in NETWORKS}
+    runs = {name: [read_predictions(run) for run in planned_runs("psr", name)] for name in NETWORKS}
     ends = {
         (rival, metric): difference_interval(runs["eqgat"], runs[rival], metric) or ()
         for rival in NETWORKS[1:]
@@ -177,9 +168,9 @@ def by_target(run: str) -> pd.DataFrame:
 
 
 def test_what_11_says_of_the_target_with_five_decoys() -> None:
-    found = pd.DataFrame({run: by_target(run)["spearman"] for name in NETWORKS for run in psr_runs(name)})
+    found = pd.DataFrame({run: by_target(run)["spearman"] for name in NETWORKS for run in planned_runs("psr", name)})
     assert by_target(found.columns[0])["size"].nsmallest(2).to_dict() == {"6KYT": 5, "2zib": 25}
-    assert found.loc["6KYT", psr_runs("eqgat")].round(2).tolist() == [-0.41, 0.56, 0.21]
+    assert found.loc["6KYT", planned_runs("psr", "eqgat")].round(2).tolist() == [-0.41, 0.56, 0.21]
     others = found.drop("6KYT").mean().round(2)
     assert (others.min(), others.max()) == (0.89, 0.93)
 

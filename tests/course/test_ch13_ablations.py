@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy import stats
+from stored_rows import planned_runs
 
 from eqgat import EQGAT
 from eqgat.datasets import embedded_structure
@@ -18,7 +19,6 @@ from eqgat.training.settings import build_model, make_settings, num_parameters
 from eqgat_course.ch13_ablations import figures
 from eqgat_course.ch13_ablations import study as ablations
 from eqgat_course.ch13_ablations.study import ABLATED, FULL, KNOCK_OUTS
-from eqgat_course.experiments.plans import read_plan
 from eqgat_course.results import quick_triangle_errors
 
 VARIANTS = ["eqgat", "eqgat-no-cross-product", "eqgat-no-feature-attention"]
@@ -307,7 +307,6 @@ def test_what_13_says_of_our_choices_is_what_the_store_holds():
 @pytest.mark.slow
 def test_what_13_says_of_the_papers_other_columns_is_in_the_store():
     """Each interval of its table; and in which of the six the full model is behind."""
-    plan = read_plan("atom3d").runs
     told = {
         ("lba", "rmse", -1): [(-0.003, 0.029), (-0.007, 0.028)],
         ("psr", "mean_spearman", 1): [(-0.010, 0.014), (-0.095, 0.034)],
@@ -317,12 +316,8 @@ def test_what_13_says_of_the_papers_other_columns_is_in_the_store():
     for (task, metric, sign), ends in told.items():
         rows = read_results(task=task).query("split == 'test' and metric == @metric").astype({"value": float})
         means = rows.groupby("model")["value"].mean()
-        runs = {}
-        for model in VARIANTS:
-            planned = [run.settings for run in plan if run.settings.task == task and run.settings.model == model]
-            data = rows.loc[rows["model"] == model, "data"].unique().item()
-            runs[model] = [read_predictions(settings.run_name(data)) for settings in planned]
-            assert len(runs[model]) == 3
+        runs = {model: [read_predictions(run) for run in planned_runs(task, model)] for model in VARIANTS}
+        assert all(len(each) == 3 for each in runs.values())
         found = [difference_interval(runs["eqgat"], runs[model], metric) or () for model in VARIANTS[1:]]
         assert [tuple(round(end, 3) for end in each) for each in found] == ends
         assert all(low < 0 < high for low, high in ends)

@@ -56,8 +56,9 @@ def test_table_3_has_the_papers_rows_and_ours_side_by_side(tmp_path: Path) -> No
     assert ours.loc["SchNet", "n"] == 1
     assert pd.isna(ours.loc["SchNet", "std"])
     page = markdown(3, table)
-    assert "| EQGAT-Full | this code | 0.0001 | 27,411 | full | a GPU | 3 | 6.500 ± 1.803 |" in page
-    assert "| EQGAT-Full | paper |  | 27,400 |  |  |  | 6.003 ± 0.432 |" in page
+    assert "| EQGAT-Full | this code | 27,411 | full | a GPU | 3 | 6.500 ± 1.803 |" in page
+    assert "| EQGAT-Full | paper | 27,400 |  |  |  | 6.003 ± 0.432 |" in page
+    assert "learning rate: 0.0001." in page
     assert page.count("27,400 (wrong)") == 2
     assert "cannot be compared" in page
 
