@@ -62,7 +62,7 @@ EQUATIONS: tuple[Equation, ...] = (
     Equation(
         "Envelope",
         "Section 3, reference [9]",
-        r"\kappa(d)",
+        r"\kappa(d)=1-\tfrac{(p+1)(p+2)}{2}x^p+p(p+2)\,x^{p+1}-\tfrac{p(p+1)}{2}x^{p+2},\;x=d/c<1,\;p=6",
         "eqgat.radial.polynomial_envelope",
         "02_radial_basis",
         "The envelope",

@@ -55,19 +55,23 @@ def quick_triangle_errors(results: pd.DataFrame, model_options: dict[str, Any]) 
     return rows[same].astype({"value": float, "seed": int})
 
 
-def triangle_runs(results: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The test rows of the Triangle data in one profile, and its name: the one that more models have been run in.
-
-    Of a tie, the one with more runs, then full, then cpu. Without rows the name is "". Runs with changed settings are
-    left out.
-    """
+def triangle_profiles(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The test rows of the Triangle data, profile by profile; runs with changed settings are left out."""
     rows = results[
         (results["task"] == "triangle")
         & (results["split"] == "test")
         & (results["changed"] == "")
         & results["model"].isin(TRIANGLE_MODELS)
     ]
-    of = {profile: rows[rows["profile"] == profile] for profile in ("full", "cpu", "quick")}
+    return {profile: rows[rows["profile"] == profile] for profile in ("full", "cpu", "quick")}
+
+
+def triangle_runs(results: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """``triangle_profiles``' rows of one profile, and its name: the one that more models have been run in.
+
+    Of a tie, the one with more runs, then full, then cpu. Without rows the name is "".
+    """
+    of = triangle_profiles(results)
     chosen = max(of, key=lambda profile: (of[profile]["model"].nunique(), len(of[profile])))
     return of[chosen], chosen if len(of[chosen]) else ""
 

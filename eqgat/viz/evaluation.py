@@ -121,8 +121,7 @@ def _by_group(ax: Axes, groups: pd.Series, value: np.ndarray, what: str) -> None
     ax.plot(mean, range(len(mean)), "o")
     ax.axvline(float(np.mean(value)), color="0.5", lw=1)
     ax.set_yticks(range(len(mean)), mean.index, fontsize=9)
-    shown = f": the {len(mean)} largest of {len(size)}" if len(size) > len(mean) else ""
-    ax.set(xlabel=what, title=f"by group{shown}")
+    ax.set(xlabel=what, title=f"{len(mean)} largest of {len(size)} groups" if len(size) > len(mean) else "by group")
 
 
 def main(argv: list[str]) -> None:

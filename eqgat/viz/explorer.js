@@ -667,6 +667,14 @@
     catch { getSelection().selectAllChildren(by("sentence")); note.textContent = "The sentence is marked: copy it with your keys."; }
   });
 
+  // -- on another page: the frame grows with what it shows, so that nobody has to scroll within it ------------------
+  let frame = null;
+  try { frame = window.frameElement; } catch { /* the page around it is of another origin */ }
+  if (frame) {
+    document.documentElement.classList.add("framed");
+    new ResizeObserver(() => { frame.style.height = `${document.body.offsetHeight + 4}px`; }).observe(document.body);
+  }
+
   // -- begin ---------------------------------------------------------------------------------------------------------
   by("facts").textContent = structures.map((one) => `${one.name || data.title}: ${one.size.toLocaleString("en")} atoms, ${one.residues.length.toLocaleString("en")} residues, ${one.source.length.toLocaleString("en")} edges; ${one.read}`).join(". ");
   const strange = structures.map((one) => {

@@ -245,7 +245,7 @@ class Scene:
 
     def _vector_sentence(self, vectors: Vectors) -> str:
         length = np.linalg.norm(vectors.directions, axis=1)
-        looks = {"polar": "filled", "axial": "hollow with a ring", "mixed": "filled with a ring"}
+        looks = {"polar": "filled", "axial": "hollow or pale, with a ring", "mixed": "filled with a ring"}
         kind = f"{vectors.kind}, {looks[vectors.kind]}"
         kept, nonzero = len(vectors.kept()), int((length > 0).sum())
         if not nonzero:

@@ -6,6 +6,7 @@ red to blue through white for signed amounts. No rainbow map: it shows edges whe
 
 from __future__ import annotations
 
+import html
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,8 +83,8 @@ def style() -> Iterator[None]:
 def describe(fig: Figure, caption: str, alt: str = "", trained: str = "") -> Figure:
     """Attach a caption, an alternative text and what was trained for the figure, all made from the data.
 
-    `eqgat_course.figures.build` prefers them to what the decorator says; a notebook hands the alternative text to
-    screen readers. Returns the same figure.
+    `eqgat_course.figures.build` prefers them to what the decorator says; a notebook shows the caption under the figure
+    and hands the alternative text to screen readers. Returns the same figure.
     """
     details = {"caption": caption, "alt": alt or caption, "trained": trained}
     fig.eqgat_details = {**details_of(fig), **{key: value for key, value in details.items() if value}}
@@ -131,5 +132,9 @@ def save(fig: Figure, stem: str | Path) -> list[Path]:
 def _display(fig: Figure) -> None:
     from IPython.display import display
 
-    alt = details_of(fig).get("alt", "")
+    caption, alt = (details_of(fig).get(key, "") for key in ("caption", "alt"))
     display({"image/png": png_bytes(fig), "text/plain": alt}, metadata={"image/png": {"alt": alt}}, raw=True)
+    if caption:
+        look = "max-width:46em;font-size:0.9em;opacity:0.85"
+        page = f'<p class="eqgat-caption" style="{look}">{html.escape(caption)}</p>'
+        display({"text/html": page, "text/plain": caption}, raw=True)

@@ -85,10 +85,11 @@ function eqgatDraw(box, scene) {
     for (let k = 0; 3 * k < set.start.length; k++) mesh.arrow(triple(set.start, k), triple(set.end, k), set);
   }
   mesh.into(viewer);
-  for (const [text, x, y, z] of scene.labels) {
+  for (const [text, x, y, z, right, up] of scene.labels) {
     viewer.addLabel(text, {
       position: { x, y, z }, fontSize: 14, fontColor: "black", backgroundColor: "white", backgroundOpacity: 0.75,
-      inFront: true, alignment: "bottomLeft",
+      inFront: true, alignment: "center",
+      screenOffset: { x: right * (14 + 4.2 * text.length), y: up * 22 }, // beside its atom, and away from other labels
     });
   }
   viewer.zoomTo({ model }); // the atoms: 3Dmol's box around a mesh also holds the origin, however far away

@@ -190,7 +190,10 @@ def _data(scene: Scene, width: int = 640, height: int = 440) -> dict[str, Any]:
             "width": 0.06,
         },
         "arrows": arrows,
-        "labels": [[text, *_flat(scene.positions[atom])] for atom, text in scene.labels.items()],
+        "labels": [
+            [text, *_flat(scene.positions[atom]), *_flat(away)]
+            for (atom, text), away in zip(scene.labels.items(), _outwards(scene), strict=True)
+        ],
         "quaternion": Rotation.from_matrix(scene.camera.rotation()).as_quat().round(5).tolist(),
     }
     if scene.representation == "cartoon":
@@ -215,6 +218,14 @@ def _zoom(scene: Scene, width: int, height: int) -> float:
     points = np.concatenate([scene.positions, *[scene.arrows(vectors)[1] for vectors in scene.vectors]])
     across, up = np.abs((points - middle) @ scene.camera.rotation().T)[:, :2].max(axis=0) + scene.radii.max()
     return 0.88 * min(reach * width / height / across, reach / up)  # perspective enlarges what is near
+
+
+def _outwards(scene: Scene) -> np.ndarray:
+    """To which side of its atom each label goes, [n, 2] (right, up), as the scene is seen at first: away from the rest."""
+    places = scene.page(scene.positions[list(scene.labels)])[:, :2]
+    away = places - places.sum(axis=0) / max(len(places), 1)
+    away[np.linalg.norm(away, axis=1) < 0.1] = (1.0, 0.6)  # alone, or in the middle
+    return away / np.linalg.norm(away, axis=1, keepdims=True)
 
 
 def _flat(values: np.ndarray) -> list[float]:

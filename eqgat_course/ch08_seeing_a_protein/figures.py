@@ -105,17 +105,17 @@ def training_curve() -> Figure:
         ("val_accuracy", 100, "validation accuracy (%)", 5, "guessing, 5 %"),
     )
     for ax, (column, unit, label, guess, words) in zip(axes, curves, strict=True):
-        ax.plot(history["epoch"], unit * history[column], color=COLOURS["blue"])
+        ax.plot(history["epoch"] + 1, unit * history[column], color=COLOURS["blue"])
         ax.axhline(guess, color=COLOURS["black"], linestyle=":", linewidth=1.4)
         above = {"xytext": (0, 4), "textcoords": "offset points", "ha": "right", "fontsize": SMALL}
-        ax.annotate(words, (history["epoch"].max(), guess), **above)
+        ax.annotate(words, (history["epoch"].max() + 1, guess), **above)
         ax.set(xlabel="epoch", ylabel=label)
     axes[0].set(ylim=(None, 3.15))
-    axes[1].plot(best, 100 * history.set_index("epoch")["val_accuracy"][best], "o", color=COLOURS["vermilion"])
+    axes[1].plot(best + 1, 100 * history.set_index("epoch")["val_accuracy"][best], "o", color=COLOURS["vermilion"])
     axes[1].set(ylim=(0, None))
     caption = (
         f"Training on {rows['num_train'].iloc[0]:,} environments. Left: cross entropy on the training proteins. Right: "
-        f"accuracy on the validation proteins; the point marks epoch {best}, whose weights were kept. Their accuracy on "
+        f"accuracy on the validation proteins; the point marks epoch {best + 1}, whose weights were kept. Their accuracy on "
         f"70 test proteins: {100 * test:.1f} %."
     )
     return describe(fig, caption, caption)

@@ -23,7 +23,7 @@ from eqgat_course.ch09_triangle_benchmark.study import target_variances
 from eqgat_course.experiments.robustness import read_noise
 from eqgat_course.experiments.tables import paper_numbers
 from eqgat_course.figures import figure
-from eqgat_course.results import TARGETS, TRIANGLE_MODELS, trained_for, triangle_runs
+from eqgat_course.results import TARGETS, TRIANGLE_MODELS, trained_for, triangle_profiles, triangle_runs
 
 TARGET_COLOURS = {"distance": COLOURS["blue"], "perimeter": COLOURS["orange"], "area": COLOURS["vermilion"]}
 LINES = {
@@ -260,50 +260,48 @@ def error_by_target(shares: Mapping[str, Mapping[str, float]] | None = None, tit
 
 @figure(name="triangle-table-3", notebook="09", data=f"the paper's Table 3; {STORE}", trained=TRAINED)
 def table_3_as_figure() -> Figure:
-    """Table 3: the paper's numbers on the left, ours on the right."""
-    rows, profile = triangle_runs(read_results(task="triangle"))
-    rows = rows[rows["metric"] == "mse"]
+    """Table 3: the paper's numbers on the left, and beside them ours, a panel for each profile that has runs."""
+    of = {
+        name: rows[rows["metric"] == "mse"] for name, rows in triangle_profiles(read_results(task="triangle")).items()
+    }
+    of = {name: rows for name, rows in of.items() if len(rows)}
     paper = paper_numbers(3).query("metric == 'mse'").set_index("model")
-    fig, (left, right) = subplots(1, 2, figsize=(6.4, 4.6), sharey=True)
+    fig, (left, *others) = subplots(1, 1 + max(len(of), 1), figsize=(7.2, 4.6), sharey=True)
     places = {model: place for place, model in enumerate(TRIANGLE_MODELS)}
     for model, place in places.items():
         number = paper.loc[TRIANGLE_MODELS[model]]
         left.errorbar(number["mean"], place, xerr=number["std"], fmt="s", color=COLOURS["grey"], capsize=4)
-        values = rows.loc[rows["model"] == model, "value"].to_numpy(dtype=float)
-        if len(values):
-            right.plot(values, np.full(len(values), place), "o", mfc="none", color=LINES[model][0])
-            right.plot([values.mean()], [place], "|", ms=18, mew=2.5, color=LINES[model][0])
+        for ax, rows in zip(others, of.values(), strict=False):
+            values = rows.loc[rows["model"] == model, "value"].to_numpy(dtype=float)
+            if len(values):
+                ax.plot(values, np.full(len(values), place), "o", mfc="none", color=LINES[model][0])
+                ax.plot([values.mean()], [place], "|", ms=18, mew=2.5, color=LINES[model][0])
     left.set_yticks(list(places.values()), [_name(model) for model in places])
     left.invert_yaxis()
-    left.set_title("the paper's,\n100 points")
-    points = {"full": "100 points", "quick": "30 points"}
-    right.set_title(f"ours, {profile} profile,\n{points[profile]}, n = {_seeds(rows)}" if profile else "ours")
-    for ax in (left, right):
-        ax.set(xscale="log", xlabel="test MSE")
-        low, high = (2.0, 60.0) if ax is left or rows.empty else (rows["value"].min() / 1.4, rows["value"].max() * 1.4)
-        ticks = [tick for tick in (0.5, 1, 2, 3, 5, 10, 20, 40) if low <= tick <= high]
-        ax.set_xlim(low, high)
-        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        ax.minorticks_off()
-    if rows.empty:
-        right.text(
-            0.5,
-            0.5,
-            EMPTY.replace(" in", "\nin").replace("runs of", "runs of\n"),
-            ha="center",
-            va="center",
-            transform=right.transAxes,
-            fontsize=SMALL,
-        )
-        right.set_xticks([])
-    ours = f"{_origin(rows, profile)} Circles are runs, bars their means." if len(rows) else "None of ours yet."
-    quick = (
-        " The quick profile's clouds are smaller: its errors cannot be compared with the paper's."
-        if profile == "quick"
-        else ""
-    )
-    caption = f"Table 3. Left: the paper's means and standard deviations. Right: our runs. {ours}{quick}"
-    return describe(fig, caption, caption, _trained(rows))
+    left.set_title("the paper's,\n100 points", fontsize=SMALL)
+    _errors(left, 2.0, 60.0)
+    for ax, (name, rows) in zip(others, of.items(), strict=False):
+        points = make_settings("triangle", "eqgat", name).data_options["num_points"]
+        ax.set_title(f"ours, {name} profile,\n{points} points, n = {_seeds(rows)}", fontsize=SMALL)
+        _errors(ax, rows["value"].min() / 1.4, rows["value"].max() * 1.4)
+    if not of:
+        words = EMPTY.replace(" in", "\nin").replace("runs of", "runs of\n")
+        others[0].text(0.5, 0.5, words, ha="center", va="center", transform=others[0].transAxes, fontsize=SMALL)
+        others[0].set(title="ours", xticks=[])
+    ours = " ".join(_origin(rows, name) for name, rows in of.items())
+    ours = f"{ours} Circles are runs, bars their means." if of else "None of ours yet."
+    if "quick" in of:
+        ours += " The quick profile's clouds are smaller: its errors cannot be compared with the others."
+    caption = f"Table 3. Left: the paper's means and standard deviations. Beside it: our runs. {ours}"
+    return describe(fig, caption, caption, _trained(pd.concat(of.values())) if of else TRAINED)
+
+
+def _errors(ax: Axes, low: float, high: float) -> None:
+    """An axis of errors, logarithmic, with ticks that are decimal numbers."""
+    ticks = [tick for tick in (0.5, 1, 2, 3, 5, 10, 20, 40) if low <= tick <= high]
+    ax.set(xscale="log", xlabel="test MSE", xlim=(low, high))
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
 
 
 @figure(

@@ -165,7 +165,9 @@ def robustness_in_words(table: pd.DataFrame, blind: float) -> list[str]:
         )
         changes = {name: row[name] for name in CHANGES if row[name] == row[name]}
         if changes:
-            words += "; trained anew, " + ", ".join(f"with {name} {ratio:.1f} times" for name, ratio in changes.items())
+            words += "; trained anew, " + ", ".join(
+                f"with {name} the error is {ratio:.1f} times as large" for name, ratio in changes.items()
+            )
         said.append(words + ".")
     return said
 

@@ -216,7 +216,7 @@ def our_intervals() -> Figure:
     caption = (
         "Mean squared error on the quick Triangle data, each choice against the full model with the same seeds and data: "
         f"difference of the means and Welch's 95 % interval; in brackets the seeds of each. The axis is logarithmic beyond 1. {int(rows['stands'].sum())} of {len(rows)} differences are "
-        "told from chance when all of them are counted (Holm; red)."
+        "significant after Holm's correction for all of them (orange)."
     )
     return describe(fig, caption, caption, "EQGAT and its variants on generated Triangle clouds, quick profile")
 

@@ -220,10 +220,10 @@ def _sentence(row: Mapping[str, Any]) -> str:
     start = f"{row['choice']}: the error is {row['ratio']:.2f} times that of the full model ({row['n']} seeds each, worse in "
     start += f"{row['worse']})"
     if row["stands"]:
-        return f"{start}; told from chance, also after counting all rows."
+        return f"{start}; significant, also after Holm's correction for all rows."
     if row["p"] < 0.05:
-        return f"{start}; by itself told from chance, not after counting all rows."
-    return f"{start}; not told from chance."
+        return f"{start}; significant alone (p < 0.05), not after Holm's correction for all rows."
+    return f"{start}; not significant."
 
 
 def store_label(runs: pd.DataFrame) -> str:

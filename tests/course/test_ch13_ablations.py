@@ -96,7 +96,7 @@ def test_our_runs_are_compared_where_there_are_two_or_more():
     assert row["effect"] == pytest.approx(2.5 / ((0.5 + 2.0) / 2) ** 0.5), "in spreads of single runs"
     assert row["sign_p"] == 0.5
     assert not row["stands"]
-    assert row["sentence"].endswith("(2 seeds each, worse in 2); not told from chance.")
+    assert row["sentence"].endswith("(2 seeds each, worse in 2); not significant.")
     assert ablations.our_choices(store[store["seed"] == 0]).empty
     assert "no runs" in ablations.store_label(ablations.our_runs(runs()))
 
@@ -308,7 +308,7 @@ def test_what_13_says_of_our_choices_is_what_the_store_holds():
 def test_what_13_says_of_the_papers_other_columns_is_in_the_store():
     """Each interval of its table; and in which of the six the full model is behind."""
     told = {
-        ("lba", "rmse", -1): [(-0.003, 0.029), (-0.007, 0.028)],
+        ("lba", "rmse", -1): [(-0.029, 0.003), (-0.028, 0.007)],
         ("psr", "mean_spearman", 1): [(-0.010, 0.014), (-0.095, 0.034)],
         ("psr", "global_spearman", 1): [(-0.036, 0.014), (-0.050, 0.003)],
     }
@@ -319,7 +319,8 @@ def test_what_13_says_of_the_papers_other_columns_is_in_the_store():
         runs = {model: [read_predictions(run) for run in planned_runs(task, model)] for model in VARIANTS}
         assert all(len(each) == 3 for each in runs.values())
         found = [difference_interval(runs["eqgat"], runs[model], metric) or () for model in VARIANTS[1:]]
-        assert [tuple(round(end, 3) for end in each) for each in found] == ends
+        turned = [tuple(sorted(sign * round(end, 3) for end in each)) for each in found]  # positive: the part helps
+        assert turned == ends
         assert all(low < 0 < high for low, high in ends)
         behind += sum(sign * means["eqgat"] < sign * means[model] for model in VARIANTS[1:])
     assert behind == 5
