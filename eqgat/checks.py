@@ -138,7 +138,7 @@ def check_batch(batch: Tensor, num_nodes: int, ptr: Tensor | None = None) -> Non
 
 
 def check_edges(edge_index: Tensor, num_nodes: int, batch: Tensor | None = None) -> None:
-    """Check that edges are [2, E], int64, in range, between different atoms of one graph, sorted by receiver.
+    """Check that edges are [2, E], int64, in range, each once, between two atoms of one graph, sorted by receiver.
 
     Raises:
         UserError: the first of these that does not hold.
@@ -168,6 +168,15 @@ def check_edges(edge_index: Tensor, num_nodes: int, batch: Tensor | None = None)
             f"edge_index has {len(columns)} edge(s) from an atom to itself, first at column {columns[0]}; "
             "remove them (torch_geometric.utils.remove_self_loops)"
         )
+    pairs = receiver * num_nodes + source
+    if not bool((pairs[1:] > pairs[:-1]).all()):  # eqgat.radius_graph sorts by source, too, and needs no second look
+        pairs = pairs.sort().values
+        if repeated := int((pairs[1:] == pairs[:-1]).sum()):
+            receiver_, source_ = divmod(int(pairs[1:][pairs[1:] == pairs[:-1]][0]), num_nodes)
+            raise UserError(
+                f"edge_index has {repeated} edge(s) more than once, as from atom {source_} to {receiver_}, whose message "
+                "would count twice; build the edges with eqgat.radius_graph, or use torch_geometric.utils.coalesce"
+            )
     if batch is not None and bool((batch[source] != batch[receiver]).any()):
         raise UserError("an edge connects atoms of two different graphs of the batch")
 
@@ -205,6 +214,11 @@ def check_graph(data: Data, num_elements: int) -> None:
     Traceback (most recent call last):
     eqgat.errors.UserError: data.edge_index is missing; a graph needs z [N], pos [N, 3] in Å and edge_index [2, E] ...
     """
+    if isinstance(data, Mapping) or not callable(getattr(data, "get", None)):
+        raise UserError(
+            f"a model reads a graph, Data of torch_geometric, or a Batch of them; got {type(data).__name__} "
+            "(Molecule.graph makes one, Batch.from_data_list joins a list)"
+        )
     for name in ("z", "pos", "edge_index"):
         if data.get(name) is None:
             raise UserError(

@@ -47,8 +47,8 @@ def radius_graph(pos: Tensor, cutoff: float, batch: Tensor | None = None) -> Ten
             [0, 1]])
     """
     check_positions(pos)
-    if not 0 < cutoff < math.inf:
-        raise UserError(f"cutoff must be a positive length in Å; got {cutoff}")
+    if cutoff is None or isinstance(cutoff, (str, Tensor)) or not 0 < cutoff < math.inf:
+        raise UserError(f"cutoff must be a positive length in Å, a number; got {cutoff!r}")
     graph = torch.zeros(len(pos), dtype=torch.int64, device=pos.device) if batch is None else batch
     check_batch(graph, len(pos))
     return close_pairs(pos.detach().double(), graph, cutoff)
@@ -57,8 +57,8 @@ def radius_graph(pos: Tensor, cutoff: float, batch: Tensor | None = None) -> Ten
 def edge_geometry(pos: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:
     """Distances and unit vectors of the edges: d_ji and p_ji,n = (p_i - p_j) / d_ji (Section 3).
 
-    Where two atoms coincide the direction is undefined; it is set to zero there, and so are all derivatives of
-    both results, so that such an edge adds no direction and no NaN.
+    Where two atoms coincide (to 1e-10 Å) the direction is undefined; it is set to zero there, and so are all
+    derivatives of both results, so that such an edge adds no direction and no NaN.
 
     Args:
         pos: positions [N, 3] in Å.
@@ -72,7 +72,7 @@ def edge_geometry(pos: Tensor, edge_index: Tensor) -> tuple[Tensor, Tensor]:
     """
     source, receiver = edge_index
     relative = pos[receiver] - pos[source]
-    apart = relative.any(dim=1, keepdim=True)
+    apart = relative.detach().abs().amax(dim=1, keepdim=True) > 1e-10  # Å; float32 may lose squares
     # A stand-in where d = 0, before the root and the division, keeps NaN out of the backward passes.
     relative = torch.where(apart, relative, 1.0)
     distance = torch.linalg.vector_norm(relative, dim=1, keepdim=True)

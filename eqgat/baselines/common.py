@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from eqgat.checks import check_graph
+from eqgat.checks import check_graph, check_lengths
 from eqgat.config import Norm, Readout
 from eqgat.errors import UserError
+from eqgat.graph import edge_geometry
 from eqgat.layers import EquivariantNorm, mean_over_graph, sum_over_neighbours
 from eqgat.model import graph_numbers
 
@@ -85,16 +86,17 @@ class GraphModel(nn.Module):
         num_elements: size of the vocabulary.
         readout: "graph" (mean over the atoms) or "node".
         num_layers: how many edges away an answer at an atom depends on others.
+        cutoff: c of the graphs, in Å.
 
-    >>> GraphModel(num_elements=9, readout="graph", num_layers=2).hops
+    >>> GraphModel(num_elements=9, readout="graph", num_layers=2, cutoff=4.5).hops
     2
     """
 
     head: nn.Module
 
-    def __init__(self, num_elements: int, readout: Readout, num_layers: int) -> None:
+    def __init__(self, num_elements: int, readout: Readout, num_layers: int, cutoff: float) -> None:
         super().__init__()
-        self.num_elements, self.readout_kind, self.num_layers = num_elements, readout, num_layers
+        self.num_elements, self.readout_kind, self.num_layers, self.cutoff = num_elements, readout, num_layers, cutoff
         self.norms = nn.ModuleList()
 
     @property
@@ -106,7 +108,8 @@ class GraphModel(nn.Module):
         """Predictions [number of graphs, out_channels], or [N, out_channels] with ``readout="node"``.
 
         Raises:
-            UserError: missing fields, wrong shapes, NaN coordinates, unsorted or out-of-range edges, unknown elements.
+            UserError: missing fields, wrong shapes, NaN coordinates, unsorted, repeated or out-of-range edges, or of
+                another cutoff, unknown elements.
         """
         x = self.node_embedding(data)
         if self.readout_kind == "graph":
@@ -120,6 +123,12 @@ class GraphModel(nn.Module):
 
     def _embed(self, data: Data, batch: Tensor, num_graphs: int) -> Tensor:
         raise NotImplementedError
+
+    def _geometry(self, data: Data) -> tuple[Tensor, Tensor]:
+        """Distances [E] in Å and unit vectors [E, 3] of the edges, which the model's cutoff must allow."""
+        distance, direction = edge_geometry(data.pos, data.edge_index)
+        check_lengths(distance, self.cutoff)
+        return distance, direction
 
     def _zero_biases(self) -> None:
         """Weights keep PyTorch's default, uniform in ±1/sqrt(fan-in); biases start at zero, as in EQGAT."""

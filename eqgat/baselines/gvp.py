@@ -20,7 +20,6 @@ from eqgat.baselines.common import GaussianBasis, GraphModel, neighbour_mean
 from eqgat.baselines.spec import ModelSpec
 from eqgat.checks import check_options
 from eqgat.config import Readout
-from eqgat.graph import edge_geometry
 from eqgat.layers import vector_length
 
 if TYPE_CHECKING:
@@ -162,7 +161,7 @@ class GVPGNN(GraphModel):
         readout: Readout = "graph",
     ) -> None:
         check_options(GVPGNN.__init__, locals())
-        super().__init__(num_elements, readout, num_layers)
+        super().__init__(num_elements, readout, num_layers, cutoff)
         f, node, edge = scalar_channels, (scalar_channels, vector_channels), (edge_scalars, 1)
         normed = layout == "atom3d"
         width = num_elements if normed else f
@@ -181,7 +180,7 @@ class GVPGNN(GraphModel):
     def _embed(self, data: Data, batch: Tensor, num_graphs: int) -> Tensor:
         source, receiver = data.edge_index
         s = self.embedding(data.z)
-        distance, direction = edge_geometry(data.pos, data.edge_index)
+        distance, direction = self._geometry(data)
         edge = self.edge_in((self.basis(distance).to(s.dtype), direction.to(s.dtype).unsqueeze(2)))
         pair = self.node_in((s, s.new_zeros(len(s), 3, 0)))
         for layer in self.layers:

@@ -15,7 +15,6 @@ from eqgat.baselines.common import GaussianBasis, GraphModel, cosine_cutoff, mak
 from eqgat.baselines.spec import ModelSpec
 from eqgat.checks import check_options
 from eqgat.config import Norm, Readout
-from eqgat.graph import edge_geometry
 from eqgat.layers import InvariantReadout, vector_length
 
 if TYPE_CHECKING:
@@ -101,8 +100,8 @@ class PaiNN(GraphModel):
         readout: Readout = "graph",
     ) -> None:
         check_options(PaiNN.__init__, locals())
-        super().__init__(num_elements, readout, num_layers)
-        f, self.cutoff, self.vector_channels = scalar_channels, cutoff, vector_channels
+        super().__init__(num_elements, readout, num_layers, cutoff)
+        f, self.vector_channels = scalar_channels, vector_channels
         self.embedding = nn.Embedding(num_elements, f)
         self.basis = GaussianBasis(num_radial, cutoff)
         self.messages = nn.ModuleList(
@@ -118,7 +117,7 @@ class PaiNN(GraphModel):
         source, receiver = data.edge_index
         s = self.embedding(data.z)
         v = s.new_zeros(len(s), 3, self.vector_channels)
-        distance, direction = edge_geometry(data.pos, data.edge_index)
+        distance, direction = self._geometry(data)
         basis, direction = self.basis(distance).to(s.dtype), direction.to(s.dtype)
         envelope = cosine_cutoff(distance, self.cutoff).to(s.dtype).unsqueeze(1)
         for number, (message, update) in enumerate(zip(self.messages, self.updates, strict=True)):

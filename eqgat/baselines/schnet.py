@@ -17,7 +17,6 @@ from eqgat.baselines.common import GaussianBasis, GraphModel, cosine_cutoff, mak
 from eqgat.baselines.spec import ModelSpec
 from eqgat.checks import check_options
 from eqgat.config import Norm, Readout
-from eqgat.graph import edge_geometry
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -81,8 +80,8 @@ class SchNet(GraphModel):
         readout: Readout = "graph",
     ) -> None:
         check_options(SchNet.__init__, locals())
-        super().__init__(num_elements, readout, num_layers)
-        f, self.cutoff = scalar_channels, cutoff
+        super().__init__(num_elements, readout, num_layers, cutoff)
+        f = scalar_channels
         self.embedding = nn.Embedding(num_elements, f)
         self.basis = GaussianBasis(num_radial, cutoff)
         self.layers = nn.ModuleList(Interaction(f, num_radial) for _ in range(num_layers))
@@ -94,7 +93,7 @@ class SchNet(GraphModel):
     def _embed(self, data: Data, batch: Tensor, num_graphs: int) -> Tensor:
         source, receiver = data.edge_index
         x = self.embedding(data.z)
-        distance, _ = edge_geometry(data.pos, data.edge_index)
+        distance, _ = self._geometry(data)
         basis = self.basis(distance).to(x.dtype)
         envelope = cosine_cutoff(distance, self.cutoff).to(x.dtype).unsqueeze(1)
         no_vectors = x.new_zeros(len(x), 3, 0)

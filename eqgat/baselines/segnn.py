@@ -26,7 +26,6 @@ from eqgat.baselines.common import GraphModel, neighbour_mean
 from eqgat.baselines.spec import ModelSpec
 from eqgat.checks import check_options
 from eqgat.config import Readout
-from eqgat.graph import edge_geometry
 from eqgat.layers import sum_over_neighbours
 
 if TYPE_CHECKING:
@@ -200,7 +199,7 @@ class SEGNN(GraphModel):
         readout: Readout = "graph",
     ) -> None:
         check_options(SEGNN.__init__, locals())
-        super().__init__(num_elements, readout, num_layers)
+        super().__init__(num_elements, readout, num_layers, cutoff)
         self.hidden = balanced_irreps(width)
         self.embedding = nn.Embedding(num_elements, num_elements)
         self.node_in = SteerableLinear(Irreps(f"{num_elements}x0e"), self.hidden)
@@ -227,7 +226,7 @@ class SEGNN(GraphModel):
 
     def _embed(self, data: Data, batch: Tensor, num_graphs: int) -> Tensor:
         source, receiver = data.edge_index
-        distance, direction = edge_geometry(data.pos, data.edge_index)
+        distance, direction = self._geometry(data)
         x = self.embedding(data.z)
         harmonics = spherical_harmonics(ATTRIBUTES, direction, normalize=True, normalization="component").to(x.dtype)
         mean = neighbour_mean(harmonics, receiver, len(x))

@@ -55,8 +55,10 @@ def test_distance_exactly_at_the_cutoff_is_outside():
     assert radius_graph(pos, 4.5).tolist() == [[2, 0], [0, 2]]
 
 
-def test_coincident_atoms_are_neighbours_without_direction_and_with_finite_gradients():
-    pos = torch.tensor([[1.0, 2, 3], [1, 2, 3], [2, 2, 3]], requires_grad=True)
+@pytest.mark.parametrize("apart", [0.0, 1e-42, 1e-30, 1e-20])
+def test_coincident_atoms_are_neighbours_without_direction_and_with_finite_gradients(apart):
+    """Also those whose distance float32 can hold, but not its square."""
+    pos = torch.tensor([[0.0, 0, 0], [apart, 0, 0], [1, 0, 0]], requires_grad=True)
     edges = radius_graph(pos, 4.5)
     assert edges.shape[1] == 6
     distance, direction = edge_geometry(pos, edges)
@@ -115,7 +117,7 @@ def test_bad_positions_are_refused(pos, message):
         radius_graph(pos, 4.5)
 
 
-@pytest.mark.parametrize("cutoff", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("cutoff", [0.0, -1.0, float("nan"), float("inf"), None, "4.5", torch.tensor(4.5)])
 def test_bad_cutoff_is_refused(cutoff):
     with pytest.raises(ValueError, match="cutoff must be a positive length"):
         radius_graph(torch.zeros(2, 3), cutoff)

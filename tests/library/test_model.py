@@ -123,6 +123,10 @@ def test_an_isolated_atom_gets_no_message():
         ({"z": torch.full((25,), 9)}, r"z holds element numbers 9\.\.9, but the model knows 0\.\.8"),
         ({"pos": torch.full((25, 3), torch.nan)}, "NaN or infinite coordinates at 25 atom"),
         ({"edge_index": torch.tensor([[0, 1], [1, 0]])}, "edges must be sorted by receiver"),
+        (
+            {"edge_index": torch.tensor([[1, 2, 1, 2], [0, 0, 0, 0]])},
+            r"2 edge\(s\) more than once, as from atom 1 to 0",
+        ),
         ({"edge_index": None}, "edge_index is missing"),
     ],
     ids=lambda change: next(iter(change)) if isinstance(change, dict) else "",
@@ -134,6 +138,22 @@ def test_a_bad_graph_is_refused_by_the_model_itself(change, message, fast):
     for call in (make_model(fast=fast), make_model(fast=fast).encode, make_model(fast=fast).trace):
         with pytest.raises(UserError, match=message):
             call(graph)
+
+
+@pytest.mark.parametrize(
+    "thing", [None, {"z": 1}, [make_graph(2)], torch.zeros(2, 3)], ids=lambda one: type(one).__name__
+)
+def test_what_is_no_graph_is_refused_by_its_name(thing):
+    with pytest.raises(UserError, match=f"Data of torch_geometric, or a Batch of them; got {type(thing).__name__}"):
+        make_model()(thing)
+
+
+def test_edges_in_any_order_within_a_receiver_are_taken():
+    graph, model = make_graph(), make_model()
+    order = torch.randperm(graph.num_edges, generator=torch.Generator().manual_seed(0))
+    order = order[graph.edge_index[1][order].argsort(stable=True)]
+    other = Data(z=graph.z, pos=graph.pos, edge_index=graph.edge_index[:, order])
+    assert torch.allclose(model(other), model(graph))
 
 
 @pytest.mark.parametrize("fast", [True, False])
