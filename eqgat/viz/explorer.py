@@ -125,11 +125,10 @@ class Explorer:
         return f'<iframe title="{html.escape(self.title, quote=True)}" style="{look}" srcdoc="{page}"></iframe>'
 
     def _ipython_display_(self) -> None:
-        from IPython.display import Markdown, display
+        from IPython.display import display
 
         display({"text/html": self._repr_html_()}, raw=True)
         display(self.still())
-        display(Markdown(f"*{self.scene.caption()}*"))
 
 
 def explore(

@@ -62,11 +62,10 @@ def show(scene: Scene, width: int = 640, height: int = 440) -> None:
     These are separate outputs, so that the picture is seen wherever the view is not. `width`, `height`: of the view,
     in pixels; the picture has the same shape.
     """
-    from IPython.display import HTML, Markdown, display
+    from IPython.display import HTML, display
 
     display(HTML(scene.view(width, height)._repr_html_()))
     display(scene.still(6.4, 6.4 * height / width))
-    display(Markdown(f"*{scene.caption()}*"))
 
 
 def py3dmol_view(molecule: Molecule, values: np.ndarray, width: int = 640, height: int = 440) -> Any:

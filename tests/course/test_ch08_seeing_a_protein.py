@@ -20,6 +20,7 @@ from eqgat.inspection import (
     with_controls,
 )
 from eqgat.molecule import Molecule
+from eqgat.pretrained import pretrained
 from eqgat_course.ch08_seeing_a_protein import figures
 from eqgat_course.ch08_seeing_a_protein.study import (
     adk_domain,
@@ -28,7 +29,7 @@ from eqgat_course.ch08_seeing_a_protein.study import (
     removals,
     upright_shares,
 )
-from eqgat_course.residues import aromatic_rings, bonds_between, peptide_planes, without_side_chain
+from eqgat_course.residues import aromatic_rings, bonds_between, peptide_planes, residue_answers, without_side_chain
 from eqgat_course.shapes import best_plane, neighbourhood_change
 
 
@@ -217,3 +218,13 @@ def test_what_08_says_of_attention_against_geometry_is_what_the_tables_hold():
     assert fresh["effect, neighbours"].to_numpy() == pytest.approx(attention.to_numpy())
     rollout = ranks.loc["attention rollout", ["fresh weights", "fresh weights, neighbours"]].mean()
     assert rollout.round(2).tolist() == [0.98, 0.71]
+
+
+def test_what_08_says_of_its_accuracy_is_what_the_answers_give():
+    table = residue_answers(pretrained("res"), "test", figures.RADIUS)
+    right = (table["answer"] == table["truth"]).groupby(table["protein"]).mean().to_numpy()
+    assert (len(table), len(right)) == (480, 12)  # 40 of each, so that a mean of proteins is the accuracy
+    assert (table["answer"] == table["truth"]).sum() == 131
+    assert (table["truth"] == table["truth"].mode()[0]).sum() == 43
+    drawn = np.random.default_rng(0).choice(right, (20_000, len(right))).mean(axis=1)
+    assert np.percentile(drawn, [2.5, 97.5]).round(2).tolist() == [0.24, 0.31]

@@ -29,7 +29,7 @@ from eqgat_course.ch09_triangle_benchmark.study import (
 )
 from eqgat_course.experiments.robustness import read_noise
 from eqgat_course.experiments.tables import build_table
-from eqgat_course.results import TRIANGLE_MODELS, triangle_runs
+from eqgat_course.results import TRIANGLE_MODELS, quick_triangle_errors, triangle_runs
 
 mpl.use("agg")
 STORE_FIGURES = (figures.learning_curves, figures.error_by_target, figures.table_3_as_figure)
@@ -181,20 +181,30 @@ def test_robustness_takes_means_over_seeds_and_says_where_the_error_doubles():
 
 def test_what_09_says_of_noise_cutoff_and_depth_is_in_the_store():
     noise = read_noise()
-    table = robustness(noise, read_results(task="triangle"))
-    levels = [name for name in table.columns if name.endswith(" Å") and name[0].isdigit()]
-    assert (table[levels].idxmin() == "EQGAT-Full").all()
+    store = read_results(task="triangle")
+    whole = robustness(noise, store)
+    levels = [name for name in whole.columns if name.endswith(" Å") and name[0].isdigit()]
+    blind = noise["mse_of_the_mean"].min()
+    assert (whole[levels].idxmin() == "EQGAT-Full").all()
+    assert (whole["1 Å"] < blind).all()
+    assert whole["1 Å"]["GVP"] > blind / 2
+    own = noise[noise["model"] == "gvp"].pivot(index="seed", columns="noise", values="mse")
+    assert own[0.0].round(1).tolist() == [4.3, 31.1, 3.6]
+    assert own[1.0].drop(1).round().tolist() == [15, 14]
+    changed = [quick_triangle_errors(store, {"num_layers": layers}) for layers in (2, 4)]
+    assert all(rows[rows["model"] == "gvp"]["value"].lt(blind / 4).sum() == 3 for rows in changed)
+    table = whole.drop(index="GVP")
     assert (table[levels].idxmax() == "SchNet").all()
-    assert (table["1 Å"] < noise["mse_of_the_mean"].min() / 2).all()  # far better than predict-the-mean
+    assert (table["1 Å"] < blind / 2).all()  # far better than predict-the-mean
     assert (table["1 Å"] / table["0 Å"]).idxmin() == "SchNet"  # loses least in proportion
     assert (table["0.1 Å"] < 1.2 * table["0 Å"]).all()
     vectors = table.drop(index="SchNet")
     assert (vectors["0.5 Å"] > 2 * vectors["0 Å"]).all()
-    run = table.dropna()
+    run = whole.dropna()
     assert (run["cutoff 4.5 Å"] > run["2 layers"]).all()
     assert run["cutoff 4.5 Å"].idxmax() == "PaiNN"
-    assert run["4 layers"].between(0.75, 1.25).all()
-    assert table["seeds"].tolist() == [3] * 5
+    assert run["4 layers"].drop("GVP").between(0.75, 1.25).all()
+    assert whole["seeds"].tolist() == [3] * 6
 
 
 def test_what_09_says_of_the_cpu_profile_is_in_the_store():

@@ -292,11 +292,19 @@ def test_two_structures_show_the_same_atom_side_by_side(browser, pages):
 
 
 @needs_script
-def test_explorer_in_a_notebooks_frame_draws(browser, pages):
+def test_explorer_in_a_notebooks_frame_draws_and_need_not_be_scrolled(browser, pages):
+    def room() -> int:
+        """Pixels of the page that the frame hides."""
+        return browser.execute_script("return document.documentElement.scrollHeight - innerHeight")
+
     browser.get(pages["frame"])
     browser.switch_to.frame(browser.find_element(By.TAG_NAME, "iframe"))
     wait(browser, "the explorer", lambda b: b.execute_script("return Boolean(window.eqgat && eqgat.views.length)"))
     assert not browser.find_element(By.ID, "missing").is_displayed()
+    wait(browser, "the frame's height", lambda b: room() <= 0)
+    before = browser.execute_script("return innerHeight")
+    browser.execute_script("eqgat.choose(0, eqgat.structures[0].residues[21].trace)")
+    wait(browser, "a taller frame", lambda b: b.execute_script("return innerHeight") > before and room() <= 0)
     browser.switch_to.default_content()
 
 
