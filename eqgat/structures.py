@@ -14,7 +14,7 @@ import re
 import stat
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,9 @@ def read_structure(
 
     Args:
         path: the file.
-        model: number of the model as the file gives it (1, 2, ... where a PDB file numbers none or one twice); by
-            default the first one; ``"all"`` keeps every one. END ends nothing; ENDMDL and MODEL end a model.
+        model: number of the model as the file gives it (1, 2, ... where a PDB file gives one twice; atoms outside of
+            MODEL have the number after the highest); by default the first one in the file; ``"all"`` keeps every
+            one. END ends nothing; ENDMDL and MODEL end a model.
         chains: the chains to keep, ``"A"`` or ``["A", "B"]`` (author's names in mmCIF); by default all.
         hydrogens: keep hydrogen and deuterium atoms.
         waters: keep water molecules (HOH, DOD, and TIP3, SOL ... of simulations, also where written as ATOM).
@@ -199,8 +200,12 @@ def _read_pdb(file: str, text: str, model: int | str | None) -> tuple[dict[str, 
     parts, which = np.unique(np.searchsorted(breaks, found), return_inverse=True)
     said = [lines[breaks[part - 1]][5:].split()[:1] if part else [] for part in parts.tolist()]
     numbers = [int(number[0]) if number and number[0].isdecimal() else None for number in said]
-    if None in numbers or len(set(numbers)) < len(numbers):
+    given = [number for number in numbers if number is not None]
+    if len(set(given)) < len(given):
         numbers = list(range(1, len(numbers) + 1))
+    else:  # a part without a number comes after those that have one, wherever it stands: it takes no one's number
+        beyond = count(max(given, default=0) + 1)
+        numbers = [next(beyond) if number is None else number for number in numbers]
     if model is None:
         found, which = found[which == 0], which[which == 0]
     if len(found) > MAX_ATOMS:

@@ -515,3 +515,21 @@ def test_models_that_share_a_number_are_numbered_anew(tmp_path):
     file.write_text("".join(models) + "END\n")
     assert read_structure(file).positions.tolist() == [[1.0, 0.0, 0.0]]
     assert read_structure(file, model=2).positions.tolist() == [[2.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "models"),
+    [
+        ([1, 3, 5, None], {1: 0, 3: 1, 5: 2, 6: 3}),  # an ion after the last ENDMDL
+        ([None, 1, 2], {1: 1, 2: 2, 3: 0}),  # a receptor, and poses of a ligand
+        ([None, None], {1: 0, 2: 1}),
+    ],
+)
+def test_a_model_keeps_the_number_that_the_file_gives(numbers, models, write):
+    lines = []
+    for place, number in enumerate(numbers):
+        begun = [] if number is None else [f"MODEL     {number:4d}"]
+        lines += [*begun, record(" CA ", "ALA", 1, (place, 0, 0), "C"), "ENDMDL"]
+    path = write(lines)
+    assert {model: int(read_structure(path, model=model).positions[0, 0]) for model in models} == models
+    assert read_structure(path).positions[0, 0] == 0
