@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from eqgat.chemistry import NUMBERS, infer_element, is_water, residue_letter
+from eqgat.chemistry import NUMBERS, infer_element, is_pushed_left, is_virtual, is_water, residue_letter
 from eqgat.errors import UserError
 
 MAX_COORDINATE = 1e5  # Å; what is farther away is no coordinate
@@ -244,13 +244,19 @@ class AtomRows:
         self._split(part)
 
     def _find_elements(self) -> None:
-        """Chemical symbols of the rows that are left, ``Cl`` for ``CL``; inferred where there is none."""
+        """Chemical symbols of the rows that are left, ``Cl`` for ``CL``; inferred where there is none, unless no atom."""
         c, symbols, padded = self.columns, self.columns["symbol"], self.coded["padded_name"]
-        aligned = any(str(name).startswith(" ") for name in padded.values)
         unknown = self.coded["symbol"].where(lambda symbol: symbol not in NUMBERS)
+        if not unknown.any():
+            return
+        virtual = unknown & self.coded["atom_name"].where(is_virtual)
+        self.drop(virtual, "virtual", "the rule that lone pairs, virtual sites and pseudo-atoms are no atoms")
+        aligned = np.full(len(c["model"]), any(str(name).startswith(" ") for name in padded.values))
+        left = padded.where(lambda name: is_pushed_left(_clean(name), str(name)))
+        aligned &= ~np.isin(self.residue, self.residue[left])
         for index in np.flatnonzero(self.left & unknown).tolist():
             symbol = symbols[index] or infer_element(
-                c["atom_name"][index], padded[index], c["residue_name"][index], aligned
+                c["atom_name"][index], padded[index], c["residue_name"][index], bool(aligned[index])
             )
             if symbol not in NUMBERS:
                 problem = (

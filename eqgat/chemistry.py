@@ -39,7 +39,21 @@ _FORCE_FIELD_NAMES = {
     )
     for name in names
 }
-_FORCE_FIELD_IONS = {"LIT": "Li", "SOD": "Na", "POT": "K", "CES": "Cs", "CAL": "Ca", "CLA": "Cl"}
+_FORCE_FIELD_IONS = {
+    "LIT": "Li",
+    "SOD": "Na",
+    "POT": "K",
+    "RUB": "Rb",
+    "CES": "Cs",
+    "CAL": "Ca",
+    "BAR": "Ba",
+    "CAD": "Cd",
+    "CLA": "Cl",
+    "IOD": "I",
+}
+# Pairs of letters that more ligands of the Protein Data Bank use for the element than for a name of one of the first
+# letter's. Where they stand as such a name has to, some program may have put every name there: nothing is certain.
+_SYMBOLS_FIRST = {"Be", "Bi", "Br", "Cl", "Co", "Cu", "Fe", "In", "Ir", "Ni", "Pt", "Se", "Si", "Sn"}
 
 
 def element_index(symbol: str) -> int:
@@ -96,11 +110,31 @@ def _first_letters(text: str) -> str:
 
 
 @cache
+def is_pushed_left(name: str, padded: str) -> bool:
+    """Whether an atom's name begins where PDB has the first letter of a two-letter symbol, though it has none."""
+    letters = _first_letters(name)
+    one, two = letters[:1], letters[:2].capitalize()
+    if len(name) > 3 or not padded[:1].isalpha() or one not in NUMBERS or one in "HD":  # hydrogens often are
+        return False
+    return len(letters) < 2 or two not in NUMBERS
+
+
+def is_virtual(name: str) -> bool:
+    """Whether a name is that of a lone pair, a virtual site of a water, or a pseudo-atom of NMR: no atoms.
+
+    >>> [is_virtual(name) for name in ("LP1", "EPW", "MW", "QB", "CB")]
+    [True, True, True, True, False]
+    """
+    letters = _first_letters(name)
+    return letters == "M" or letters.startswith(("LP", "EP", "MW", "Q"))
+
+
+@cache
 def infer_element(name: str, padded: str, resname: str, aligned: bool) -> str:
     """Element from an atom's name, ``""`` where that would be a guess. ``aligned``: names keep to PDB's columns.
 
     ``CA`` is an alpha carbon in an amino acid, calcium in the residue ``CA``, and nothing certain in a ligand whose
-    names do not keep to the columns.
+    names do not keep to the columns; ``CL1`` of a ligand is nothing certain where the columns make it a carbon.
     """
     letters, residue, polymer = _first_letters(name), _first_letters(resname), residue_letter(resname)
     one, two = letters[:1], letters[:2].capitalize()
@@ -112,9 +146,10 @@ def infer_element(name: str, padded: str, resname: str, aligned: bool) -> str:
     if polymer and one and one in "HDCNOSP":
         return "Se" if two == "Se" else one
     if len(letters) < 2 or two not in NUMBERS:
-        return one
+        return one if one in NUMBERS else ""
     if aligned and padded.startswith(" "):
-        return one  # PDB: the symbol ends in column 14, so a name from there on begins with a one-letter symbol
+        # PDB: the symbol ends in column 14, so a name from there on begins with a one-letter symbol.
+        return one if one in NUMBERS and two not in _SYMBOLS_FIRST else ""
     if aligned and len(name) < 4:
         return two
     return "H" if aligned and one == "H" else ""

@@ -24,8 +24,9 @@ argument           default             what it means for the graph
 Who an atom is follows from its record alone. A residue is what shares model, chain, number, insertion code and name,
 however its atoms are scattered: they are put together at the place of the first. A segment name tells two residues
 apart only where they would otherwise hold one atom twice. A row that repeats another, coordinates included, is one
-atom; a ligand may give one name to several atoms; anything else with one name and two places is an error. Every row
-of the chosen model is in the molecule or counted in ``Molecule.dropped``.
+atom; a ligand may give one name to several atoms; anything else with one name and two places is an error. Lone pairs,
+virtual sites of waters (MW, EPW) and pseudo-atoms (QB) are no atoms. Every row of the chosen model is in the molecule
+or counted in ``Molecule.dropped``.
 """
 
 from __future__ import annotations
@@ -128,7 +129,7 @@ class Molecule:
         row: the row of the file (its ATOM and HETATM rows, counted from 0) or of the table that the atom was.
         name: what to call the molecule.
         dropped: how many rows of the chosen model are not in the molecule, by reason (``"hydrogen"``, ``"water"``,
-            ``"alternate"``, ``"duplicate"``, ``"chain"``, ``"hetero"``), as it was read.
+            ``"alternate"``, ``"duplicate"``, ``"chain"``, ``"hetero"``, ``"virtual"``), as it was read.
         chains_there: names of the chains that it was read from, also of those that were not wanted.
 
     >>> water = Molecule(symbol=["O", "H"], positions=[[0, 0, 0], [0.96, 0, 0]], name="hydroxide")

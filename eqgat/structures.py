@@ -76,7 +76,8 @@ def read_structure(
         name: what to call the molecule; by default the file's name without its endings.
 
     What a file leaves out has a stand-in: occupancy 1, B factor 0, no insertion code, the ``label_`` item of mmCIF for
-    an ``auth_`` item; an element is inferred from atom name, residue and column.
+    an ``auth_`` item; an element is inferred from atom name, residue and column, and a name that does not tell it for
+    certain is refused.
 
     Raises:
         FileNotFoundError: no such file or folder.

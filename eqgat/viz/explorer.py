@@ -77,6 +77,7 @@ REASONS = {
     "chain": "atoms of other chains",
     "water": "water atoms",
     "hetero": "atoms of hetero groups",
+    "virtual": "lone pairs and virtual sites",
     "hydrogen": "hydrogen atoms",
     "alternate": "atoms of other alternate locations",
     "duplicate": "atoms given twice",

@@ -14,6 +14,7 @@ from Bio.PDB import MMCIFIO, PDBParser
 from eqgat.datasets import embedded_names, embedded_path, embedded_structure
 from eqgat.molecule import ATOM_COLUMNS, Molecule, StructureError, element_index
 from eqgat.structures import read_structure
+from eqgat.viz.explorer import REASONS
 
 
 def record(name, resname, number, xyz, element="", *, kind="ATOM", altloc=" ", chain="A", occupancy=1.0):
@@ -219,12 +220,54 @@ def test_carbon_alpha_and_calcium_are_told_apart_even_in_wrong_columns(write):
     assert atoms["element"].tolist() == ["C", "C", "N", "H", "Ca", "K", "K", "Se"]
 
 
-def test_an_element_that_a_name_does_not_tell_is_not_guessed(write):
-    ligand = [record(" C1 ", "LIG", 1, (0, 0, 0), kind="HETATM"), record("CL1 ", "LIG", 1, (2, 0, 0), kind="HETATM")]
-    assert read_structure(write(ligand)).atoms["element"].tolist() == ["C", "Cl"]  # the columns tell
-    left = [record("C1  ", "LIG", 1, (0, 0, 0), kind="HETATM"), record("CL1 ", "LIG", 1, (2, 0, 0), kind="HETATM")]
-    with pytest.raises(ValueError, match=r"atom CL1 of residue LIG 1 in chain 'A'.*does not tell it for certain"):
-        read_structure(write(left))
+def ligand(*names, resname="LIG"):
+    return [record(name, resname, 1, (2 * k, 9, 0), kind="HETATM") for k, name in enumerate(names)]
+
+
+@pytest.mark.parametrize(
+    ("names", "elements"),
+    [
+        ([" C1 ", "CL1 ", " CL "], None),  # chlorine by its columns, then a name where the columns allow none
+        ([" C1 ", "CL1 ", " CA ", " NA ", "HO21"], ["C", "Cl", "C", "N", "H"]),
+        (["CU1 ", "CU2 "], ["Cu", "Cu"]),
+        (["C1  ", "CL1 "], None),  # a ligand that does not keep to the columns, beside a protein that does
+        (["C1  ", "CA  "], None),
+        (["CHA ", "NA  "], None),
+        ([" FE ", " NA "], None),
+        ([" MG ", " NA "], None),  # M is no element
+        (["FE  ", " NA "], ["Fe", "N"]),
+    ],
+)
+def test_an_element_that_a_name_does_not_tell_is_not_guessed(names, elements, write):
+    path = write([record(" CA ", "GLY", 7, (0, 0, 0)), *ligand(*names)])
+    if elements:
+        assert read_structure(path, hydrogens=True).symbol.tolist() == ["C", *elements]
+        return
+    with pytest.raises(
+        ValueError, match=r"of residue LIG 1 in chain 'A' has no element, .*does not tell it for certain"
+    ):
+        read_structure(path)
+
+
+def test_an_ion_of_a_force_field_is_known_by_its_residue(write):
+    ions = [line for name in ("RUB", "BAR", "CAD", "IOD") for line in ligand(f" {name}", resname=name)]
+    assert read_structure(write([PEPTIDE[0], *ions])).symbol.tolist() == ["N", "Rb", "Ba", "Cd", "I"]
+
+
+def test_what_is_no_atom_is_left_out_and_counted(write):
+    water = [record(name, "SOL", 9, (k, 9, 0)) for k, name in enumerate((" OW ", " MW ", "EPW ", " LP1"))]
+    pseudo = [
+        record(" LPA", "ALA", 1, (1, 1, 1)),
+        record(" QB ", "ALA", 1, (2, 2, 2)),
+        record("EP1 ", "ALA", 1, (3, 2, 2), "EP"),
+    ]
+    path = write([*PEPTIDE[:4], *pseudo, *water])
+    molecule = read_structure(path, waters=True)
+    assert molecule.atom_name.tolist() == ["N", "CA", "C", "O", "OW"]
+    assert molecule.dropped == {"virtual": 6}
+    assert set(molecule.dropped) <= set(REASONS)
+    with pytest.raises(StructureError, match=r"no atoms of small\.pdb are left: .* lone pairs, virtual sites"):
+        read_structure(write(pseudo))
 
 
 def test_an_unknown_element_is_named_and_can_be_left_out(write):
