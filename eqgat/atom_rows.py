@@ -298,7 +298,7 @@ class AtomRows:
         self.drop(repeated, "duplicate")
 
     def _choose_locations(self, atom: np.ndarray) -> None:
-        """One alternate location per residue; at a place that two residues share, one of them."""
+        """One alternate location per residue; at a place that two residues share by different labels, one of them."""
         c, wanted = self.columns, self.choices.altloc
         labelled = self.left & self.coded["altloc"].where(lambda label: label != " ")
         if not labelled.any():
@@ -314,7 +314,7 @@ class AtomRows:
         for index in np.flatnonzero(self.left & (np.bincount(atom[labelled], minlength=len(atom)) > 0)[atom]).tolist():
             sites[int(self.site[index])].append(index)
         other = np.zeros(len(self.rows), dtype=bool)
-        for rows in sites.values():
+        for rows in [rows for shared in sites.values() for rows in self._competing(shared)]:
             shares: dict[str, list[float]] = defaultdict(list)
             for index in rows:
                 shares[c["altloc"][index]].append(c["occupancy"][index])
@@ -327,6 +327,22 @@ class AtomRows:
                     taken.setdefault(c["atom_name"][index], label) != label
                 )
         self.drop(other, "alternate")
+
+    def _competing(self, rows: list[int]) -> list[list[int]]:
+        """The rows of one site in groups, of which only one residue each can be there: no label is in two of them."""
+        residues: dict[int, list[int]] = defaultdict(list)
+        for index in rows:
+            residues[int(self.residue[index])].append(index)
+        groups: list[tuple[set[str], list[int]]] = []
+        for members in residues.values():
+            labels = {str(self.columns["altloc"][index]) for index in members} - {" "}
+            group = next((group for group in groups if not group[0] & labels), None)
+            if group is None:
+                groups.append((labels, members))
+            else:
+                group[0].update(labels)
+                group[1].extend(members)
+        return [members for _, members in groups]
 
 
 def _clean(text: Any) -> str:

@@ -22,8 +22,9 @@ argument           default             what it means for the graph
 =================  ==================  ===================================================================
 
 Who an atom is follows from its record alone. A residue is what shares model, chain, number, insertion code and name,
-however its atoms are scattered: they are put together at the place of the first. A segment name tells two residues
-apart only where they would otherwise hold one atom twice. A row that repeats another, coordinates included, is one
+however its atoms are scattered: they are put together at the place of the first. Two residues of one number are one
+place, of which one is kept, if each has labels of alternate locations and no label is in both. A segment name tells two
+residues apart only where they would otherwise hold one atom twice. A row that repeats another, coordinates included, is one
 atom; a ligand may give one name to several atoms; anything else with one name and two places is an error. Lone pairs,
 virtual sites of waters (MW, EPW) and pseudo-atoms (QB) are no atoms. Every row of the chosen model is in the molecule
 or counted in ``Molecule.dropped``.

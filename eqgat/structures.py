@@ -458,6 +458,11 @@ def _read_mmcif(file: str, text: str, model: int | str | None) -> tuple[dict[str
         in_sequence = texts("label_seq_id").where(bool) if "label_seq_id" in tags else resnames.where(residue_letter)
         polymer |= groups.where(lambda group: not group) & in_sequence
     sequence_numbers, letters = whole("auth_seq_id", "label_seq_id", stand_in="0")
+    source = texts()
+    if 0 in sequence_numbers.values and "auth_asym_id" in tags:
+        # Who has no number at all is told by the molecule's own name from others in the chain that the authors give.
+        unnumbered = texts("auth_seq_id", "label_seq_id").where(lambda text: not text)
+        source = Coded(np.where(unnumbered, texts("label_asym_id").array(object), "").tolist())
     inserted = texts("pdbx_pdb_ins_code")
     if letters.values != [""]:
         pairs = zip(inserted.array().tolist(), letters.array().tolist(), strict=True)
@@ -478,7 +483,7 @@ def _read_mmcif(file: str, text: str, model: int | str | None) -> tuple[dict[str
         "bfactor": numbers("b_iso_or_equiv", stand_in="0"),
         "segment": texts(stand_in=" "),
         "symbol": texts("type_symbol").map(lambda text: _CHARGE.sub("", text)),
-        "source": texts(),
+        "source": source,
     }
     return columns, lambda row: line_of(rows[row])
 

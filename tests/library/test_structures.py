@@ -179,6 +179,31 @@ def test_of_two_residues_at_one_place_only_one_is_kept(write):
     assert set(read_structure(write(both)).atoms["resname"]) == {"PRO"}
 
 
+@pytest.mark.parametrize("chain", ["A", " "])
+def test_residues_that_share_a_number_and_labels_are_two(chain, write):
+    def alternates(name, resname, y):
+        share = {"A": 0.6, "B": 0.4}
+        return [record(name, resname, 1, (0, y, 0), "C", altloc=a, chain=chain, occupancy=share[a]) for a in share]
+
+    molecule = read_structure(write([*alternates(" CB ", "MET", 0), *alternates(" C1 ", "LIG", 30)]))
+    assert molecule.residue_name.tolist() == ["MET", "LIG"]
+    assert molecule.dropped == {"alternate": 2}
+
+
+def test_ligands_of_mmcif_without_a_number_are_told_apart_by_their_own_chain(tmp_path):
+    tags = "type_symbol label_atom_id label_alt_id label_comp_id label_asym_id label_seq_id Cartn_x Cartn_y Cartn_z"
+    head = "\n".join(f"_atom_site.{tag}" for tag in [*tags.split(), "auth_asym_id"])
+    atoms = ["ZN ZN . ZN D . 45 0 0 A", "ZN ZN . ZN E . 55 0 0 A", "C C1 . GOL F . 65 0 0 A", "C C1 . GOL G . 75 0 0 A"]
+    atoms += [
+        f"C C1 {label} EDO {own} . {x} {y} 0 A" for own, x in (("H", 5), ("I", 25)) for y, label in enumerate("AB")
+    ]
+    path = tmp_path / "ligands.cif"
+    path.write_text(f"data_x\nloop_\n{head}\nC CA . MET A 1 0 0 0 A\n" + "\n".join(atoms) + "\n")
+    molecule = read_structure(path)
+    assert molecule.residue_name.tolist() == ["MET", "ZN", "ZN", "GOL", "GOL", "EDO", "EDO"]
+    assert (len(molecule.residues), molecule.dropped) == (7, {"alternate": 2})
+
+
 def test_a_record_that_is_repeated_word_for_word_is_one_atom(write):
     assert len(read_structure(write([*PEPTIDE[:4], PEPTIDE[1], PEPTIDE[2]]))) == 4
 
