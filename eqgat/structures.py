@@ -22,7 +22,7 @@ import gemmi
 import numpy as np
 
 from eqgat.atom_rows import AtomRows, Choices, Coded
-from eqgat.chemistry import is_known, residue_letter
+from eqgat.chemistry import NUMBERS, is_known, residue_letter
 from eqgat.molecule import ATOM_COLUMNS, ELEMENTS, OTHER_ELEMENT, Molecule, StructureError, element_index
 
 __all__ = [
@@ -170,6 +170,7 @@ _RECORD = {
     "bfactor": (60, 66),
     "segment": (72, 76),
     "symbol": (76, 78),
+    "after": (78, 79),
 }
 _RECORD_TYPE = np.dtype(
     {
@@ -247,16 +248,23 @@ def _read_pdb(file: str, text: str, model: int | str | None) -> tuple[dict[str, 
         return _parsed(column(name), parse, what, "no number", error).array(np.float64)
 
     resnames, extra, chains = map(column, ("residue_name", "extra", "chain_name"))
-    # Column 21 holds the first letter of a chain, or the fourth of a residue's name, as force fields write them.
+    # Column 21 holds the first letter of a chain, or the fourth of a residue's name, as force fields write them: a chain
+    # has more than one residue of a known name, and none of the pairs would be another known one.
     if extra.values != [" "]:
         names = list(zip(*(part.array().tolist() for part in (resnames, extra, chains)), strict=True))
-        if any(
-            more != " " and chain != " " and is_known(resname) and not is_known(resname + more)
+        known = {
+            (more + chain, resname)
             for resname, more, chain in set(names)
-        ):
+            if more.isalnum() and chain != " " and is_known(resname) and not is_known(resname + more)
+        }
+        if len(known) > len({pair for pair, _ in known}):
             chains = Coded([more + chain for _, more, chain in names])
         else:
             resnames = Coded([resname + more for resname, more, _ in names])
+    # Old files have numbers in the element's columns.
+    symbols, after = column("symbol").map(lambda text: text if text.strip().isalpha() else ""), column("after")
+    if any(map(str.isalpha, after.values)):
+        symbols = Coded(map(_symbol, symbols.array().tolist(), after.array().tolist()))
     padded_names = column("padded_name")
     columns: dict[str, Any] = {
         "model": Coded(numbers, which),
@@ -275,7 +283,7 @@ def _read_pdb(file: str, text: str, model: int | str | None) -> tuple[dict[str, 
         "occupancy": shares("occupancy", "the occupancy", 1.0),
         "bfactor": shares("bfactor", "the B factor", 0.0),
         "segment": column("segment"),
-        "symbol": column("symbol").map(lambda text: text if text.strip().isalpha() else ""),  # old: numbers there
+        "symbol": symbols,
         "source": Coded([""] * len(rows)),
     }
     return columns, lambda row: int(found[row]) + 1
@@ -296,6 +304,13 @@ def _filled(row: str) -> str:
     if not row[:6].isupper():
         row = row[:21].upper() + row[21:22] + row[22:].upper()
     return row[: 76 if len(row) == 77 else 80].ljust(80)  # 77: the element may be cut
+
+
+def _symbol(text: str, after: str) -> str:
+    """The element in columns 77-78 or, as AutoDock writes it, in 78-79; two capitals there may be one of its types."""
+    if text[:1] == " " and after.isalpha() and (text[1] + after).capitalize() in NUMBERS:
+        return text[1] + after if after.islower() else ""  # NA is sodium, or a nitrogen that accepts hydrogens
+    return text
 
 
 def _pdb_numbers(letters: np.ndarray) -> np.ndarray | None:

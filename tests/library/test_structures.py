@@ -279,6 +279,38 @@ def test_an_ion_of_a_force_field_is_known_by_its_residue(write):
     assert read_structure(write([PEPTIDE[0], *ions])).symbol.tolist() == ["N", "Rb", "Ba", "Cd", "I"]
 
 
+@pytest.mark.parametrize(
+    ("columns", "name", "element"),
+    [
+        (" Cl", " C1 ", "Cl"),  # in columns 78-79, as AutoDock writes it
+        (" Na", " C1 ", "Na"),
+        (" NA", " N1 ", "N"),  # AutoDock's nitrogen that accepts hydrogens, or sodium: the name tells
+        (" NA", "NA  ", "Na"),
+        (" OA", " C1 ", "O"),
+        (" C1+", " N1 ", "C"),
+        ("CL1-", " C1 ", "Cl"),
+    ],
+)
+def test_an_element_one_column_to_the_right(columns, name, element, write):
+    path = write([PEPTIDE[0], record(name, "LIG", 9, (9, 0, 0), kind="HETATM")[:76].ljust(76) + columns])
+    assert read_structure(path).symbol[1] == element
+
+
+@pytest.mark.parametrize("fourth", ["HIS1", "LYS+", "CYSS", "TRPX", "ASPH"])
+def test_the_fourth_letter_of_one_name_is_no_chain(fourth, write):
+    molecule = read_structure(
+        write([*PEPTIDE[:4], record(" CA ", fourth, 2, (9, 0, 0), "C").replace(f"{fourth} ", fourth)])
+    )
+    assert molecule.residue_name[4] == fourth
+    assert set(molecule.chain_name) == {"A"}
+    assert molecule.sequence() == "A" + {"TRPX": "X", "LYS+": "K", "CYSS": "C", "ASPH": "D", "HIS1": "H"}[fourth]
+
+
+def test_a_chain_of_two_letters_begins_in_column_21(write):
+    lines = [line[:20] + "ZA" + line[22:] for line in PEPTIDE[:8]]
+    assert set(read_structure(write(lines)).chain_name) == {"ZA"}
+
+
 def test_what_is_no_atom_is_left_out_and_counted(write):
     water = [record(name, "SOL", 9, (k, 9, 0)) for k, name in enumerate((" OW ", " MW ", "EPW ", " LP1"))]
     pseudo = [
