@@ -97,12 +97,15 @@ def atom_graph(
     """Nodes and edges of atoms: ``z`` [N], ``pos`` [N, 3] (``dtype``, float32 by default), ``edge_index`` [2, E].
 
     Edges come from the float64 coordinates [N, 3] (Å): who is a neighbour must not depend on the model's precision.
+    ``ValueError`` for a type of fewer than 32 bits, which would move the atoms, or of whole numbers.
     """
     import torch
     from torch_geometric.data import Data
 
     from eqgat.graph import radius_graph
 
+    if dtype not in (None, torch.float32, torch.float64):
+        raise ValueError(f"coordinates need torch.float32 or torch.float64; got {dtype}")
     exact = torch.from_numpy(np.array(positions, dtype=np.float64))
     return Data(
         z=torch.from_numpy(VOCABULARY[atomic_number]),
@@ -121,7 +124,8 @@ class Molecule:
     """The atoms of one molecule as arrays [N], residue by residue. Only ``symbol`` and ``positions`` are needed.
 
     Attributes:
-        symbol: elements as chemists write them (``Cl``; ``D`` is deuterium, ``X`` an unidentified atom).
+        symbol: elements as chemists write them (``Cl``; ``D`` is deuterium, ``X`` an unidentified atom); other case is
+            put right, what is no element is a ``ValueError``.
         positions: coordinates in Å, [N, 3], float64.
         atom_name, residue_name, residue_number, insertion_code, chain_name, segment, altloc, occupancy, bfactor
             (Å^2), model, serial: as the file gives them; a blank text is ``" "``.
@@ -167,6 +171,17 @@ class Molecule:
                 object.__setattr__(self, this.name, array.astype(np.float64) if this.name == "positions" else array)
         if self.positions.shape != (size, 3):
             raise ValueError(f"positions must have shape [{size}, 3]; got {list(self.positions.shape)}")
+        for this in fields(self):
+            if this.name not in _WHOLE and (shape := getattr(self, this.name).shape)[:1] != (size,):
+                raise ValueError(
+                    f"{this.name} must have an entry for each of the {size} atoms; got shape {list(shape)}"
+                )
+        if not set(self.symbol.tolist()) <= NUMBERS.keys():
+            symbols = np.array([str(symbol).strip().capitalize() for symbol in self.symbol.tolist()], object)
+            for row, symbol in enumerate(symbols.tolist()):
+                if symbol not in NUMBERS:
+                    raise ValueError(f"symbol {str(self.symbol[row])!r} of atom {row} is no chemical element")
+            object.__setattr__(self, "symbol", symbols)
 
     @classmethod
     def from_table(
@@ -184,6 +199,7 @@ class Molecule:
         """A molecule from a table of atoms, for instance one that ATOM3D stores.
 
         Needs the columns x, y, z (Å) and ``element`` or ``name``; ``ATOM_COLUMNS`` says what stands in for the others.
+        ``hetero`` may also be ATOM and HETATM, or whether it is HETATM.
         The arguments are those of ``read_structure`` with one exception: several models in one table must be chosen
         from, by number or with ``model="all"``.
 
@@ -214,6 +230,13 @@ class Molecule:
             ours: np.array(column(theirs)) if ours in NUMERIC else Coded(column(theirs))
             for ours, theirs in _TABLE_NAMES.items()
         }
+        if set(columns["hetero"].values) & set(_GROUPS):  # True is 1, and False 0
+            kinds = zip(
+                columns["hetero"].array(object).tolist(), columns["residue_name"].array(object).tolist(), strict=True
+            )
+            columns["hetero"] = Coded(
+                [_GROUPS[kind].format(str(resname).strip()) if kind in _GROUPS else kind for kind, resname in kinds]
+            )
         models = columns["model"].values
         if model is None and len(models) > 1:
             raise StructureError(
@@ -239,6 +262,15 @@ class Molecule:
     def atomic_number(self) -> np.ndarray:
         """Atomic numbers, [N], uint8; deuterium has 1, X has 0."""
         return np.array([NUMBERS[symbol] for symbol in self.symbol.tolist()], np.uint8)
+
+    @property
+    def alpha_carbon(self) -> np.ndarray:
+        """Whether an atom is the alpha carbon of an amino acid, [N], bool; a ligand's carbon CA is none."""
+        carbon = np.asarray((self.atom_name == "CA") & (self.symbol == "C"))
+        for row in np.flatnonzero(carbon & (self.hetero != " ")).tolist():
+            if not residue_letter(str(self.residue_name[row])):  # modified, if it has the backbone, or a ligand
+                carbon[row] = {"N", "C"} <= set(self.atom_name[self.residue_index == self.residue_index[row]].tolist())
+        return carbon
 
     @property
     def elements(self) -> np.ndarray:
@@ -365,7 +397,7 @@ class Molecule:
 
         data = atom_graph(self.atomic_number, self.positions, cutoff, dtype)
         data.residue = torch.from_numpy(self.residue_index.astype(np.int64))
-        data.alpha_carbon = torch.from_numpy((self.atom_name == "CA") & (self.symbol == "C"))
+        data.alpha_carbon = torch.from_numpy(self.alpha_carbon)
         return data
 
     def bonds(self) -> np.ndarray:
@@ -451,4 +483,6 @@ class Molecule:
 
 
 _WHOLE = ("name", "dropped", "chains_there")  # what a molecule has once, not for each atom
+# What tables have in place of ATOM3D's " " and "H_" + residue name.
+_GROUPS: dict[Any, str] = {"ATOM": " ", "HETATM": "H_{}", False: " ", True: "H_{}"}
 _TABLE_NAMES = {this.name: this.metadata["column"] for this in fields(Molecule) if this.metadata.get("column")}

@@ -104,7 +104,7 @@ def test_a_difference_between_the_readers_is_not_silent():
     assert len(list(differences(text, ".pdb", molecule.select(np.arange(len(molecule)) != 1)))) > 0
     for field in ("atom_name", "residue_name", "chain_name", "residue_number", "insertion_code", "altloc", "symbol"):
         values = getattr(molecule, field).copy()
-        values[0] = 77 if field == "residue_number" else "Q"
+        values[0] = {"residue_number": 77, "symbol": "Xe"}.get(field, "Q")
         changed = replace(molecule, **{field: values})
         assert [found for found in differences(text, ".pdb", changed) if found not in RULES], field
 

@@ -12,6 +12,7 @@ import torch
 from Bio.PDB import MMCIFIO, PDBParser
 
 from eqgat.datasets import embedded_names, embedded_path, embedded_structure
+from eqgat.datasets.own import all_residues
 from eqgat.molecule import ATOM_COLUMNS, Molecule, StructureError, element_index
 from eqgat.structures import read_structure
 from eqgat.viz.explorer import REASONS
@@ -418,6 +419,13 @@ def test_from_atoms_takes_what_atom3d_stores(write):
     assert Molecule.from_table(ligand, waters=True).elements.tolist() == [1, 6]
 
 
+@pytest.mark.parametrize("kinds", [["ATOM", "HETATM", "HETATM"], [False, True, True], [" ", "H_LIG", "W"]])
+def test_from_atoms_takes_the_kinds_of_records(kinds):
+    table = pd.DataFrame({"x": [0.0, 3.0, 9.0], "y": 0.0, "z": 0.0, "element": ["C", "C", "O"], "residue": [1, 2, 3]})
+    molecule = Molecule.from_table(table.assign(resname=["ALA", "LIG", "HOH"], hetero=kinds), waters=True)
+    assert molecule.hetero.tolist() == [" ", "H_LIG", "W"]
+
+
 def test_from_atoms_does_not_choose_among_models():
     table = pd.DataFrame({"x": [0.0, 1.0, 0.1], "y": 0.0, "z": 0.0, "element": "C", "model": [1, 1, 2]})
     with pytest.raises(ValueError, match=r"holds 2 models \(1, 2\); choose one"):
@@ -586,6 +594,22 @@ def test_coordinates_too_far_to_be_any_are_refused(far, write):
         read_structure(path)
 
 
+def test_a_molecule_made_by_hand_is_checked():
+    assert Molecule(symbol=["CL", "c", "D"], positions=np.zeros((3, 3))).symbol.tolist() == ["Cl", "C", "D"]
+    with pytest.raises(ValueError, match="symbol 'Qx' of atom 1 is no chemical element"):
+        Molecule(symbol=["C", "Qx"], positions=np.zeros((2, 3)))
+    with pytest.raises(ValueError, match=r"atom_name must have an entry for each of the 2 atoms; got shape \[1\]"):
+        Molecule(symbol=["C", "C"], positions=np.zeros((2, 3)), atom_name=["CA"])
+    with pytest.raises(ValueError, match=r"occupancy must have an entry for each of the 2 atoms; got shape \[\]"):
+        Molecule(symbol=["C", "C"], positions=np.zeros((2, 3)), occupancy=1.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.float16, torch.bfloat16])
+def test_coordinates_of_a_graph_are_not_rounded_away(dtype):
+    with pytest.raises(ValueError, match=r"need torch.float32 or torch.float64; got torch"):
+        Molecule(symbol=["C"], positions=[[0.5, 0, 0]]).graph(dtype=dtype)
+
+
 def test_graphs_do_not_depend_on_where_the_structure_lies():
     structure = embedded_structure("5pti")
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
@@ -606,6 +630,24 @@ def test_a_calcium_ion_is_no_alpha_carbon(write):
     graph = read_structure(write(PEPTIDE)).graph()
     assert graph.alpha_carbon.tolist() == [False, True, False, False, False, True, False]
     assert graph.z.tolist()[-1] == 8
+
+
+def test_a_ligand_has_no_alpha_carbon_and_no_residue_to_ask_about(write):
+    modified = [
+        record(f" {name:3}", "QQQ", 8, (3 + k, 3, 0), name[0], kind="HETATM") for k, name in enumerate(("N", "CA", "C"))
+    ]
+    molecule = read_structure(write([*PEPTIDE[:4], *ligand(" CA ", " CB ", " O1 "), *modified]))
+    assert all_residues(molecule)["resname"].tolist() == ["ALA", "QQQ"]
+    assert molecule.atom_name[molecule.graph().alpha_carbon.numpy()].tolist() == ["CA", "CA"]
+
+
+@pytest.mark.parametrize("centre", ["C1'", "C1*"])
+def test_a_nucleotide_can_be_asked_about_by_its_old_names_too(centre, write):
+    molecule = read_structure(
+        write([record(f" {centre}", " DA", number, (5 * number, 0, 0), "C") for number in (1, 2)])
+    )
+    assert molecule.sequence() == "AA"
+    assert all_residues(molecule)["residue"].tolist() == [1, 2]
 
 
 def test_models_that_share_a_number_are_numbered_anew(tmp_path):

@@ -16,7 +16,7 @@ from eqgat.structures import read_structure
 
 __all__ = ["all_residues", "read_structures", "stem", "structure_files"]
 
-_CENTRES = ("CA", "C1'")  # the atom that stands for a residue, of amino acids and of nucleotides
+_OF_SUGARS = ("C1'", "C1*")  # the atom that stands for a nucleotide; the alpha carbon stands for an amino acid
 
 
 def structure_files(folder: str | Path) -> dict[str, Path]:
@@ -80,7 +80,8 @@ def all_residues(molecule: Molecule) -> pd.DataFrame:
     >>> all_residues(embedded_structure("5pti"))["resname"].head(3).tolist()
     ['ARG', 'PRO', 'ASP']
     """
-    rows = np.flatnonzero(np.isin(molecule.atom_name, _CENTRES) & (molecule.symbol == "C"))
+    sugars = np.isin(molecule.atom_name, _OF_SUGARS) & (molecule.symbol == "C")
+    rows = np.flatnonzero(molecule.alpha_carbon | sugars)
     rows = rows[np.unique(molecule.residue_index[rows], return_index=True)[1]]
     return pd.DataFrame(
         {
