@@ -154,7 +154,8 @@ class AtomRows:
         choices, columns = self.choices, self.columns
         self._find_residues()
         if choices.chains is not None:
-            wanted = [choices.chains] if isinstance(choices.chains, str) else list(choices.chains)
+            one = isinstance(choices.chains, str) or not isinstance(choices.chains, Iterable)
+            wanted: list[Any] = [choices.chains] if one else list(choices.chains)
             try:
                 check_chains(self.coded["chain_name"].values, wanted)
             except ValueError as error:
@@ -283,15 +284,19 @@ class AtomRows:
             if any((self.positions[other] == self.positions[index]).all() for other in before):
                 repeated[index] = True
                 continue
-            if before and (
-                residue_letter(c["residue_name"][index])
-                or c["serial"][index] == c["serial"][before[0]]
-                or (self.residue[before[0] : index] != self.residue[index]).any()
+            if (
+                before
+                and (
+                    residue_letter(c["residue_name"][index])
+                    or c["serial"][index] == c["serial"][before[0]] != 0  # which stands for none
+                    or (self.residue[before[0] : index] != self.residue[index]).any()
+                )
             ):
                 _, line, unit = self.where(int(self.rows[before[0]]))
                 raise self.error(
-                    f"{self.describe(index)} is at another place in {unit} {line}; number the models, label the "
-                    "alternate locations, name the segments, or take one of the two out",
+                    f"{self.describe(index)} is at another place in {unit} {line}; give each chain a letter of "
+                    "its own, number the models, label the alternate locations, name the segments, or take one of the "
+                    "two out",
                     index,
                 )
             before.append(index)
@@ -322,10 +327,9 @@ class AtomRows:
             rows.sort(key=lambda index: rank[str(c["altloc"][index])])
             taken: dict[str, str] = {}
             for index in rows:
-                label = c["altloc"][index]
-                other[index] = self.residue[index] != self.residue[rows[0]] or (
-                    taken.setdefault(c["atom_name"][index], label) != label
-                )
+                label, name = c["altloc"][index], str(c["atom_name"][index])
+                name = "H" + name[1:] if c["symbol"][index] == "D" else name  # neutrons see both at one place
+                other[index] = self.residue[index] != self.residue[rows[0]] or taken.setdefault(name, label) != label
         self.drop(other, "alternate")
 
     def _competing(self, rows: list[int]) -> list[list[int]]:

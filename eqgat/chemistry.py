@@ -16,7 +16,10 @@ SYMBOLS = tuple(gemmi.Element(number).name for number in range(119))  # the plac
 NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS)} | {"D": 1}
 VOCABULARY = np.array([ELEMENTS.get(symbol, OTHER_ELEMENT) for symbol in SYMBOLS])
 
-_WATERS = """HOH DOD WAT H2O D2O OH2 SOL SPC SPCE TIP TIP2 TIP3 TIP4 TIP5 TP3 TP4 TP5 T3P T4P T5P""".split()  # noqa: SIM905
+_WATERS = """
+    HOH DOD WAT WTR H2O D2O OH2 SOL SPC SPCE TIP TIP2 TIP3 TIP4 TIP5 TP3 TP4 TP5 T3P T4P T5P TIP3P TIP4P TIP5P OPC OP3
+    SWM4
+""".split()  # noqa: SIM905
 # Names that force fields give to standard residues, by one-letter code; gemmi knows those of the Protein Data Bank.
 _FORCE_FIELD_NAMES = {
     name: letter
@@ -138,8 +141,8 @@ def infer_element(name: str, padded: str, resname: str, aligned: bool) -> str:
     """
     letters, residue, polymer = _first_letters(name), _first_letters(resname), residue_letter(resname)
     one, two = letters[:1], letters[:2].capitalize()
-    if is_water(resname):
-        return one if one in ("O", "H", "D") else ""
+    if is_water(resname) and one in ("O", "H", "D"):  # a ligand may have the name
+        return one
     if letters == residue and not polymer:  # an ion
         symbol = _FORCE_FIELD_IONS.get(letters, letters.capitalize())
         return symbol if symbol in NUMBERS else ""

@@ -61,13 +61,14 @@ def read_structure(
     altloc: str = "highest",
     name: str | None = None,
 ) -> Molecule:
-    """Read a PDB (``.pdb``, ``.ent``) or mmCIF (``.cif``, ``.mmcif``) file, gzipped (``.gz``) or not.
+    """Read a PDB (``.pdb``, ``.pdb1``, ``.ent``) or mmCIF (``.cif``, ``.mmcif``) file, gzipped (``.gz``) or not.
 
     Args:
         path: the file.
         model: number of the model as the file gives it (1, 2, ... where a PDB file gives one twice; atoms outside of
             MODEL have the number after the highest); by default the first one in the file; ``"all"`` keeps every
-            one. END ends nothing; ENDMDL and MODEL end a model.
+            one, for instance the copies that make up an assembly (``.pdb1``). END ends nothing; ENDMDL and MODEL end a
+            model.
         chains: the chains to keep, ``"A"`` or ``["A", "B"]`` (author's names in mmCIF); by default all.
         hydrogens: keep hydrogen and deuterium atoms.
         waters: keep water molecules (HOH, DOD, and TIP3, SOL ... of simulations, also where written as ATOM).
@@ -93,7 +94,7 @@ def read_structure(
     path = Path(path)
     suffixes = [suffix.lower() for suffix in path.suffixes]
     zipped = suffixes[-1:] == [".gz"]
-    kind = _KINDS.get("".join(suffixes[:-1][-1:] if zipped else suffixes[-1:]))
+    kind = _KINDS.get(re.sub(r"(?<=\.pdb)\d+$", "", "".join(suffixes[:-1][-1:] if zipped else suffixes[-1:])))
     if not path.exists():
         where = "" if path.parent.exists() else f": the folder {path.parent} does not exist"
         raise FileNotFoundError(f"no structure file {path}{where}")
@@ -186,6 +187,8 @@ _ENDS = ((38, 34), (46, 42), (54, 50), (60, 57))
 
 def _read_pdb(file: str, text: str, model: int | str | None) -> tuple[dict[str, Any], Callable[[int], int]]:
     """The atom records as columns, and the line of each; of the first model alone where none is asked for."""
+    if re.match(r"(?:#.*\n|\s)*data_", text, re.IGNORECASE):
+        raise StructureError("the file looks like mmCIF, not PDB; rename it to end in .cif", file, 1)
     lines = text.split("\n")
     heads = Coded([line[:6] for line in lines])
     kinds = heads.map(_record_kind)
@@ -261,6 +264,9 @@ def _read_pdb(file: str, text: str, model: int | str | None) -> tuple[dict[str, 
             chains = Coded([more + chain for _, more, chain in names])
         else:
             resnames = Coded([resname + more for resname, more, _ in names])
+    numbers_of_residues = column("residue_number")
+    if any(text[0] == "0" and text.isdigit() for text in numbers_of_residues.values):
+        chains, numbers_of_residues = _long_numbers(chains, numbers_of_residues)
     # Old files have numbers in the element's columns.
     symbols, after = column("symbol").map(lambda text: text if text.strip().isalpha() else ""), column("after")
     if any(map(str.isalpha, after.values)):
@@ -276,7 +282,7 @@ def _read_pdb(file: str, text: str, model: int | str | None) -> tuple[dict[str, 
         "residue_name": resnames,
         "chain_name": chains,
         "residue_number": _parsed(
-            column("residue_number"), _hybrid36, "the residue number (columns 23-26)", "no number", error
+            numbers_of_residues, _hybrid36, "the residue number (columns 23-26)", "no number", error
         ),
         "insertion_code": column("insertion_code"),
         "positions": _pdb_positions(letters, error),
@@ -304,6 +310,23 @@ def _filled(row: str) -> str:
     if not row[:6].isupper():
         row = row[:21].upper() + row[21:22] + row[22:].upper()
     return row[: 76 if len(row) == 77 else 80].ljust(80)  # 77: the element may be cut
+
+
+def _long_numbers(chains: Coded, numbers: Coded) -> tuple[Coded, Coded]:
+    """Chains and residue numbers where 10000 and more begin in the chain's column, as their zeros show beside blanks.
+
+    Then every digit there is a number's, and those residues have no chain.
+    """
+    pairs = list(zip(chains.array().tolist(), numbers.array().tolist(), strict=True))
+    long = [chain.isdigit() and number.isdigit() for chain, number in pairs]
+    if not any(number[0] == " " for number in numbers.values) or any(
+        chain.isdigit() and not more for (chain, _), more in zip(pairs, long, strict=True)
+    ):
+        return chains, numbers
+    return (
+        Coded([" " if more else chain for (chain, _), more in zip(pairs, long, strict=True)]),
+        Coded([chain + number if more else number for (chain, number), more in zip(pairs, long, strict=True)]),
+    )
 
 
 def _symbol(text: str, after: str) -> str:
@@ -395,6 +418,8 @@ def _read_mmcif(file: str, text: str, model: int | str | None) -> tuple[dict[str
     except (ValueError, RuntimeError) as damage:  # "string:17:0(612): ..." or "string:17 in data_x: ..."
         told = re.match(r"string:(\d+)\S*\s*(.*)", str(damage), re.DOTALL)
         line, problem = (int(told[1]), told[2]) if told else (1 + text.count("\n"), str(damage))
+        if re.match(r"\s*(?:HEADER|TITLE|COMPND|REMARK|CRYST1|MODEL|ATOM|HETATM)\b", text):
+            raise StructureError("the file looks like PDB, not mmCIF; rename it to end in .pdb", file, 1) from damage
         raise StructureError(f"cannot be read as mmCIF: {problem}", file, line) from damage
     if not tables:
         raise StructureError("the file has no atoms (category _atom_site of mmCIF)", file, 1 + text.count("\n"))

@@ -13,6 +13,7 @@ from Bio.PDB import MMCIFIO, PDBParser
 
 from eqgat.datasets import embedded_names, embedded_path, embedded_structure
 from eqgat.datasets.own import all_residues
+from eqgat.datasets.own.structures import stem
 from eqgat.molecule import ATOM_COLUMNS, Molecule, StructureError, element_index
 from eqgat.structures import read_structure
 from eqgat.viz.explorer import REASONS
@@ -167,6 +168,15 @@ def test_alternate_locations_stay_together_within_a_residue(write):
     assert list(tie.atoms["altloc"]) == [" ", " ", "A", "A"]  # equal occupancies: the first label, not the first line
     hole = read_structure(write([*common, *serine("A", 0.4, 0), *serine("B", 0.6, 1)[:1]]))
     assert list(hole.atoms["name"]) == ["N", "CA", "OG", "CB"]  # OG exists only as A: kept, no hole
+
+
+def test_hydrogen_and_deuterium_of_one_place_are_alternates(write):
+    exchanged = [
+        record(" H  ", "ALA", 1, (1, 0, 0), "H", altloc="A", occupancy=0.4),
+        record(" D  ", "ALA", 1, (1, 0, 0), "D", altloc="B", occupancy=0.6),
+    ]
+    molecule = read_structure(write([*PEPTIDE[:2], *exchanged]), hydrogens=True)
+    assert (molecule.symbol.tolist(), molecule.dropped) == (["N", "C", "D"], {"alternate": 1})
 
 
 def test_of_two_residues_at_one_place_only_one_is_kept(write):
@@ -398,7 +408,62 @@ def test_no_atoms_left_says_which_choice_removed_them(write, lines, options, cul
         read_structure(write(lines), **options)
 
 
+def test_a_file_of_the_other_format_is_told_by_its_text(write):
+    path = write(PEPTIDE, "small.cif")
+    with pytest.raises(
+        StructureError, match=r"small.cif, line 1: the file looks like PDB, .*rename it to end in \.pdb"
+    ):
+        read_structure(path)
+    path = write(["# a note", "data_x", "loop_", "_atom_site.Cartn_x", "1.0"])
+    with pytest.raises(
+        StructureError, match=r"small.pdb, line 1: the file looks like mmCIF, .*rename it to end in \.cif"
+    ):
+        read_structure(path)
+
+
+def test_an_assembly_has_its_copies_as_models(write):
+    copies = [line for number in (1, 2) for line in (f"MODEL     {number:4d}", *PEPTIDE[:4], "ENDMDL")]
+    path = write(copies, "1abc.pdb1.gz")
+    assert read_structure(path).name == stem(path.name) == "1abc"
+    assert (len(read_structure(path)), len(read_structure(path, model="all", altloc="all"))) == (4, 8)
+
+
+def test_two_chains_without_a_letter_are_told_to_get_one(write):
+    moved = [record(" CA ", "ALA", 1, (20, 0, 0), "C", chain=" ")]
+    with pytest.raises(StructureError, match="give each chain a letter of its own"):
+        read_structure(write([record(" CA ", "ALA", 1, (0, 0, 0), "C", chain=" "), *moved]))
+
+
+def test_atoms_without_a_number_may_share_a_name_in_a_ligand(write):
+    atoms = [
+        record(" C  ", "LIG", 9, (2 * k, 9, 0), "C", kind="HETATM").replace("    1 ", "***** ", 1) for k in range(3)
+    ]
+    assert len(read_structure(write(atoms))) == 3
+
+
+def test_residue_numbers_of_five_digits_begin_in_the_column_of_the_chain(write):
+    def water(number):
+        return record(" O  ", "HOH", 0, (number / 100, 0, 0), "O").replace("A   0 ", f"{number:>5} ")
+
+    path = write([*PEPTIDE[:4], *map(water, (9999, 10000, 10001, 12345))])
+    molecule = read_structure(path, waters=True)
+    assert molecule.residue_number.tolist()[4:] == [9999, 10000, 10001, 12345]
+    assert molecule.chain_name.tolist() == ["A"] * 4 + [" "] * 4
+    digits = write([record(" CA ", "ALA", n, (n, 0, 0), "C", chain=c) for c in "12" for n in (1, 2345)])
+    assert read_structure(digits).residues["chain"].tolist() == ["1", "1", "2", "2"]
+
+
+@pytest.mark.parametrize("name", ["OPC", "OP3", "WTR", "SWM4", "TIP3P"])
+def test_waters_of_simulations(name):
+    table = pd.DataFrame({"x": [0.0, 9.0], "y": 0.0, "z": 0.0, "name": ["C1", "O"], "resname": ["LIG", name]})
+    assert Molecule.from_table(table).dropped == {"water": 1}
+    lipid = table.assign(resname=name)
+    assert Molecule.from_table(lipid).symbol.tolist() == ["C", "O"]
+
+
 def test_unknown_chain(write):
+    with pytest.raises(ValueError, match="there is no chain 5; the chains are 'A', 'B'"):
+        read_structure(write(PEPTIDE), chains=5)
     with pytest.raises(ValueError, match=r"^small\.pdb: there is no chain 'C'; the chains are 'A', 'B'"):  # of no line
         read_structure(write(PEPTIDE), chains="C")
     with pytest.raises(ValueError, match="no chain 'C'"):

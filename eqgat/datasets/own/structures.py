@@ -50,10 +50,10 @@ def structure_files(folder: str | Path) -> dict[str, Path]:
 def stem(name: str) -> str:
     """A file's name without the endings of structure files.
 
-    >>> stem("1abc.pdb.gz"), stem("1abc"), stem("notes.txt")
-    ('1abc', '1abc', 'notes.txt')
+    >>> stem("1abc.pdb.gz"), stem("1abc.pdb1"), stem("1abc"), stem("notes.txt")
+    ('1abc', '1abc', '1abc', 'notes.txt')
     """
-    return re.sub(r"(?i)(\.(pdb|ent|cif|mmcif)(\.gz)?)+$", "", name)
+    return re.sub(r"(?i)(\.(pdb\d*|ent|cif|mmcif)(\.gz)?)+$", "", name)
 
 
 def read_structures(files: Mapping[str, Path], **how: Any) -> tuple[dict[str, Molecule], dict[str, str]]:
