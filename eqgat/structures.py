@@ -251,8 +251,8 @@ def _read_pdb(file: str, text: str, model: int | str | None) -> tuple[dict[str, 
         return _parsed(column(name), parse, what, "no number", error).array(np.float64)
 
     resnames, extra, chains = map(column, ("residue_name", "extra", "chain_name"))
-    # Column 21 holds the first letter of a chain, or the fourth of a residue's name, as force fields write them: a chain
-    # has more than one residue of a known name, and none of the pairs would be another known one.
+    # Column 21 holds the first letter of a chain, or the fourth of a residue's name, as force fields write them: names
+    # that are known without it and unknown with it, of which one chain has two, or two chains one.
     if extra.values != [" "]:
         names = list(zip(*(part.array().tolist() for part in (resnames, extra, chains)), strict=True))
         known = {
@@ -260,7 +260,7 @@ def _read_pdb(file: str, text: str, model: int | str | None) -> tuple[dict[str, 
             for resname, more, chain in set(names)
             if more.isalnum() and chain != " " and is_known(resname) and not is_known(resname + more)
         }
-        if len(known) > len({pair for pair, _ in known}):
+        if len(known) > min(len({pair for pair, _ in known}), len({resname for _, resname in known})):
             chains = Coded([more + chain for _, more, chain in names])
         else:
             resnames = Coded([resname + more for resname, more, _ in names])

@@ -297,7 +297,7 @@ MUTANTS = [
     Mutant("atom_rows", "-round(sum(s) / len(s), 4)", "round(sum(s) / len(s), 4)", "the highest occupancy"),
     Mutant(
         "atom_rows",
-        'taken.setdefault(c["atom_name"][index], label) != label',
+        "taken.setdefault(name, label) != label",
         'label != c["altloc"][rows[0]]',
         "a residue without a hole",
     ),
@@ -339,7 +339,7 @@ MUTANTS = [
     Mutant("structures", '"utf-8-sig")', '"utf-8")', "a byte order mark"),
     Mutant("structures", '.replace("\\r", "\\n")', "", "lines that end as on an old Macintosh"),
     Mutant("structures", "sum(map(len, parts)) > MAX_BYTES:", "False:", "too large files are refused"),
-    Mutant("structures", "None in numbers or len(set(numbers)) < len(numbers)", "None in numbers", "repeated models"),
+    Mutant("structures", "len(set(given)) < len(given)", "False", "repeated models"),
     Mutant("structures", "(-10 if digits[0].isupper()", "(10 if digits[0].isupper()", "numbers beyond 9999"),
     Mutant(
         "structures",
