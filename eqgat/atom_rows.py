@@ -339,7 +339,7 @@ class AtomRows:
             residues[int(self.residue[index])].append(index)
         groups: list[tuple[set[str], list[int]]] = []
         for members in residues.values():
-            labels = {str(self.columns["altloc"][index]) for index in members} - {" "}
+            labels = {str(self.columns["altloc"][index]) for index in members}
             group = next((group for group in groups if not group[0] & labels), None)
             if group is None:
                 groups.append((labels, members))

@@ -451,6 +451,10 @@ def test_residue_numbers_of_five_digits_begin_in_the_column_of_the_chain(write):
     assert molecule.chain_name.tolist() == ["A"] * 4 + [" "] * 4
     digits = write([record(" CA ", "ALA", n, (n, 0, 0), "C", chain=c) for c in "12" for n in (1, 2345)])
     assert read_structure(digits).residues["chain"].tolist() == ["1", "1", "2", "2"]
+    padded = write(
+        [record(" CA ", "ALA", 7, (k, 0, 0), "C", chain=c).replace("   7", "0007") for k, c in enumerate("12")]
+    )
+    assert read_structure(padded).residues["chain"].tolist() == ["1", "2"]
 
 
 @pytest.mark.parametrize("name", ["OPC", "OP3", "WTR", "SWM4", "TIP3P"])
