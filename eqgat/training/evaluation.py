@@ -175,7 +175,7 @@ def predict(source: str | Path | Trained, files: Iterable[str | Path]) -> tuple[
             told[name] = "it has no residue that can be asked about"
             continue
         needed = (
-            "one of the 20 amino acids with N, CA, C and O" if trained.guesses else "a residue with a CA or C1' atom"
+            "one of the 20 amino acids with N, CA, C and O, and N, CA, C not on a line" if trained.guesses else "a residue with a CA or C1' atom"
         )
         if (trained.guesses or trained.of_residues) and (left := _count_residues(molecule) - len(residues)) > 0:
             told[name] = f"{left} residues have no row: none is {needed}"

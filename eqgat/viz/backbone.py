@@ -42,6 +42,12 @@ def secondary_structure(structure: Molecule) -> np.ndarray:
 
 def _hydrogen_bonds(structure: Molecule) -> tuple[np.ndarray, np.ndarray]:
     """[R, R] whether the C=O of a residue accepts the N-H of another, and [R] the unbroken piece of chain of each."""
+
+    def inverse(vectors: np.ndarray) -> np.ndarray:
+        """NaN for atoms in one place, as a file has them that lacks coordinates: no bond comes of it."""
+        length = np.linalg.norm(vectors, axis=1)
+        return 1 / np.where(length > 0, length, np.nan)
+
     n, ca, c, o = rows = backbone_rows(structure, ("N", "CA", "C", "O"))
     whole = np.asarray((rows >= 0).all(axis=0))
     place = structure.positions
@@ -52,20 +58,16 @@ def _hydrogen_bonds(structure: Molecule) -> tuple[np.ndarray, np.ndarray]:
     donor = (bond < 2.0) & ~proline
     hydrogen = np.full((len(whole), 3), np.nan)  # opposite to the C=O before, 1 Å from the nitrogen
     back = place[c[np.flatnonzero(donor) - 1]] - place[o[np.flatnonzero(donor) - 1]]
-    hydrogen[donor] = place[n[donor]] + back / np.linalg.norm(back, axis=1, keepdims=True)
+    hydrogen[donor] = place[n[donor]] + back * inverse(back)[:, None]
     rows_whole = np.flatnonzero(whole)
     near = cKDTree(place[ca[whole]]).query_pairs(9.0, output_type="ndarray") if len(rows_whole) else np.empty((0, 2))
     near = rows_whole[np.concatenate([near, near[:, ::-1]]).astype(int)]
     i, j = near[donor[near[:, 1]] & (np.abs(near[:, 0] - near[:, 1]) > 1)].T
-
-    def inverse(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return 1 / np.linalg.norm(a - b, axis=1)
-
     energy = 27.9 * (
-        inverse(place[o[i]], place[n[j]])
-        + inverse(place[c[i]], hydrogen[j])
-        - inverse(place[o[i]], hydrogen[j])
-        - inverse(place[c[i]], place[n[j]])
+        inverse(place[o[i]] - place[n[j]])
+        + inverse(place[c[i]] - hydrogen[j])
+        - inverse(place[o[i]] - hydrogen[j])
+        - inverse(place[c[i]] - place[n[j]])
     )
     bonded = np.zeros((len(whole), len(whole)), dtype=np.bool_)
     bonded[i, j] = energy < _HYDROGEN_BOND

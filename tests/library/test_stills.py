@@ -46,6 +46,15 @@ def test_a_strand_needs_a_partner_and_a_helix_does_not(protein):
     assert "hhhh" in "".join(secondary_structure(alone(47, 56)))
 
 
+@pytest.mark.filterwarnings("error")
+def test_atoms_without_coordinates_bind_nothing(protein):
+    """Files that lack coordinates have zeros: here all of one strand and of a residue in the other."""
+    lost = protein.atoms["residue"].isin([18, 19, 20, 21, 22, 23, 24, 31]).to_numpy()
+    kind = secondary_structure(protein.with_positions(np.where(lost[:, None], 0.0, protein.positions)))
+    assert set(kind[protein.residue_index[lost]]) == {"c"}
+    assert "hhhh" in "".join(kind)
+
+
 def test_ribbons_turn_with_the_protein(protein):
     rotation = Rotation.random(random_state=4).as_matrix()
     turned = ribbons(protein.with_positions(protein.positions @ rotation.T))

@@ -29,6 +29,7 @@ RADIUS = 10 * np.sqrt(3)  # Å
 VIRTUAL_BETA = np.array([-0.5311, -0.7584, 1.2198])  # Å, from the alpha carbon
 BACKBONE = ("N", "CA", "C", "O")
 ELEMENTS_KEPT = ("C", "O", "N", "S", "P", "SE")
+_SMALLEST_SINE = 0.01  # of the angle N-CA-C: on a line, or in one place, the three give no frame
 
 
 def official_atoms(structure: Molecule, file: str) -> pd.DataFrame:
@@ -82,6 +83,12 @@ def virtual_beta(backbone: np.ndarray, frame: str = "lab") -> np.ndarray:
     return ca + np.stack([x, y, np.cross(x, y)], axis=2) @ VIRTUAL_BETA
 
 
+def _has_frame(backbone: np.ndarray) -> bool:
+    """Whether N, CA, C, [3, 3], are a triangle."""
+    n, c = backbone[0] - backbone[1], backbone[2] - backbone[1]
+    return bool(np.linalg.norm(np.cross(n, c)) > _SMALLEST_SINE * np.linalg.norm(n) * np.linalg.norm(c))
+
+
 def residue_item(
     structure: Molecule, environments: int | None = None, frame: str = "local", seed: int = 0
 ) -> dict[str, Any]:
@@ -90,7 +97,8 @@ def residue_item(
     Keys: ``id``; ``atoms`` (20 columns); ``labels``, one row an environment with ``subunit`` (chain_number_resname, and
     an insertion code behind the number), ``label`` (0 to 19), and the centre ``x``, ``y``, ``z`` in Å, and
     ``insertion_code``, which ATOM3D leaves out; ``subunit_indices``, a list of rows of ``atoms`` for each. A structure
-    without such residues has no rows of labels.
+    without such residues has no rows of labels. A residue whose N, CA and C lie on a line, or in one place, has no frame
+    of its own and is left out, too, where ``frame`` is "local".
 
     Raises:
         ValueError: an unknown frame, or fewer than one environment.
@@ -104,18 +112,20 @@ def residue_item(
         raise ValueError(f"environments must be at least 1, or None for all residues; got {environments}")
     kept = np.isin(np.char.upper(structure.symbol.astype(str)), ELEMENTS_KEPT)
     structure = structure.select(kept) if kept.any() else structure
+    positions = structure.positions
     atoms, names, residues = official_atoms(structure, f"{structure.name}.pdb"), structure.atom_name, []
     for residue in structure.residues.itertuples():
         rows = np.arange(residue.first, residue.last + 1)
         at = {names[row]: row for row in rows}
         if residue.resname in RESIDUES and all(atom in at for atom in BACKBONE):
-            residues.append((RESIDUES.index(residue.resname), rows, np.array([at[atom] for atom in BACKBONE])))
+            corners = np.array([at[atom] for atom in BACKBONE])
+            if frame != "local" or _has_frame(positions[corners[:3]]):
+                residues.append((RESIDUES.index(residue.resname), rows, corners))
     chosen: np.ndarray = np.arange(len(residues))
     if environments is not None and environments < len(residues):
         draw = generator("res", structure.name, seed)
         chosen = np.sort(draw.choice(len(residues), environments, replace=False))
     rows_of = [residues[k] for k in chosen]
-    positions = structure.positions
     corners_of = np.array([corners[:3] for _, _, corners in rows_of], dtype=np.int64).reshape(-1, 3)
     centres = virtual_beta(positions[corners_of], frame)
     near = cKDTree(positions).query_ball_point(centres, RADIUS) if len(centres) else []

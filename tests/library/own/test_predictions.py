@@ -67,6 +67,21 @@ def test_residues_without_a_row_are_counted_and_a_chain_may_have_no_name(
         assert told["a"].startswith(f"2 residues have no row: none is {why}")
 
 
+@pytest.mark.parametrize("places", [(0.0, 0.0, 0.0), (0.0, 1.4, 2.8)], ids=["one place", "a line"])
+@pytest.mark.filterwarnings("error")
+def test_a_residue_without_a_frame_is_left_out_alone(tmp_path: Path, places: tuple[float, ...]) -> None:
+    molecule = embedded_structure("5pti", hetero=False)
+    positions = molecule.positions.copy()
+    for name, x in zip(("N", "CA", "C"), places, strict=True):
+        positions[molecule.find_atom("A", 30, name)] = (x, 0, 0)
+    (tmp_path / "a.pdb").write_text(molecule.with_positions(positions).to_pdb())
+    table, told = predict("res", [tmp_path / "a.pdb", embedded_path("5pti")])
+    assert sorted(set(range(1, 59)) - set(table["residue"][table["structure"] == "a"])) == [30]
+    assert len(table) == 57 + 58
+    assert told["a"].startswith("1 residues have no row: none is one of the 20 amino acids with N, CA, C and O, and N,")
+    assert len(load_residues(str(tmp_path), whole=True)["all"]) == 57
+
+
 def test_an_evaluation_of_one_part_says_what_the_table_lacks(trained: Any, folder: Path, tmp_path: Path) -> None:
     run, _, _ = trained
     table = tmp_path / "table.csv"
