@@ -8,21 +8,24 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from eqgat.errors import UserError
 
 __all__ = [
+    "check_output",
     "check_space",
     "checksum",
     "is_writable",
     "new_folder",
     "no_space",
     "read_checked",
+    "stem",
     "sums_beside",
     "verify",
     "write_checked",
@@ -76,11 +79,11 @@ def write_files(contents: Mapping[Path, bytes | str], sums: Path | None = None) 
     process killed between two moves leaves old and new files, each whole and each with a checksum that is in ``sums``.
 
     Args:
-        contents: file -> its content; folders are made.
+        contents: file -> its content; folders are made. Of a link, the file that it points to is written.
         sums: file of the checksums, in the folder of the files; None: none are written.
 
     Raises:
-        UserError: the disk is full; the message says how much room was missing.
+        UserError: a folder, device or pipe is in the place of a file; the disk is full, and how much room was missing.
         OSError: other trouble with the disk.
 
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -94,14 +97,17 @@ def write_files(contents: Mapping[Path, bytes | str], sums: Path | None = None) 
     staged: dict[Path, Path] = {}
     needed = sum(map(len, data.values()))
     first = next(iter(data))
+    for file in (*data, *([] if sums is None else [sums])):
+        check_output(file)
     try:
         for file, text in data.items():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            staged[file] = _stage(file, text)
+            place = _target(file)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            staged[place] = _stage(place, text)
         if sums is not None:  # both, until the last file is in its place
             _put(sums, [*new, *(line for line in old if line not in new)])
-        for file in data:
-            os.replace(staged[file], file)
+        for place, partial in staged.items():
+            os.replace(partial, place)
         if sums is not None and old:
             _put(sums, new)
     except OSError as error:
@@ -113,11 +119,17 @@ def write_files(contents: Mapping[Path, bytes | str], sums: Path | None = None) 
 
 def _put(sums: Path, lines: list[str]) -> None:
     """Replace the file of checksums."""
+    sums = _target(sums)
     partial = _stage(sums, "\n".join([*lines, ""]).encode())
     try:
         os.replace(partial, sums)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _target(file: Path) -> Path:
+    """The file that a link points to, there or not; of any other the file itself."""
+    return Path(os.path.realpath(file)) if file.is_symlink() else file
 
 
 def _stage(file: Path, content: bytes) -> Path:
@@ -212,6 +224,34 @@ def _size(count: float) -> str:
             return f"{count:.0f} bytes" if unit == "bytes" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} GiB"
+
+
+def check_output(file: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """Check that a file can be written without harm to what is there.
+
+    Raises:
+        UserError: it is one of ``inputs``, under whatever name; or no file but a folder, a device or a pipe.
+
+    >>> check_output(__file__, [__file__])
+    Traceback (most recent call last):
+    eqgat.errors.UserError: ... would be written over what is read; give another name for what is written
+    """
+    file = Path(file)
+    if not file.exists():
+        return
+    if not file.is_file():
+        raise UserError(f"{file} is a folder, a device or a pipe, and would be replaced; give the name of a file")
+    if any(os.path.exists(one) and os.path.samefile(file, one) for one in inputs):
+        raise UserError(f"{file} would be written over what is read; give another name for what is written")
+
+
+def stem(name: str) -> str:
+    """A file's name without the endings of structure files.
+
+    >>> stem("1abc.pdb.gz"), stem("1abc.pdb1"), stem("1abc"), stem("notes.txt")
+    ('1abc', '1abc', '1abc', 'notes.txt')
+    """
+    return re.sub(r"(?i)(\.(pdb\d*|ent|cif|mmcif)(\.gz)?)+$", "", name)
 
 
 def is_writable(folder: str | os.PathLike[str], option: str) -> None:

@@ -18,10 +18,10 @@ from eqgat.datasets.atom3d import RESIDUES, ItemData, load_atom3d
 from eqgat.datasets.atom3d.environments import residue_item
 from eqgat.datasets.own.data import OwnData
 from eqgat.datasets.own.load import load_residues, load_table
-from eqgat.datasets.own.structures import all_residues, read_structures, stem, structure_files
+from eqgat.datasets.own.structures import all_residues, read_structures, structure_files
 from eqgat.datasets.task import ATOM3D, SPLITS, TASKS
 from eqgat.errors import UserError
-from eqgat.files import read_checked
+from eqgat.files import read_checked, stem
 from eqgat.molecule import Molecule
 from eqgat.options import known_options
 from eqgat.pretrained import saved_folder
@@ -175,7 +175,9 @@ def predict(source: str | Path | Trained, files: Iterable[str | Path]) -> tuple[
             told[name] = "it has no residue that can be asked about"
             continue
         needed = (
-            "one of the 20 amino acids with N, CA, C and O, and N, CA, C not on a line" if trained.guesses else "a residue with a CA or C1' atom"
+            "one of the 20 amino acids with N, CA, C and O, and N, CA, C not on a line"
+            if trained.guesses
+            else "a residue with a CA or C1' atom"
         )
         if (trained.guesses or trained.of_residues) and (left := _count_residues(molecule) - len(residues)) > 0:
             told[name] = f"{left} residues have no row: none is {needed}"

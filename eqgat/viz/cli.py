@@ -8,6 +8,7 @@ from pathlib import Path
 
 from eqgat.cli import Parser
 from eqgat.errors import UserError
+from eqgat.files import check_output, is_writable, stem
 
 __all__ = ["main"]
 
@@ -39,11 +40,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--explain", metavar="WHAT", help="attributions of a prediction too: of a residue, as A:22, or of the graph"
     )
     arguments = parser.parse_args(argv)
-    out = Path(Path(arguments.file).name.split(".")[0] + ".html" if arguments.out is None else arguments.out)
+    out = Path(stem(Path(arguments.file).name) + ".html" if arguments.out is None else arguments.out)
     if out.is_dir():
         raise UserError(f"{out} is a folder; give the name of the page with --out")
     if not out.parent.is_dir():
         raise UserError(f"there is no folder {out.parent} to write {out.name} into")
+    is_writable(out.parent, "--out")
+    names = [name for name in (arguments.file, arguments.other) if name is not None]
+    check_output(out, names)
     chains = None if arguments.chains is None else arguments.chains.split(",")
     print(f"reading {' and '.join(filter(None, (arguments.file, arguments.other)))} ...", file=sys.stderr, flush=True)
 
@@ -57,7 +61,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         shipped = arguments.model in pretrained_names()
         model = pretrained(arguments.model) if shipped else EQGAT.from_pretrained(saved_folder(arguments.model))
-        names = [name for name in (arguments.file, arguments.other) if name is not None]
         files = [
             embedded_path(name) if name in embedded_names() and not Path(name).exists() else name for name in names
         ]

@@ -11,7 +11,7 @@ import pandas as pd
 from eqgat.cli import Parser
 from eqgat.datasets.task import SPLITS, TASKS
 from eqgat.errors import UserError
-from eqgat.files import is_writable, write_files
+from eqgat.files import check_output, is_writable, write_files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -149,24 +149,30 @@ def main(argv: list[str]) -> None:
         if folder is not None and not Path(folder).expanduser().is_dir():
             raise UserError(f"there is no folder {folder!r} ({option})")
     is_writable(options.out, "--out")
+    out = Path(options.out).expanduser()
+    files = [out / name for name in ("predictions.csv", "metrics.csv", "evaluation.png", "evaluation.svg")]
+    for file in files:
+        check_output(file, [options.labels] if options.labels else [])
     from eqgat.training.evaluation import evaluate, metric_lines
 
     where = {name: getattr(options, name) for name in ("structures", "labels", "target", "task", "data", "split")}
     found = evaluate(options.trained, **where)
     if found.told:
         print(found.told)
-    out = Path(options.out).expanduser()
-    tables = {"predictions.csv": found.predictions, "metrics.csv": found.metrics}
-    write_files({out / name: table.to_csv(index=False, float_format="%.6g") for name, table in tables.items()})
+    tables = (found.predictions, found.metrics)
+    contents: dict[Path, bytes | str] = {
+        file: table.to_csv(index=False, float_format="%.6g") for file, table in zip(files, tables, strict=False)
+    }
     made = "predictions.csv, metrics.csv"
     try:
-        from eqgat.viz.style import save
+        from eqgat.viz.style import as_files
     except ImportError:
         made += " (no plots: matplotlib is not installed)"
     else:
         what = options.target or found.settings.data_options.get("target", "label")
-        save(evaluation_figure(found.predictions, what), out / "evaluation")
+        contents |= as_files(evaluation_figure(found.predictions, what), out / "evaluation")
         made += ", evaluation.png and .svg"
+    write_files(contents)
     groups = found.predictions["group" if "group" in found.predictions else "id"].nunique()
     few = " (of so few groups rather too short)" if groups < 10 else ""
     size = f"{len(found.predictions)} predictions in {groups} groups"

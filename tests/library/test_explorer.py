@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -202,7 +203,12 @@ def test_command_writes_the_page_and_says_what_is_wrong(tmp_path, capsys, monkey
     fresh_layer = fresh(EQGAT.from_pretrained("mine")).trace(embedded_structure("5pti").graph(4.5))[0]
     stored = page.array(page.data["structures"][0]["models"][1][0]["received"][0])
     assert stored == pytest.approx(attention_received(fresh_layer).numpy(), abs=2e-3)
+    shutil.copy(embedded_path("5pti"), "5pti.1.cif.gz")
+    assert main(["explore", "5pti.1.cif.gz", "--model", "mine"]) == 0
+    assert "5pti.1.html: 459 atoms" in capsys.readouterr().out  # 5pti.2.cif.gz has a page of its own
     for argv, message in (
+        (["5pti.1.cif.gz", "-o", str(tmp_path / "5pti.1.cif.gz")], "would be written over what is read"),
+        (["5pti", "--other", "5pti.1.cif.gz", "-o", "5pti.1.cif.gz"], "would be written over what is read"),
         (["nothing.pdb"], "nothing.pdb"),
         ([str(embedded_path("5pti")), "--model", "nowhere"], "there is no model in 'nowhere'"),
         ([str(embedded_path("5pti")), "-o", "no/folder.html"], "there is no folder no"),

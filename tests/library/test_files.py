@@ -84,6 +84,34 @@ def test_a_full_disk_leaves_the_old_file_and_says_what_is_missing(tmp_path, monk
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_of_a_link_the_file_that_it_points_to_is_written(tmp_path, there):
+    (tmp_path / "far").mkdir()
+    if there:
+        (tmp_path / "far" / "b.txt").write_text("old")
+    (tmp_path / "a.txt").symlink_to("far/b.txt")
+    write_checked(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").is_symlink()
+    assert (tmp_path / "far" / "b.txt").read_text() == "new"
+    assert read_checked(tmp_path / "a.txt") == b"new"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes")
+@pytest.mark.parametrize("name", ["a.txt", "link", "a.txt.sha256"])
+def test_a_pipe_or_a_folder_is_not_replaced_by_a_file(tmp_path, name):
+    for make in (os.mkfifo, os.mkdir):
+        folder = tmp_path / make.__name__
+        folder.mkdir()
+        (folder / "link").symlink_to("thing")
+        thing = folder / ("thing" if name == "link" else name)
+        make(thing)
+        before = thing.stat()
+        with pytest.raises(UserError, match="is a folder, a device or a pipe"):
+            write_checked(folder / name.removesuffix(".sha256"), "new")
+        assert thing.stat() == before
+        assert sorted(file.name for file in folder.iterdir()) == sorted({"link", thing.name})
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no umask")
 def test_a_written_file_may_be_read_by_whom_the_user_lets(tmp_path):
     program = "import os; os.umask(0o027); from eqgat.files import write_checked; write_checked('a.txt', b'')"

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from eqgat.datasets.own.structures import stem
 from eqgat.errors import UserError
+from eqgat.files import stem
 
 __all__ = ["LabelTable", "read_labels"]
 

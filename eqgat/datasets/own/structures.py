@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from eqgat.errors import UserError
+from eqgat.files import stem
 from eqgat.molecule import Molecule, StructureError
 from eqgat.structures import read_structure
 
@@ -45,15 +45,6 @@ def structure_files(folder: str | Path) -> dict[str, Path]:
     if not found:
         raise UserError(f"there is no structure file in {folder} itself (.pdb, .ent, .cif or .mmcif, also with .gz)")
     return found
-
-
-def stem(name: str) -> str:
-    """A file's name without the endings of structure files.
-
-    >>> stem("1abc.pdb.gz"), stem("1abc.pdb1"), stem("1abc"), stem("notes.txt")
-    ('1abc', '1abc', '1abc', 'notes.txt')
-    """
-    return re.sub(r"(?i)(\.(pdb\d*|ent|cif|mmcif)(\.gz)?)+$", "", name)
 
 
 def read_structures(files: Mapping[str, Path], **how: Any) -> tuple[dict[str, Molecule], dict[str, str]]:

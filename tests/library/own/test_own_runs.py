@@ -105,6 +105,9 @@ def test_classes_of_structures_from_the_command_line(
         ("evaluate res --structures nowhere", "there is no folder 'nowhere'"),
         ("predict res nowhere.pdb", "there is no structure file or folder"),
         ("predict res {s} -o {s}", "is a folder; give the name of a file"),
+        ("predict res {s} -o {s}/1lpbA.pdb", "1lpbA.pdb would be written over what is read"),
+        ("predict res {s}/1lpbA.pdb -o {s}/../structures/1lpbA.pdb", "would be written over what is read"),
+        ("evaluate res --labels predictions.csv --out .", "predictions.csv would be written over what is read"),
         ("train", "name a task, or give your own data"),
         ("train own", "name a task, or give your own data"),
         ("train lba --labels {w}", "go with own data"),
@@ -132,6 +135,7 @@ def test_what_a_user_can_mend_is_said_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("predictions.csv").touch()
     line = words.format(s=folder / "structures", w=folder / "whole.csv").split()
     assert main(line) == 2
     error = capsys.readouterr().err
