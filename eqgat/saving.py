@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +27,28 @@ __all__ = ["SavedModel"]
 FORMAT = 1  # of saved models; raised when a change makes older files unreadable
 CONFIG, WEIGHTS = "config.json", "weights.pt"
 SETTINGS = "settings.json"  # of the run that made the model; training writes it beside the weights
+
+
+@contextmanager
+def of_this_version(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """For what is made of files in ``folder`` that are whole, as their checksums say: what fails has one reason.
+
+    >>> with of_this_version("model"):
+    ...     EQGATConfig(colour="red")
+    Traceback (most recent call last):
+    eqgat.errors.UserError: model was written by another version of this package (...'colour'...); train again
+    """
+    try:
+        yield
+    except Exception as error:  # PyTorch has many ways to say that weights do not fit
+        raise UserError(
+            f"{folder} was written by another version of this package ({_reason(error)}); train again"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, or its kind where it says nothing, or advises to trust the file, as that of a pickle does."""
+    return type(error).__name__ if isinstance(error, pickle.UnpicklingError) else str(error) or type(error).__name__
 
 
 class SavedModel(nn.Module):
@@ -89,16 +114,16 @@ class SavedModel(nn.Module):
         saved = _read_config(folder, cls.__name__)
         config = saved if out_channels is None else replace(saved, out_channels=out_channels)
         config = config if readout is None else replace(config, readout=readout)
-        model = cls(config)
         weights = read_checked(folder / WEIGHTS)
         try:
+            model = cls(config)
             state = torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
             if config != saved:
                 fresh = {f"head.{name}": value for name, value in model.head.state_dict().items()}
                 state, model.fresh_parameters = {**state, **fresh}, tuple(fresh)
             model.load_state_dict(state)
         except Exception as error:
-            raise UserError(f"the weights in {folder} do not fit its configuration: {error}") from error
+            raise UserError(f"the weights in {folder} do not fit its configuration: {_reason(error)}") from error
         return model
 
 

@@ -18,7 +18,7 @@ from eqgat.datasets.task import TASKS
 from eqgat.errors import UserError
 from eqgat.files import read_checked
 from eqgat.model import EQGAT
-from eqgat.saving import CONFIG, SETTINGS
+from eqgat.saving import CONFIG, SETTINGS, of_this_version
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,13 +83,17 @@ def saved_settings(name: str | Path) -> dict[str, Any]:
     """The settings of the run that made a model, found as ``saved_folder`` does; empty where nobody noted them.
 
     Raises:
-        UserError: as ``saved_folder``; a file that is not what was written (its checksum differs).
+        UserError: as ``saved_folder``; a file that is not what was written (its checksum differs), or of another version.
 
     >>> saved_settings("res")["data_options"]
     {'radius': 9.0}
     """
     file = saved_folder(name) / SETTINGS
-    return json.loads(read_checked(file)) if file.is_file() else {}
+    if not file.is_file():
+        return {}
+    content = read_checked(file)
+    with of_this_version(file):
+        return dict(**json.loads(content))
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from eqgat.files import read_checked, stem
 from eqgat.molecule import Molecule
 from eqgat.options import known_options
 from eqgat.pretrained import saved_folder
-from eqgat.saving import SETTINGS
+from eqgat.saving import SETTINGS, WEIGHTS, of_this_version
 from eqgat.training.intervals import cluster_interval
 from eqgat.training.memory import freed_memory_kept
 from eqgat.training.results import prediction_table
@@ -100,7 +100,8 @@ def load_trained(source: str | Path) -> Trained:
         source: name of a shipped model ("res"), or the folder of a finished run or of its model.
 
     Raises:
-        UserError: no such model, or one without settings (``save_pretrained`` alone does not know what it was for).
+        UserError: no such model, one of another version, or one without settings (``save_pretrained`` alone does not
+            know what it was for).
 
     >>> load_trained("res").settings.task
     'res'
@@ -109,16 +110,17 @@ def load_trained(source: str | Path) -> Trained:
     baseline = run / "model.pt"
     folder = run if baseline.is_file() else saved_folder(source)
     try:
-        kept = read_checked(run / FINISHED if baseline.is_file() else folder / SETTINGS).decode()
-        settings = Settings.from_json(json.loads(kept)["settings"] if baseline.is_file() else kept)
+        kept = read_checked(run / FINISHED if baseline.is_file() else folder / SETTINGS)
     except FileNotFoundError as error:
         raise UserError(
             f"{folder} has no {SETTINGS}, so that nobody knows what its model predicts; give the folder of a run"
         ) from error
-    # The weights are here: those that the run started from may be gone.
-    model = make_task(replace(settings, start="")).build()
-    weights = read_checked(baseline if baseline.is_file() else folder / "weights.pt")
-    model.load_state_dict(torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True))
+    weights = read_checked(baseline if baseline.is_file() else folder / WEIGHTS)
+    with of_this_version(folder):
+        settings = Settings.from_json(json.loads(kept)["settings"] if baseline.is_file() else kept.decode())
+        # The weights are here: those that the run started from may be gone.
+        model = make_task(replace(settings, start="")).build()
+        model.load_state_dict(torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True))
     return Trained(settings, model.eval())
 
 

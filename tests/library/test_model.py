@@ -362,6 +362,7 @@ def test_an_odd_configuration_is_refused_with_one_clear_error(tmp_path, content)
         ({"num_layers": 2.5}, "not of this version.*num_layers must be a whole number"),
         ({"vector_channels": 7}, "do not fit its configuration"),
         ({"norm": "equivariant"}, "do not fit its configuration"),
+        ({"num_radial": 10**15}, "do not fit its configuration.*memory"),
     ],
     ids=str,
 )

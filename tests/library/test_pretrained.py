@@ -97,6 +97,10 @@ def test_a_model_says_what_it_was_trained_for_as_far_as_it_is_noted(tmp_path):
         write_checked(model / "settings.json", json.dumps({"task": task}))
         assert about(tmp_path / "mine").words == f"model mine: trained {what}"
         assert about(tmp_path / "mine").elements is None
+    for content in ("[1]", '"lba"', "{", "null"):
+        write_checked(model / "settings.json", content)
+        with pytest.raises(UserError, match=r"settings\.json was written by another version of this package"):
+            about(tmp_path / "mine")
     (model / "settings.json").write_text(json.dumps({"task": "psr"}))  # changed behind the checksum's back
     with pytest.raises(UserError, match=r"settings\.json"):
         about(tmp_path / "mine")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,9 @@ from eqgat import EQGAT
 from eqgat.datasets import embedded_path, embedded_structure
 from eqgat.datasets.own import load_residues, load_table
 from eqgat.errors import UserError
+from eqgat.files import write_checked
 from eqgat.training import evaluate, own_settings, predict
+from eqgat.training.evaluation import load_trained
 from eqgat.training.tasks import make_task
 from eqgat.viz.evaluation import calibration, evaluation_figure
 
@@ -65,6 +70,28 @@ def test_residues_without_a_row_are_counted_and_a_chain_may_have_no_name(
         table, told = predict(source, [tmp_path / "a.pdb"])
         assert (len(table), set(table["chain"])) == (8, {""})
         assert told["a"].startswith(f"2 residues have no row: none is {why}")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "why"),
+    [
+        ("settings.json", lambda text: text.replace(b"{", b'{"future": 3, ', 1), "'future'"),
+        ("settings.json", lambda text: text.replace(b'"epochs"', b'"seed"'), "'epochs'"),
+        ("settings.json", lambda text: text.replace(b'"num_layers": 1', b'"num_layers": 2'), "Missing key"),
+        ("settings.json", lambda text: text.replace(b'"own"', b'"new"'), "'new'"),
+        ("settings.json", lambda text: b"[1]", "not list"),
+        ("settings.json", lambda text: b"\xff", "decode"),
+        ("weights.pt", lambda text: b"", "EOFError"),
+        ("weights.pt", lambda text: pickle.dumps(Path(), 2), "UnpicklingError"),
+    ],
+)
+def test_a_model_of_another_version_is_told_by_its_files(
+    trained: Any, tmp_path: Path, name: str, change: Callable[[bytes], bytes], why: str
+) -> None:
+    shutil.copytree(trained[0].folder / "model", tmp_path / "mine")
+    write_checked(tmp_path / "mine" / name, change((tmp_path / "mine" / name).read_bytes()))
+    with pytest.raises(UserError, match=rf"(?s)mine was written by another version of this package \(.*{why}.*train"):
+        load_trained(tmp_path / "mine")
 
 
 @pytest.mark.parametrize("places", [(0.0, 0.0, 0.0), (0.0, 1.4, 2.8)], ids=["one place", "a line"])
