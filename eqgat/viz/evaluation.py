@@ -55,18 +55,20 @@ def evaluation_figure(predictions: pd.DataFrame, what: str = "label") -> Figure:
     """
     from matplotlib.pyplot import close, subplots
 
-    from eqgat.viz.style import describe, style
+    from eqgat.viz.style import describe, plain, style
+
+    what = plain(what)
 
     columns = [name for name in predictions if name.startswith("prediction")]
     several = "target" not in predictions
     classes = len(columns) > 1 and not several
     target = predictions["target_0" if several else "target"].to_numpy()
     said = predictions[columns].to_numpy()
-    groups = predictions["group" if "group" in predictions else "id"].astype(str)
+    groups = predictions["group" if "group" in predictions else "id"].astype(str).map(plain)
     with style():
         fig, (left, middle, right) = subplots(1, 3, figsize=(10.5, 3.9))
         if classes:
-            names = predictions.get("target_class", predictions["target"].astype(str))
+            names = predictions.get("target_class", predictions["target"].astype(str)).map(plain)
             chance = np.exp(said - np.logaddexp.reduce(said, axis=1, keepdims=True))
             right_one = said.argmax(axis=1) == target
             _confusion(left, target.astype(int), said.argmax(axis=1), names)

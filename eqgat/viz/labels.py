@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
+from eqgat.viz.style import plain
+
 if TYPE_CHECKING:
     from eqgat.viz.scene import Scene
 
@@ -31,7 +33,7 @@ def draw_labels(scene: Scene, ax: Axes, points_per_angstrom: float) -> None:
     page = (scene.page(scene.positions)[:, :2] - corner) * points_per_angstrom
     places, radii, weights = _obstacles(scene, page, corner, points_per_angstrom)
     taken: list[tuple[np.ndarray, np.ndarray]] = []
-    for atom, text in scene.labels.items():
+    for atom, text in zip(scene.labels, map(plain, scene.labels.values()), strict=True):
         size = np.array([TextPath((0, 0), text, prop=FontProperties(size=SIZE)).get_extents().x1, 0.95 * SIZE])
         choices: list[tuple[Any, ...]] = []
         radius = 0.75 * scene.radii[atom] * points_per_angstrom

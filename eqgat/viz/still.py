@@ -24,7 +24,7 @@ from scipy.spatial import ConvexHull
 from eqgat.viz.backbone import ribbons
 from eqgat.viz.labels import draw_labels
 from eqgat.viz.parts import Scalars, Vectors
-from eqgat.viz.style import describe, style
+from eqgat.viz.style import describe, plain, style
 
 if TYPE_CHECKING:
     from eqgat.viz.scene import Scene
@@ -175,7 +175,7 @@ def _draw(scene: Scene, fig: Figure | SubFigure, layout: _Layout, scale: float |
         )
     draw_labels(scene, canvas.ax, canvas.points_per_angstrom)
     if scene.title:
-        fig.text(0.5, 1 - 0.08 / height, scene.title, ha="center", va="top", fontsize=14 if width > 4.5 else 13)
+        fig.text(0.5, 1 - 0.08 / height, plain(scene.title), ha="center", va="top", fontsize=14 if width > 4.5 else 13)
     for number, scalars in enumerate(layout.bars):
         left = width - BAR_WIDTH * (len(layout.bars) - number)
         _draw_bar(fig, scalars, (left, layout.strip + 0.35, box[3] - 0.7), (width, height))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,15 @@ def element_colour(element: str) -> str:
     return ELEMENT_COLOURS.get(element.strip().capitalize(), OTHER_ELEMENT_COLOUR)
 
 
+def plain(text: str) -> str:
+    """A user's text for a figure: matplotlib would read what stands between two dollar signs as a formula.
+
+    >>> plain("US$")
+    'US\\\\$'
+    """
+    return text.replace("$", "\\$")
+
+
 def use_style() -> None:
     """Switch matplotlib to the suite's style sheet, for the rest of the session."""
     plt.style.use(STYLE_SHEET)
@@ -73,8 +83,9 @@ def use_style() -> None:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The suite's style for the time of a `with` block, whatever was set before."""
-    with mpl.rc_context():
+    """The suite's style for the time of a `with` block, whatever was set before; a letter that the font lacks is a box."""
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
         mpl.rcdefaults()
         plt.style.use(STYLE_SHEET)
         yield

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from eqgat.datasets import embedded_path, embedded_structure
 from eqgat.viz import Scalars, Scene, Vectors, still
 from eqgat.viz.backbone import ribbons, secondary_structure
-from eqgat.viz.style import png_bytes
+from eqgat.viz.style import as_files, png_bytes
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +118,10 @@ def test_arrows_of_one_length_are_as_long_in_the_still_as_in_the_scene():
     scene = Scene(np.zeros((1, 3)), ["C"], vectors=vectors)
     assert np.ptp(scene.arrows(vectors), axis=0)[0, 1] == pytest.approx(2.5)
     assert png_bytes(scene.still()) == png_bytes(Scene(np.zeros((1, 3)), ["C"], vectors=vectors).still())
+
+
+@pytest.mark.filterwarnings("error")
+def test_texts_of_users_are_no_formulas(protein):
+    scene = Scene.from_structure(protein.select(np.arange(20)), title="a$\\frac$ 蛋", labels={1: "b$\\frac$"})
+    shown = b"".join(as_files(scene.still(), "a").values()).decode("utf-8", "replace")
+    assert "<!-- a$\\frac$ 蛋 -->" in shown

@@ -23,6 +23,7 @@ from eqgat.training import evaluate, own_settings, predict
 from eqgat.training.evaluation import load_trained
 from eqgat.training.tasks import make_task
 from eqgat.viz.evaluation import calibration, evaluation_figure
+from eqgat.viz.style import as_files
 
 
 def with_insertion_code(folder: Path) -> Path:
@@ -168,6 +169,17 @@ def test_the_picture_shows_each_row_and_says_its_numbers() -> None:
     assert parity.get_ydata().tolist() == rows["prediction"].tolist()
     assert fig.axes[2].lines[0].get_xdata().tolist() == [2, 2, 2]
     assert "mean absolute error 2 over 30" in fig.eqgat_details["alt"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("text", ["p$\\frac$", "$", "a$b$c", "蛋白"])
+def test_texts_of_users_are_no_formulas_in_the_picture(text: str) -> None:
+    rows = pd.DataFrame({"id": range(6), "group": [text, "b", "c"] * 2, "target": [0, 1] * 3})
+    rows["target_class"] = rows["target"].map({0: text, 1: "other"})
+    for columns in (["prediction"], ["prediction_0", "prediction_1"]):
+        fig = evaluation_figure(rows.assign(**dict.fromkeys(columns, rows["target"] + 0.5)), text)
+        shown = b"".join(as_files(fig, "a").values()).decode("utf-8", "replace")
+        assert f"<!-- {text} -->" in shown  # matplotlib's, beside the outlines of a text
 
 
 def test_a_graph_of_a_residue_holds_all_that_its_answer_depends_on(folder: Path) -> None:
