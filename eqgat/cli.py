@@ -8,6 +8,7 @@ are dictionaries of the same form. Only the module of the subcommand that is run
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from importlib import import_module
@@ -57,6 +58,9 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         Its exit status; 2 for anything that the user can mend, said in one line; 130 after Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may have letters that a terminal cannot show
+            stream.reconfigure(errors="replace")
     name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
     commands = all_commands()
     if name in ("-h", "--help"):

@@ -21,6 +21,7 @@ __all__ = [
     "check_output",
     "check_space",
     "checksum",
+    "is_structure",
     "is_writable",
     "new_folder",
     "no_space",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 _CHUNK = 2**20
+_ENDINGS = re.compile(r"(?i)(\.(pdb\d*|ent|cif|mmcif)(\.gz)?)+$")
 
 
 def checksum(file: str | os.PathLike[str], kind: str = "sha256") -> str:
@@ -246,12 +248,22 @@ def check_output(file: str | os.PathLike[str], inputs: Iterable[str | os.PathLik
 
 
 def stem(name: str) -> str:
-    """A file's name without the endings of structure files.
+    """A file's name without the endings of structure files, as text: bytes that are no UTF-8 become the sign for that.
 
-    >>> stem("1abc.pdb.gz"), stem("1abc.pdb1"), stem("1abc"), stem("notes.txt")
-    ('1abc', '1abc', '1abc', 'notes.txt')
+    >>> stem("1abc.pdb.gz"), stem("1abc.pdb1"), stem("notes.txt"), stem(os.fsdecode(b"caf\\xe9.pdb"))
+    ('1abc', '1abc', 'notes.txt', 'caf\ufffd')
     """
-    return re.sub(r"(?i)(\.(pdb\d*|ent|cif|mmcif)(\.gz)?)+$", "", name)
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return _ENDINGS.sub("", text)
+
+
+def is_structure(name: str) -> bool:
+    """Whether a file's name is one of a structure file.
+
+    >>> is_structure("1abc.pdb.gz"), is_structure("notes.txt")
+    (True, False)
+    """
+    return _ENDINGS.search(name) is not None
 
 
 def is_writable(folder: str | os.PathLike[str], option: str) -> None:

@@ -110,7 +110,8 @@ def read_structure(
     stem = path.name.removesuffix(path.suffix) if zipped else path.name
     choices = Choices(columns["model"][0] if model is None else model, chains, hydrogens, waters, hetero, altloc)
     rows = AtomRows(columns, choices, path.name, lambda row: (path.name, line_of(row), "line"))
-    return Molecule(name=Path(stem).stem if name is None else name, **rows.arrays())
+    own = Path(stem).stem.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # text, whatever bytes it has
+    return Molecule(name=own if name is None else name, **rows.arrays())
 
 
 def _read_text(path: Path, zipped: bool) -> str:

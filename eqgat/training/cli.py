@@ -11,7 +11,7 @@ from pathlib import Path
 from eqgat.cli import Parser
 from eqgat.datasets.task import TASKS
 from eqgat.errors import UserError
-from eqgat.files import check_output, is_writable, stem, write_files
+from eqgat.files import check_output, is_structure, is_writable, write_files
 from eqgat.options import named_value
 from eqgat.profiles import profile
 from eqgat.training.models import MODELS
@@ -141,9 +141,7 @@ def predict(argv: list[str]) -> None:
             raise UserError(f"--out {options.out} is a folder; give the name of a file in it")
         given = [Path(file).expanduser() for file in options.files]
         inside = [file for folder in given if folder.is_dir() for file in folder.iterdir()]
-        check_output(
-            Path(options.out).expanduser(), [*given, *(file for file in inside if stem(file.name) != file.name)]
-        )
+        check_output(Path(options.out).expanduser(), [*given, *(file for file in inside if is_structure(file.name))])
     from eqgat.training.evaluation import predict as run
 
     table, told = run(options.trained, options.files)

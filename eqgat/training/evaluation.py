@@ -172,8 +172,12 @@ def predict(source: str | Path | Trained, files: Iterable[str | Path]) -> tuple[
     told: dict[str, str] = {}
     tables, answers = [], []
     for name, molecule in _read(trained, _named_files(files, told), told).items():
-        residues, data = _questions(trained, molecule)
-        if data is None or not len(data):
+        try:
+            residues, data = _questions(trained, molecule)
+        except UserError as error:
+            told[name] = str(error)
+            continue
+        if not len(data):
             told[name] = "it has no residue that can be asked about"
             continue
         needed = (
@@ -218,7 +222,7 @@ def _read(trained: Trained, files: dict[str, Path], told: dict[str, str]) -> dic
 
 
 def _questions(trained: Trained, molecule: Molecule) -> tuple[pd.DataFrame, Any]:
-    """What is asked of a molecule, a row a prediction, and the graphs; None for none."""
+    """What is asked of a molecule, a row a prediction, and the graphs."""
     shape: dict[str, Any] = {
         "cutoff": trained.task.all_options["cutoff"],
         "hops": getattr(trained.model, "hops", None) if trained.of_residues else None,
@@ -227,11 +231,10 @@ def _questions(trained: Trained, molecule: Molecule) -> tuple[pd.DataFrame, Any]
     name = molecule.name
     if trained.guesses:
         item = residue_item(molecule)
+        if item["labels"].empty:
+            return pd.DataFrame(), []
         data = ItemData("res", [item], "test", **shape)
-        try:
-            alpha_carbons = [data.parse(0).samples[k].views[0].marks[0] for k in range(len(data))]
-        except UserError:
-            return pd.DataFrame(), None
+        alpha_carbons = [sample.views[0].marks[0] for sample in data.parse(0).samples]
         keys = item["atoms"].iloc[alpha_carbons].reset_index(drop=True).assign(structure=name)
         for column in ("chain", "insertion_code"):
             keys[column] = keys[column].str.strip()

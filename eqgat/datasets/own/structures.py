@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from eqgat.errors import UserError
-from eqgat.files import stem
+from eqgat.files import is_structure, stem
 from eqgat.molecule import Molecule, StructureError
 from eqgat.structures import read_structure
 
@@ -38,7 +38,7 @@ def structure_files(folder: str | Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(place.iterdir()):
         name = stem(path.name)
-        if name != path.name and not path.is_dir():
+        if is_structure(path.name) and not path.is_dir():
             if name in found:
                 raise UserError(f"{found[name].name} and {path.name} in {folder} have one name; keep one of them")
             found[name] = path

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from eqgat.datasets import embedded_path, embedded_structure
 from eqgat.datasets.own import load_residues, load_table
 from eqgat.errors import UserError
 from eqgat.files import write_checked
+from eqgat.structures import read_structure
 from eqgat.training import evaluate, own_settings, predict
 from eqgat.training.evaluation import load_trained
 from eqgat.training.tasks import make_task
@@ -46,6 +50,24 @@ def test_residue_identity_tells_a_residue_from_the_one_inserted_behind_it(tmp_pa
     part = load_residues(str(tmp_path), whole=True)["all"]
     assert len(part) == len(set(part.names)) == 3 * len(table)
     assert "5pti/A_8A_PRO" in part.names
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text")
+def test_a_name_of_other_bytes_than_text_is_read_as_far_as_it_is_text(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in (b"caf\xe9.pdb", b"\xe9.txt"):
+        Path(os.fsdecode(bytes(tmp_path) + b"/" + name)).write_text(embedded_structure("5pti").to_pdb())
+    table, told = predict("res", [tmp_path])
+    assert set(table["structure"]) == {"caf\ufffd"}
+    assert list(told) == [str(tmp_path)]
+    assert len(load_residues(str(tmp_path), whole=True, environments=3)["all"]) == 3
+    file = os.fsdecode(bytes(tmp_path) + b"/caf\xe9.pdb")
+    assert read_structure(file).name == "caf\ufffd"
+    done = subprocess.run([sys.executable, "-m", "eqgat", "predict", "res", file, "-o", f"{file}.csv"], check=False)
+    assert (done.returncode, capfd.readouterr().out) == (
+        0, f"58 predictions for 1 structures are in {tmp_path}/caf?.pdb.csv\n"
+    )  # fmt: skip
 
 
 def test_predictions_of_the_saved_model_are_those_of_the_test(trained: Any, folder: Path) -> None:
