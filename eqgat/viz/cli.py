@@ -37,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--other", metavar="FILE", help="a second structure to show beside the first")
     parser.add_argument("--chains", metavar="A,B", help="only these chains; all if left out")
     parser.add_argument(
-        "--explain", metavar="WHAT", help="attributions of a prediction too: of a residue, as A:22, or of the graph"
+        "--explain",
+        metavar="WHAT",
+        help="attributions of a prediction too: of a residue, as A:22 or A:52B, or of the graph",
     )
     arguments = parser.parse_args(argv)
     out = Path(stem(Path(arguments.file).name) + ".html" if arguments.out is None else arguments.out)

@@ -25,6 +25,7 @@ from __future__ import annotations
 import base64
 import gzip
 import html
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -447,8 +448,8 @@ def attributed(molecule: Molecule, model: EQGAT, control: EQGAT, what: str) -> d
     """Attributions of a prediction, for ``explore(extra=...)``. Needs captum.
 
     Args:
-        what: a residue such as "A:22", for a model that reads out atoms: what is explained is its most probable
-            output at the alpha carbon. "graph" for a model that reads out graphs: its first output.
+        what: a residue such as "A:22", "A:52B" with an insertion code, or ":22" of a chain without a name, for a model
+            that reads out atoms: what is explained is its most probable output at the alpha carbon. "graph" for a model that reads out graphs: its first output.
 
     Raises:
         ValueError: no such residue, or a model of the other kind.
@@ -459,10 +460,14 @@ def attributed(molecule: Molecule, model: EQGAT, control: EQGAT, what: str) -> d
     if what == "graph":
         target, words = Target(0), "the first output"
     else:
-        chain, _, residue = what.partition(":")
-        if not residue.lstrip("-").isdigit():
-            raise ValueError(f"{what!r} is no residue; write its chain and number, as A:22")
-        row = molecule.find_atom(chain, int(residue), "CA")
+        place = re.fullmatch(r"(.*):(-?[0-9]+)([A-Za-z]?)", what)
+        if place is None:
+            raise ValueError(
+                f"{what!r} is no residue; write its chain and number, as A:22, A:52B or, without a chain, :22"
+            )
+        named = {name.strip(): name for name in molecule.chain_name.tolist()}
+        chain = named.get(place[1].strip(), place[1])
+        row = molecule.find_atom(chain, int(place[2]), "CA", place[3] or " ")
         with torch.no_grad():
             output = int(model(data)[row].argmax())
         target, words = Target(output, row, log_probability=True), f"output {output} at the alpha carbon of {what}"

@@ -150,8 +150,8 @@ def source(name: str) -> str:
 
 
 def as_json(data: dict[str, Any]) -> str:
-    """JSON that may stand inside of a script element: a label that holds "</script>" would end it."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+    """JSON that may stand inside of a script element: a label that holds "</script>" or "<!--<script" would end it."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def inlined() -> str:

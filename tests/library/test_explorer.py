@@ -153,6 +153,26 @@ def test_attributions_are_shown_for_the_model_and_for_the_control(protein, model
             np.testing.assert_allclose(page.array(place), one, atol=np.abs(one).max() / STEPS)
 
 
+@pytest.mark.parametrize(("chain", "what"), [("A", "A:8B"), (" ", ":8B"), (" ", ":-3"), ("A", "A:8")])
+def test_residues_with_insertion_codes_and_without_a_chain_are_explained(tmp_path, protein, chain, what):
+    pytest.importorskip("captum")
+    moved = {9: "   8B", 10: "  -3 "}
+    lines = protein.select(protein.residue_index < 12).to_pdb().splitlines()
+    (tmp_path / "a.pdb").write_text(
+        "\n".join(
+            line[:21] + chain + moved.get(int(line[22:26]), line[22:27]) + line[27:]
+            for line in lines
+            if line.startswith("ATOM")
+        )
+    )
+    model = EQGAT(num_elements=9, out_channels=2, scalar_channels=4, vector_channels=1, num_layers=1, readout="node")
+    extra = attributed(read_structure(tmp_path / "a.pdb"), model, fresh(model), what)
+    assert all(label.endswith(f"at the alpha carbon of {what}") for label in extra)
+    first = next(iter(extra.values()))[0]
+    number = {"8": 8, "8B": 9, "-3": 10}[what.partition(":")[2]]
+    assert protein.residue_number[: len(first)][np.argmax(np.abs(first))] in (number - 1, number, number + 1)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -161,6 +181,8 @@ def test_attributions_are_shown_for_the_model_and_for_the_control(protein, model
         (lambda p, m: attributed(p, m, fresh(m), "graph"), "reads out nodes"),
         (lambda p, m: attributed(p, m, fresh(m), "A22"), "write its chain and number, as A:22"),
         (lambda p, m: attributed(p, m, fresh(m), "B:22"), "does not exist"),
+        (lambda p, m: attributed(p, m, fresh(m), "A:22BB"), "write its chain and number, as A:22"),
+        (lambda p, m: attributed(p, m, fresh(m), "A:22B"), "22B of chain 'A' in 5pti does not exist"),
     ],
 )
 def test_bad_input_says_what_is_wrong(change, message, protein, models):

@@ -324,7 +324,8 @@ def test_views_have_no_names_that_two_of_them_could_share(ring, monkeypatch):
 
 def test_label_cannot_end_the_script(monkeypatch):
     _no_script(monkeypatch)
-    scene = Scene(np.zeros((1, 3)), ["C"], labels={0: "</script><b>"})
+    scene = Scene(np.zeros((1, 3)), ["C"], labels={0: "</script><b><!--<script>"})
+    assert "<!--" not in scene.view()._repr_html_()
     assert scene.view()._repr_html_().count("</script>") == Scene(np.zeros((1, 3)), ["C"]).view()._repr_html_().count(
         "</script>"
     )
