@@ -11,8 +11,10 @@ import argparse
 import io
 import os
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
+from itertools import takewhile
 from typing import Any, NoReturn
 
 from eqgat.errors import UserError
@@ -34,10 +36,21 @@ COMMANDS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises ``UserError`` instead of printing its usage and leaving."""
+    """A parser that raises ``UserError`` instead of printing its usage and leaving, and names an unknown option first."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **options})
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """argparse would take the value behind an unknown option for another argument, and complain of that alone."""
+        if self._subparsers is None:  # else the parser of the subcommand does it
+            known = [name for name in self._option_string_actions if name.startswith("--")]
+            for word in takewhile("--".__ne__, sys.argv[1:] if args is None else args):
+                name = word.partition("=")[0]
+                if name.startswith("--") and " " not in word and name not in known:
+                    close = get_close_matches(name.lower(), known, 1)
+                    self.error(f"there is no option {name}{f'; is {close[0]} meant?' if close else ''}")
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """What argparse calls for wrong arguments."""

@@ -100,6 +100,11 @@ def help_text(capsys: pytest.CaptureFixture[str]) -> str:
     [
         (["square"], "invalid choice: 'square'"),
         (["triangle", "--model", "gnn"], "invalid choice: 'gnn'"),
+        (["--learning-rat", "0.1", "triangle"], "there is no option --learning-rat; is --learning-rate meant?"),
+        (["triangle", "--Epochs", "3"], "there is no option --Epochs; is --epochs meant?"),
+        (["triangle", "--epoch=3"], "there is no option --epoch; is --epochs meant?"),
+        (["triangle", "--modeloption", "a=1"], "there is no option --modeloption; is --model-option meant?"),
+        (["triangle", "--zzz"], "there is no option --zzz; eqgat train --help"),
         (["triangle", "--time-limit", "9 minutes"], "not a time as HH:MM:SS"),
         (["triangle", "--resume", "--restart"], "not allowed with"),
     ],
