@@ -78,8 +78,9 @@ def _parser() -> Parser:
 def _build(options: argparse.Namespace) -> int:
     from eqgat_course.release.build import build
 
+    is_writable(options.folder, "DIR")
     start = time.perf_counter()
-    written = build(find_notebooks(options.source, options.notebooks), options.folder)
+    written = build(find_notebooks(options.source, options.notebooks, "--source"), options.folder)
     print(
         f"{len(written['student'])} notebooks in {time.perf_counter() - start:.1f} s: {options.folder / 'student'} "
         f"for the students, {options.folder / 'solutions'} for afterwards"
@@ -90,7 +91,8 @@ def _build(options: argparse.Namespace) -> int:
 def _lab(options: argparse.Namespace) -> int:
     from eqgat_course.release.build import lab
 
-    new, kept = lab(find_notebooks(options.source, []), options.folder)
+    is_writable(options.folder, "DIR")
+    new, kept = lab(find_notebooks(options.source, [], "--source"), options.folder)
     print(f"{options.folder}: {len(new)} notebooks without solutions, new; {len(kept)} were there and stay as they are")
     return 0
 
@@ -103,7 +105,7 @@ def _grade(options: argparse.Namespace) -> int:
     for option, value in {**asdict(limits), "jobs": options.jobs}.items():
         if not 0 < value < math.inf:
             raise UserError(f"the limit {option} must be a positive number; got {value}")
-    submissions, refused = find_submissions(options.files, find_notebooks(options.source, []))
+    submissions, refused = find_submissions(options.files, find_notebooks(options.source, [], "--source"))
     is_writable(options.out, "--out")
     print(f"Isolation is weaker than it can be: {weakness()}." if weakness() else "Answers run inside bubblewrap.")
     results = grade(submissions, options.out, limits, options.jobs, refused, options.seed)

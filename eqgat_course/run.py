@@ -30,8 +30,10 @@ __all__ = ["copy_notebooks", "find_notebooks", "main", "notebook_folder", "run_n
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-def find_notebooks(folder: Path, names: list[str]) -> list[Path]:
+def find_notebooks(folder: Path, names: list[str], option: str = "--folder") -> list[Path]:
     """The notebooks ``NN_title.ipynb`` of a folder in order, or those whose file name starts with one of ``names``.
+
+    ``option``: the command's, that gives the folder; for the message.
 
     Raises:
         FileNotFoundError: the folder holds none, or none that starts with a given name.
@@ -40,7 +42,7 @@ def find_notebooks(folder: Path, names: list[str]) -> list[Path]:
     if not every:
         raise FileNotFoundError(
             f"no notebooks NN_title.ipynb in {folder.resolve()}; "
-            "run this from the project's folder, or name one with --folder"
+            f"run this from the project's folder, or name one with {option}"
         )
     for name in names:
         if not any(path.name.startswith(name) for path in every):

@@ -379,7 +379,10 @@ class TrainingModule(lightning.LightningModule):
             UserError: there is none, because no validation metric was a number.
         """
         if self.best is None:
-            raise UserError(f"no epoch had a validation {self.task.monitor} that is a number; nothing can be tested")
+            raise UserError(
+                f"no epoch had a validation {self.task.monitor} that is a number, so that nothing can be tested; try a lower "
+                "learning rate, or more validation data where the metric is a correlation"
+            )
         _load_weights(self.model, self.best["model"])
         return self.best
 

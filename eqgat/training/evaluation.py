@@ -129,6 +129,9 @@ def load_trained(source: str | Path) -> Trained:
 def predict_all(trained: Trained, data: Any) -> Tensor:
     """Raw predictions of a trained model for all items of a data set of its task, [rows, outputs], on the CPU.
 
+    Raises:
+        UserError: some are not finite.
+
     >>> trained = load_trained("res")
     >>> test = trained.task.load(None)["test"]
     >>> predict_all(trained, [test[0], test[1]]).shape
@@ -141,7 +144,13 @@ def predict_all(trained: Trained, data: Any) -> Tensor:
         batch = task.collate([data[k] for k in range(start, min(start + size, len(data)))]).to(device)
         found.append(task.predict(model, task.prepare(batch)).float().cpu())
     model.cpu()
-    return torch.cat(found)
+    answers = torch.cat(found)
+    if wrong := int((~answers.isfinite()).any(dim=1).sum()):
+        raise UserError(
+            f"{wrong} of {len(answers)} answers of the model are no finite numbers; its training went wrong: train again "
+            "with a lower learning rate"
+        )
+    return answers
 
 
 def predict(source: str | Path | Trained, files: Iterable[str | Path]) -> tuple[pd.DataFrame, dict[str, str]]:

@@ -251,9 +251,19 @@ def check_device(accelerator: str, devices: int, strategy: str) -> str:
         if gpus < devices:
             raise UserError(f"{devices} GPUs were asked for (--devices), and there are {gpus}; try --accelerator cpu")
         return device_name(torch.device("cuda", 0))
-    if accelerator not in ("auto", "cpu") and not AcceleratorRegistry.get(accelerator).is_available():
+    if accelerator not in ("auto", "cpu") and not _is_there(accelerator):
         raise UserError(f"there is no {accelerator} on this machine; try --accelerator cpu")
     return device_name(torch.device("cpu"))
+
+
+def _is_there(accelerator: str) -> bool:
+    """Whether the machine has it, and this Python its library, which Lightning looks for when it is made."""
+    from lightning.pytorch.accelerators import AcceleratorRegistry
+
+    try:
+        return bool(AcceleratorRegistry.get(accelerator).is_available())
+    except ImportError:
+        return False
 
 
 def _first_line(settings: Settings, splits: Mapping[str, Any], digest: str, device: str) -> str:

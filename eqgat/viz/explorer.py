@@ -158,8 +158,8 @@ def explore(
             for ``model``, or a pair of such with the control's second.
 
     Raises:
-        ValueError: a molecule that is empty, or has elements unknown to the model or more than 30,000 atoms; a control
-            of another architecture; extra numbers of the wrong shape.
+        ValueError: a molecule that is empty, or has elements unknown to the model, no two atoms within its cutoff, or
+            more than 30,000 atoms; a control of another architecture; extra numbers of the wrong shape.
 
     >>> from eqgat.datasets import embedded_structure
     >>> from eqgat.pretrained import about, pretrained, untrained
@@ -186,6 +186,12 @@ def explore(
         [one.trace(here.graph(c.cutoff, next(one.parameters()).dtype)) for one in (model, untrained)]
         for here in molecules
     ]
+    for here, pair in zip(molecules, traces, strict=True):
+        if not len(pair[0][0].attention):
+            raise ValueError(
+                f"no two atoms of {here.name or 'the molecule'} are within the cutoff of {c.cutoff:g} Å, so that no atom "
+                "attends to another"
+            )
     layers, attention = len(traces[0][0]), traces[0][0][0].attention.shape[1]
     num_edges = sum(len(pair[0][0].attention) for pair in traces)
     groups, vectors = _what_fits(attention, _strongest_vectors(traces[0][0]), layers, sum(sizes), num_edges)
@@ -465,9 +471,9 @@ def attributed(molecule: Molecule, model: EQGAT, control: EQGAT, what: str) -> d
             raise ValueError(
                 f"{what!r} is no residue; write its chain and number, as A:22, A:52B or, without a chain, :22"
             )
-        named = {name.strip(): name for name in molecule.chain_name.tolist()}
-        chain = named.get(place[1].strip(), place[1])
-        row = molecule.find_atom(chain, int(place[2]), "CA", place[3] or " ")
+        chain, number, code = place.groups()
+        named = {str(name).strip(): str(name) for name in molecule.chain_name}
+        row = molecule.find_atom(named.get(chain.strip(), chain), int(number), "CA", code or " ")
         with torch.no_grad():
             output = int(model(data)[row].argmax())
         target, words = Target(output, row, log_probability=True), f"output {output} at the alpha carbon of {what}"

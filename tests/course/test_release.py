@@ -148,6 +148,11 @@ def test_both_sets_are_built_again_but_nothing_foreign_is_touched(tmp_path, caps
     assert "thesis.txt was not written by this command" in capsys.readouterr().err
     assert main(["coursework", "build", str(tmp_path / "new"), "--source", str(source), "--notebooks", "77"]) == 2
     assert "no notebook starts with '77'" in capsys.readouterr().err
+    assert main(["coursework", "build", str(tmp_path / "new"), "--source", str(foreign)]) == 2
+    assert "name one with --source" in capsys.readouterr().err
+    for command in ("build", "lab"):
+        assert main(["coursework", command, str(foreign / "thesis.txt"), "--source", str(source)]) == 2
+        assert "thesis.txt is a file; give a folder" in capsys.readouterr().err
 
 
 def test_a_lab_folder_gets_what_it_lacks_and_keeps_what_it_has(tmp_path, capsys):

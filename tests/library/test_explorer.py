@@ -178,6 +178,8 @@ def test_residues_with_insertion_codes_and_without_a_chain_are_explained(tmp_pat
     [
         (lambda p, m: explore(p, m, untrained=EQGAT(num_elements=9, out_channels=1)), "same configuration"),
         (lambda p, m: explore(p, m, extra={"mine": np.zeros(3)}), "'mine' must have 459 numbers"),
+        (lambda p, m: explore(p.select(np.arange(1)), m), "no two atoms of 5pti are within the cutoff of 4.5 Å"),
+        (lambda p, m: explore(p, m, other=p.select(np.arange(1))), "no two atoms of 5pti"),
         (lambda p, m: attributed(p, m, fresh(m), "graph"), "reads out nodes"),
         (lambda p, m: attributed(p, m, fresh(m), "A22"), "write its chain and number, as A:22"),
         (lambda p, m: attributed(p, m, fresh(m), "B:22"), "does not exist"),

@@ -160,6 +160,8 @@ def _read_csv(file: Path) -> pd.DataFrame:
         if not records:
             raise ValueError("it is empty")
     except (ValueError, csv.Error, OSError) as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(
             f"{file} cannot be read as a table (line {line}: {error}); write it as CSV in UTF-8, all quotes closed"
         ) from error

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from own_items import SMALL
+from own_items import NAMES, SMALL
 
 from eqgat import EQGAT
 from eqgat.datasets import embedded_path, embedded_structure
@@ -115,6 +115,16 @@ def test_a_model_of_another_version_is_told_by_its_files(
     write_checked(tmp_path / "mine" / name, change((tmp_path / "mine" / name).read_bytes()))
     with pytest.raises(UserError, match=rf"(?s)mine was written by another version of this package \(.*{why}.*train"):
         load_trained(tmp_path / "mine")
+
+
+def test_answers_that_are_no_numbers_are_refused(trained: Any, folder: Path) -> None:
+    broken = load_trained(trained[0].folder)
+    broken.model.get_parameter("head.0.weight").data[0, 0] = float("nan")
+    file = folder / "structures" / f"{NAMES[0]}.pdb"
+    with pytest.raises(
+        UserError, match=r"10 of 10 answers of the model are no finite numbers.*train again with a lower"
+    ):
+        predict(broken, [file])
 
 
 @pytest.mark.parametrize("places", [(0.0, 0.0, 0.0), (0.0, 1.4, 2.8)], ids=["one place", "a line"])

@@ -107,6 +107,7 @@ def help_text(capsys: pytest.CaptureFixture[str]) -> str:
         (["triangle", "--zzz"], "there is no option --zzz; eqgat train --help"),
         (["triangle", "--time-limit", "9 minutes"], "not a time as HH:MM:SS"),
         (["triangle", "--resume", "--restart"], "not allowed with"),
+        (["triangle", "--accelerator", "tpu"], "there is no tpu on this machine; try --accelerator cpu"),
     ],
 )
 def test_bad_arguments(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from tiny_runs import DATA, TRAIN, assert_same_run, digest, final_state, same, s
 from eqgat import EQGAT
 from eqgat.cli import main
 from eqgat.datasets.triangle import TriangleData
+from eqgat.errors import UserError
 from eqgat.training import make_settings, read_history, read_predictions, read_results
 from eqgat.training.checkpoint import read_checkpoint
 from eqgat.training.engine import evaluation_batches, training_batches
@@ -199,6 +200,12 @@ def test_only_gvp_has_weights_without_gradient(model: str) -> None:
 def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LOSSES, "mse", lambda prediction, target: prediction.sum() * float("nan"))
     with pytest.raises(ValueError, match="not a number; try a lower learning rate"):
+        train(settings(epochs=1), runs=tmp_path)
+
+
+def test_a_run_without_any_validation_metric_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eqgat.training.tasks.Task.metrics", lambda *arguments: {"mse": float("nan")})
+    with pytest.raises(UserError, match=r"no epoch had a validation mse that is a number.*try a lower learning rate"):
         train(settings(epochs=1), runs=tmp_path)
 
 
