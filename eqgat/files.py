@@ -239,6 +239,8 @@ def check_output(file: str | os.PathLike[str], inputs: Iterable[str | os.PathLik
     eqgat.errors.UserError: ... would be written over what is read; give another name for what is written
     """
     file = Path(file)
+    if "\0" in str(file):
+        raise UserError(f"{str(file)!r} has a null character in its name; give another name")
     if not file.exists():
         return
     if not file.is_file():

@@ -107,6 +107,7 @@ def test_classes_of_structures_from_the_command_line(
         ("predict res {s} -o {s}", "is a folder; give the name of a file"),
         ("predict res {s} -o {s}/1lpbA.pdb", "1lpbA.pdb would be written over what is read"),
         ("predict res {s}/1lpbA.pdb -o {s}/../structures/1lpbA.pdb", "would be written over what is read"),
+        ("predict res {s} -o a\0.csv", "has a null character in its name"),
         ("evaluate res --labels predictions.csv --out .", "predictions.csv would be written over what is read"),
         ("train", "name a task, or give your own data"),
         ("train own", "name a task, or give your own data"),
