@@ -203,11 +203,17 @@ def test_notebook_gets_the_page_the_still_and_the_words(protein, models, monkeyp
     shown = []
     monkeypatch.setattr("IPython.display.display", lambda output, raw=False: shown.append(output))
     explore(protein, models[0])._ipython_display_()
-    frame, still, words = shown
+    frame, still = shown
     assert frame["text/html"].startswith('<iframe title="')
     assert "&lt;!doctype html&gt;" in frame["text/html"]
     assert still.get_size_inches().tolist() == [6.4, 4.0]
-    assert "log₂ of attention received / equal share" in words.data
+    shown.clear()
+    monkeypatch.setattr("IPython.display.display", lambda output, metadata=None, raw=False: shown.append(output))
+    still._ipython_display_()
+    picture, words = shown
+    assert picture["image/png"]
+    assert "log₂ of attention received / equal share" in words["text/plain"]
+    assert "log₂ of attention received / equal share" in words["text/html"]
 
 
 def test_command_writes_the_page_and_says_what_is_wrong(tmp_path, capsys, monkeypatch, models):
