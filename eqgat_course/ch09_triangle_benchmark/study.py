@@ -165,9 +165,8 @@ def robustness_in_words(table: pd.DataFrame, blind: float) -> list[str]:
         )
         changes = {name: row[name] for name in CHANGES if row[name] == row[name]}
         if changes:
-            words += "; trained anew, " + ", ".join(
-                f"with {name} the error is {ratio:.1f} times as large" for name, ratio in changes.items()
-            )
+            ratios = ", ".join(f"{ratio:.1f} times with {name}" for name, ratio in changes.items())
+            words += f"; trained anew, its error is multiplied: {ratios}"
         said.append(words + ".")
     return said
 

@@ -85,10 +85,16 @@ def audit_table(group: str) -> str:
     for row in AUDIT:
         if row.group == group:
             where = re.sub(r"([_*])", r"\\\1", escape(row.where))  # else Markdown prints __init__ in bold
+            here = re.sub(r"`([^`]+)`", _breakable, row.here)
             lines.append(
-                f"| **{row.topic}** | {row.paper} | {row.code} <br><small>{where}</small> | {row.here} | {row.matters} |"
+                f"| **{row.topic}** | {row.paper} | {row.code} <br><small>{where}</small> | {here} | {row.matters} |"
             )
     return "\n".join(lines)
+
+
+def _breakable(code: re.Match[str]) -> str:
+    """Code for a narrow column of a table: a line may end behind a sign, and not within a word."""
+    return f"<code>{re.sub('(?<=[=._])', '<wbr>', escape(code[1], quote=False))}</code>"
 
 
 def _small(**options: Any) -> EQGAT:

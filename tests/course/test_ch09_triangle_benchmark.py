@@ -175,7 +175,7 @@ def test_robustness_takes_means_over_seeds_and_says_where_the_error_doubles():
     assert pd.isna(row["4 layers"])
     assert robustness_in_words(robustness(noise, results), 80.0) == [
         "**SchNet**: 2.5 without noise; more than twice that from 0.5 Å on, worse than predict-the-mean from 0.5 Å on; "
-        "trained anew, with 2 layers the error is 2.0 times as large."
+        "trained anew, its error is multiplied: 2.0 times with 2 layers."
     ]
 
 
