@@ -58,6 +58,7 @@ exclude_patterns = ["_extra"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
+smartquotes = False  # in prose, too, quotes stand in pieces of code
 html_show_search_summary = False  # it fetches the pages, which no browser does from a folder
 html_theme_options = {
     "logo": {"text": "EQGAT"},

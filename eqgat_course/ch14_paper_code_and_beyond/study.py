@@ -85,6 +85,7 @@ def audit_table(group: str) -> str:
     for row in AUDIT:
         if row.group == group:
             where = re.sub(r"([_*])", r"\\\1", escape(row.where))  # else Markdown prints __init__ in bold
+            where = where.replace("/", "/<wbr>")
             here = re.sub(r"`([^`]+)`", _breakable, row.here)
             lines.append(
                 f"| **{row.topic}** | {row.paper} | {row.code} <br><small>{where}</small> | {here} | {row.matters} |"
