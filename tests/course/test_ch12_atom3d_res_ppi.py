@@ -126,19 +126,19 @@ def test_what_12_says_of_the_larger_set_is_what_its_run_gave():
     both_seeds = study.at_scale(read_results(), "res-large")
     runs = both_seeds[both_seeds["metric"] == "accuracy"].groupby("model")["run"].agg(list)
     assert {model: len(names) for model, names in runs.items()} == {
-        "eqgat": 2,
+        "eqgat": 3,
         "eqgat-no-cross-product": 1,
         "painn": 1,
         "schnet": 1,
     }
     own, *others = ([read_predictions(run) for run in names] for names in runs)
     ends = [difference_interval(own, other, "accuracy") or () for other in others]
-    assert [[round(end, 3) for end in found] for found in ends] == [[-0.015, 0.005], [0.028, 0.059], [0.018, 0.046]]
-    second = both_seeds[(both_seeds["model"] == "eqgat") & (both_seeds["seed"] != 0)].set_index("metric")
-    assert 1 / 5.5 < second.loc["accuracy", "value"] < 1 / 4.5
-    known = study.by_residue(read_predictions(second.loc["accuracy", "run"])).set_index("residue")
-    assert list(known.index[:2]) == ["GLY", "CYS"]
-    assert set(known.loc[known["found"] < 0.02, "taken for"]) == {"LEU", "GLU"}
+    assert [[round(end, 3) for end in found] for found in ends] == [[-0.015, 0.004], [0.028, 0.059], [0.018, 0.047]]
+    for run in runs["eqgat"]:
+        known = study.by_residue(read_predictions(run)).set_index("residue")["found"]
+        assert known.loc[["ILE", "TYR", "PHE", "TRP", "HIS", "ARG", "ASN", "GLN", "MET"]].max() < 0.03
+    rights = both_seeds[(both_seeds["model"] == "eqgat") & (both_seeds["metric"] == "accuracy")]["value"]
+    assert rights.between(1 / 5.5, 1 / 4.5).all()  # one in five, by each seed
     all_rows = both_seeds.query("seed == 0").set_index(["model", "metric"])
     assert 1 / 5.5 < all_rows.loc[("eqgat-no-cross-product", "accuracy"), "value"] < 1 / 4.5
     assert 1 / 6.5 < all_rows.loc[("schnet", "accuracy"), "value"] < 1 / 5.5
