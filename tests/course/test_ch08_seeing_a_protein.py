@@ -220,6 +220,7 @@ def test_what_08_says_of_attention_against_geometry_is_what_the_tables_hold():
     assert rollout.round(2).tolist() == [0.98, 0.71]
 
 
+@pytest.mark.slow
 def test_what_08_says_of_its_accuracy_is_what_the_answers_give():
     table = residue_answers(pretrained("res"), "test", figures.RADIUS)
     right = (table["answer"] == table["truth"]).groupby(table["protein"]).mean().to_numpy()

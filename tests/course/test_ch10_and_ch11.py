@@ -167,6 +167,7 @@ def by_target(run: str) -> pd.DataFrame:
     return target_table(table["prediction"].to_numpy(), table["target"].to_numpy(), table["group"])
 
 
+@pytest.mark.slow
 def test_what_11_says_of_the_target_with_five_decoys() -> None:
     found = pd.DataFrame({run: by_target(run)["spearman"] for name in NETWORKS for run in planned_runs("psr", name)})
     assert by_target(found.columns[0])["size"].nsmallest(2).to_dict() == {"6KYT": 5, "2zib": 25}

@@ -122,6 +122,7 @@ def test_answers_without_learning_are_those_on_the_same_data() -> None:
     assert found.to_dict() == {"trivial: constant": 0.4, "trivial: untrained network": 0.5}
 
 
+@pytest.mark.slow
 def test_what_12_says_of_the_larger_set_is_what_its_run_gave():
     both_seeds = study.at_scale(read_results(), "res-large")
     runs = both_seeds[both_seeds["metric"] == "accuracy"].groupby("model")["run"].agg(list)

@@ -228,6 +228,7 @@ def test_what_13_says_of_knocking_out_and_training_without_is_what_came_out():
         assert (row["lost"], row["won"]) == (lost, won)
 
 
+@pytest.mark.slow
 def test_table_of_parts_adds_up():
     table = ablations.lost_and_won("val", KNOCK_OUTS[:1])
     assert table.loc["cross product", "right"] == table.attrs["right"] + table["won"].item() - table["lost"].item()

@@ -78,6 +78,7 @@ def res_claims(folder: Path, shares: dict[str, float], **sizes: int) -> dict[str
     return {name: next(claim for claim in found if f"above {name}" in claim.says) for name in ("SchNet", "PaiNN")}
 
 
+@pytest.mark.slow
 def test_other_data_is_called_so_and_judged_by_whole_proteins(tmp_path: Path) -> None:
     shares = {"eqgat": 0.5, "schnet": 0.3, "painn": 0.7}
     found = res_claims(tmp_path, shares, seeds=2)

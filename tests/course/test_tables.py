@@ -103,6 +103,7 @@ def test_the_same_seed_twice_is_refused(tmp_path: Path) -> None:
         build_table(3, read_results(tmp_path))
 
 
+@pytest.mark.slow
 def test_tables_are_written_with_empty_cells_where_nothing_was_run(tmp_path: Path) -> None:
     store, out = tmp_path / "results", tmp_path / "tables"
     add(store, 6.0)

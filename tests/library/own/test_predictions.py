@@ -52,6 +52,7 @@ def test_residue_identity_tells_a_residue_from_the_one_inserted_behind_it(tmp_pa
     assert "5pti/A_8A_PRO" in part.names
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are text")
 def test_a_name_of_other_bytes_than_text_is_read_as_far_as_it_is_text(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
