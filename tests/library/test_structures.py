@@ -744,3 +744,9 @@ def test_a_model_keeps_the_number_that_the_file_gives(numbers, models, write):
     path = write(lines)
     assert {model: int(read_structure(path, model=model).positions[0, 0]) for model in models} == models
     assert read_structure(path).positions[0, 0] == 0
+
+
+def test_calcium_written_as_a_polymers_atom_is_no_alpha_carbon():
+    """As simulations write their ions."""
+    ion = Molecule(symbol=["Ca"], positions=[[0, 0, 0]], atom_name=["CA"], residue_name=["CA"], hetero=[" "])
+    assert not ion.alpha_carbon.any()
