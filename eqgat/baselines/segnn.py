@@ -4,9 +4,11 @@ As in the paper's comparison: a learned embedding with as many channels as there
 l = 0, 1, 2 of the edge direction as attributes, the bare distance (no radial basis, no cutoff function) beside the two
 states in a message, messages summed, no normalisation.
 
-The tensor products are e3nn's fully connected ones, computed in another order: attributes have one channel, so that a
-product with them is one small matrix an edge, the same for all channels and layers (``steering``), after a plain
-linear map of the channels (``SteerableLinear``).
+The tensor products are e3nn's fully connected ones, computed in another order. Attributes have one channel, so that a
+product with them is one small matrix an atom, the same for all channels and layers (``steering``), after a plain
+linear map of the channels (``SteerableLinear``). An edge's attributes are the harmonics of one direction: with the
+states turned until the polar axis lies along the edge, only m = 0 of them is left, and the products become one matrix
+for each |m|, the same for all edges (Passaro and Zitnick 2023). Both products of a message stay in that frame.
 """
 
 from __future__ import annotations
@@ -14,24 +16,27 @@ from __future__ import annotations
 import math
 from functools import cache
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from e3nn.nn import Gate
 from e3nn.o3 import Irreps, spherical_harmonics, wigner_3j
 from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch.nn.functional import normalize, one_hot, silu
 
 from eqgat.baselines.common import GraphModel, neighbour_mean
 from eqgat.baselines.spec import ModelSpec
 from eqgat.checks import check_options
 from eqgat.config import Readout
+from eqgat.errors import UserError
 from eqgat.layers import sum_over_neighbours
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch_geometric.data import Data
 
-__all__ = ["PATHS", "SEGNN", "SPEC", "SteerableLinear", "balanced_irreps", "steering"]
+__all__ = ["PATHS", "SEGNN", "SPEC", "EdgeFrames", "SteerableLinear", "balanced_irreps", "steering"]
 
 ATTRIBUTES = Irreps("1x0e+1x1o+1x2e")  # of edges and atoms: spherical harmonics l = 0, 1, 2
 DEGREES = (0, 1, 2)
@@ -45,9 +50,14 @@ def balanced_irreps(width: int) -> Irreps:
 
     Each l gets width/3 numbers, rounded down to whole copies; scalars take what is left over.
 
+    Raises:
+        UserError: fewer than nine numbers.
+
     >>> balanced_irreps(76)
     27x0e+8x1o+5x2e
     """
+    if width < 9:
+        raise UserError(f"width={width} leaves no vectors: a steerable state needs 9 numbers or more")
     vectors, tensors = width // 3 // 3, width // 3 // 5
     return Irreps(f"{width - 3 * vectors - 5 * tensors}x0e+{vectors}x1o+{tensors}x2e")
 
@@ -111,6 +121,19 @@ class SteerableLinear(nn.Module):
                 results.append(torch.bmm(matrix, mixed).transpose(1, 2).flatten(1))
         return torch.cat(results, dim=1)
 
+    def along_the_axis(self, x: list[Tensor]) -> list[Tensor]:
+        """The product with the harmonics of the polar axis; ``x`` and result as ``EdgeFrames.enter`` gives them."""
+        before, after = _channels(self.into), _channels(self.out)
+        weights = []
+        for m in DEGREES:
+            blocks = [[self.bias.new_zeros(before[a], after[c]) for c in DEGREES[m:]] for a in DEGREES[m:]]
+            for (a, b, c), weight in zip(self.paths, self.weights, strict=True):
+                if m <= min(a, c):
+                    blocks[a - m][c - m] = blocks[a - m][c - m] + _along_the_axis((a, b, c))[m] * weight
+            weights.append(torch.cat([torch.cat(row, dim=1) for row in blocks]))
+        bias = nn.functional.pad(self.bias, (0, after[1] + after[2]))
+        return [values @ weights[abs(m)] if m else values @ weights[0] + bias for m, values in enumerate(x, start=-2)]
+
     def _by_degree(self, x: Tensor) -> list[Tensor]:
         """[M, dim into] -> for each l all its channels, [M, 2 l + 1, channels]."""
         parts: list[list[Tensor]] = [[x.new_zeros(len(x), 2 * l + 1, 0)] for l in DEGREES]
@@ -118,6 +141,69 @@ class SteerableLinear(nn.Module):
         for part, (channels, irrep) in zip(x.split([where.dim for where in self.into], dim=1), self.into, strict=True):
             parts[irrep.l].append(part.view(len(x), channels, irrep.dim).transpose(1, 2))
         return [torch.cat(part, dim=2) for part in parts]
+
+
+@cache
+def _along_the_axis(path: Path) -> list[float]:
+    """Entries m = 0, 1, 2 of the diagonal of ``steering`` for an edge along e3nn's polar axis, y; there are no others."""
+    axis = torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
+    harmonics = spherical_harmonics(ATTRIBUTES, axis, normalize=True, normalization="component")
+    matrix = steering(harmonics.unsqueeze(0))[path].squeeze(0)
+    return [float(matrix[path[2] + m, path[0] + m]) for m in range(min(path[0], path[2]) + 1)]
+
+
+class EdgeFrames(NamedTuple):
+    """For each edge the rotations of l = 1 and l = 2, [E, 3, 3] and [E, 5, 5], that lay it along the polar axis.
+
+    >>> frames = EdgeFrames.of(torch.tensor([[0.0, 0.0, 1.0]]))
+    >>> (frames.vectors @ torch.tensor([0.0, 0.0, 1.0])).tolist()  # e3nn's polar axis is y
+    [[0.0, 1.0, 0.0]]
+    """
+
+    vectors: Tensor
+    tensors: Tensor
+
+    @classmethod
+    def of(cls, direction: Tensor) -> EdgeFrames:
+        """``direction`` [E, 3], unit vectors. Which of the rotations about the edge is taken does not matter.
+
+        An edge without a direction (zeros: two atoms in one place) gets zeros, which let scalars through alone.
+
+        >>> EdgeFrames.of(torch.tensor([[0.6, 0.0, 0.8]])).tensors.shape
+        torch.Size([1, 5, 5])
+        """
+        helper = one_hot(direction.abs().argmin(dim=1), 3).to(direction.dtype)
+        first = normalize(torch.linalg.cross(direction, helper), dim=1)
+        vectors = torch.stack([first, direction, torch.linalg.cross(first, direction)], dim=1)
+        coupling = math.sqrt(5) * wigner_3j(1, 1, 2, dtype=torch.float64).to(direction)
+        tensors = torch.einsum("ijk,eia,ejb,abc->ekc", coupling, vectors, vectors, coupling)
+        return cls(vectors, tensors)
+
+    def enter(self, scalars: Tensor, vectors: Tensor, tensors: Tensor) -> list[Tensor]:
+        """[E, n_0], [E, n_1, 3], [E, n_2, 5] -> for m = -2 ... 2 the components of all l >= |m| in the edges' frames.
+
+        >>> frames = EdgeFrames.of(torch.tensor([[0.0, 0.0, 1.0]]))
+        >>> [tuple(part.shape) for part in frames.enter(torch.ones(1, 4), torch.ones(1, 2, 3), torch.ones(1, 1, 5))]
+        [(1, 1), (1, 3), (1, 7), (1, 3), (1, 1)]
+        """
+        v = torch.bmm(vectors, self.vectors.transpose(1, 2)).unbind(2)
+        t = torch.bmm(tensors, self.tensors.transpose(1, 2)).unbind(2)
+        groups = [[t[0]], [v[0], t[1]], [scalars, v[1], t[2]], [v[2], t[3]], [t[4]]]
+        return [torch.cat(group, dim=1) for group in groups]
+
+    def leave(self, x: list[Tensor], irreps: Irreps) -> Tensor:
+        """The inverse of ``enter``, as [E, dim irreps].
+
+        >>> states = [torch.ones(1, channels) for channels in (1, 3, 7, 3, 1)]
+        >>> EdgeFrames.of(torch.tensor([[0.0, 0.0, 1.0]])).leave(states, Irreps("4x0e+2x1o+1x2e")).shape
+        torch.Size([1, 15])
+        """
+        counts = _channels(irreps)
+        scalars, v_0, t_0 = x[2].split(counts, dim=1)
+        (v_before, t_before), (v_after, t_after) = (part.split(counts[1:], dim=1) for part in (x[1], x[3]))
+        vectors = torch.bmm(torch.stack([v_before, v_0, v_after], dim=2), self.vectors)
+        tensors = torch.bmm(torch.stack([x[0], t_before, t_0, t_after, x[4]], dim=2), self.tensors)
+        return torch.cat([scalars, vectors.flatten(1), tensors.flatten(1)], dim=1)
 
 
 def _channels(irreps: Irreps) -> list[int]:
@@ -140,12 +226,24 @@ class GatedSteerableLinear(nn.Module):
         """``x`` [M, dim into], matrices of ``steering`` -> [M, dim out]."""
         return self.gate(self.linear(x, matrices))
 
+    def along_the_axis(self, x: list[Tensor]) -> list[Tensor]:
+        """The same with the harmonics of the polar axis; ``x`` and result as ``EdgeFrames.enter`` gives them."""
+        x = self.linear.along_the_axis(x)
+        scalars, vectors, tensors = _channels(self.gate.irreps_out)
+        counts = [scalars, vectors + tensors, vectors + tensors]
+        kept, gates, x[2] = x[2].split(counts, dim=1)
+        gates = self.gate.act_gates(gates)
+        gated = [values * gates[:, -values.shape[1] :] for values in x]  # vectors come before tensors
+        gated[2] = torch.cat([self.gate.act_scalars(kept), gated[2]], dim=1)
+        return gated
+
 
 class Layer(nn.Module):
     """m_ji = two gated products of [x_i || x_j || d_ji]; x_i += two products of [x_i || sum_j m_ji]."""
 
     def __init__(self, hidden: Irreps) -> None:
         super().__init__()
+        self.hidden = hidden
         self.message = nn.ModuleList(
             [GatedSteerableLinear((2 * hidden + Irreps("1x0e")), hidden), GatedSteerableLinear(hidden, hidden)]
         )
@@ -158,14 +256,19 @@ class Layer(nn.Module):
         source: Tensor,
         receiver: Tensor,
         distance: Tensor,
-        edge: dict[Path, Tensor],
+        frames: EdgeFrames,
         node: dict[Path, Tensor],
     ) -> Tensor:
-        """``x`` [N, dim hidden], ``distance`` [E, 1], matrices of ``steering`` for edges and for atoms."""
-        message = torch.cat([x.index_select(0, receiver), x.index_select(0, source), distance], dim=1)
-        for linear in self.message:
-            message = linear(message, edge)
-        total = sum_over_neighbours(message, receiver, len(x))
+        """``x`` [N, dim hidden], ``distance`` [E, 1], frames of the edges, matrices of ``steering`` for the atoms."""
+        ends = torch.stack([receiver, source], dim=1).flatten()
+        parts = [part.index_select(0, ends) for part in x.split([where.dim for where in self.hidden], dim=1)]
+        scalars, vectors, tensors = (
+            part.view(len(distance), part.shape[1] * 2 // (2 * l + 1), 2 * l + 1) for l, part in enumerate(parts)
+        )
+        message = frames.enter(torch.cat([scalars.squeeze(2), distance], dim=1), vectors, tensors)
+        for linear in cast("Iterable[GatedSteerableLinear]", self.message):
+            message = linear.along_the_axis(message)
+        total = sum_over_neighbours(frames.leave(message, self.hidden), receiver, len(x))
         return x + self.update_out(self.update_in(torch.cat([x, total], dim=1), node), node)
 
 
@@ -231,10 +334,10 @@ class SEGNN(GraphModel):
         harmonics = spherical_harmonics(ATTRIBUTES, direction, normalize=True, normalization="component").to(x.dtype)
         mean = neighbour_mean(harmonics, receiver, len(x))
         mean = torch.cat([torch.ones_like(mean[:, :1]), mean[:, 1:]], dim=1)  # l = 0 is 1, also for an isolated atom
-        edge, node = steering(harmonics), steering(mean)
+        frames, node = EdgeFrames.of(direction.to(x.dtype)), steering(mean)
         x = self.node_in(x, node)
         for layer in self.layers:
-            x = layer(x, source, receiver, distance.to(x.dtype).unsqueeze(1), edge, node)
+            x = layer(x, source, receiver, distance.to(x.dtype).unsqueeze(1), frames, node)
         return self.node_out(self.node_hidden(x, node), node)
 
 

@@ -7,14 +7,14 @@ from functools import cache
 
 import pytest
 import torch
-from e3nn.o3 import FullyConnectedTensorProduct, Irreps
+from e3nn.o3 import FullyConnectedTensorProduct, Irreps, spherical_harmonics
 from helpers import make_graph
 from torch import nn
 from torch_geometric.data import Batch, Data
 
 from eqgat import radius_graph
 from eqgat.baselines import GVPGNN, SEGNN, PaiNN, SchNet
-from eqgat.baselines.segnn import ATTRIBUTES, SteerableLinear, steering
+from eqgat.baselines.segnn import ATTRIBUTES, EdgeFrames, Layer, SteerableLinear, balanced_irreps, steering
 from eqgat.errors import UserError
 from eqgat.symmetry import equivariance_errors, random_rotation, relative_error, transform
 from eqgat_course.controls import with_released_norm
@@ -120,6 +120,38 @@ def test_segnn_computes_the_fully_connected_tensor_product_of_e3nn() -> None:
     torch.testing.assert_close(*results, rtol=1e-6, atol=1e-6)
     gradients = [torch.autograd.grad(result.square().sum(), x)[0] for result in results]
     torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-5)
+
+
+def test_segnn_multiplies_in_the_frames_of_the_edges_as_with_the_harmonics_of_their_directions() -> None:
+    """A layer's message against both products written with ``steering``; also along and against each axis."""
+    generator = torch.Generator().manual_seed(3)
+    hidden = balanced_irreps(40)
+    layer = Layer(hidden).double()
+    direction = torch.randn(6, 3, generator=generator, dtype=torch.float64)
+    direction = nn.functional.normalize(torch.cat([direction, torch.eye(3), -torch.eye(3)]), dim=1).requires_grad_()
+    x = torch.randn(2, 12, hidden.dim, generator=generator, dtype=torch.float64).requires_grad_()
+    distance = torch.rand(12, 1, generator=generator, dtype=torch.float64)
+    frames = EdgeFrames.of(direction)
+    ends = zip(*(side.split([part.dim for part in hidden], dim=1) for side in x), strict=True)
+    scalars, *rest = (torch.cat(pair, dim=1).view(12, -1, 2 * l + 1) for l, pair in enumerate(ends))
+    message = frames.enter(torch.cat([scalars.squeeze(2), distance], dim=1), *rest)
+    for linear in layer.message:
+        message = linear.along_the_axis(message)
+    own = frames.leave(message, hidden)
+    matrices = steering(spherical_harmonics(ATTRIBUTES, direction, normalize=True, normalization="component"))
+    expected = torch.cat([*x, distance], dim=1)
+    for linear in layer.message:
+        expected = linear(expected, matrices)
+    torch.testing.assert_close(own, expected, rtol=1e-12, atol=1e-12)
+    weights = list(layer.message.parameters())
+    pull = torch.randn(own.shape, generator=generator, dtype=torch.float64)
+    # A change of a direction's length is no rotation: only what lies across it can be compared.
+    across = torch.eye(3, dtype=torch.float64) - direction.unsqueeze(2) * direction.unsqueeze(1)
+    gradients = []
+    for result in (own, expected):
+        of_x, of_direction, *of_weights = torch.autograd.grad((result * pull).sum(), [x, direction, *weights])
+        gradients.append([of_x, torch.einsum("eij,ej->ei", across, of_direction), *of_weights])
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", SMALL)
