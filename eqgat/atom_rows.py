@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from eqgat.chemistry import NUMBERS, infer_element, is_pushed_left, is_virtual, is_water, residue_letter
-from eqgat.errors import UserError
+from eqgat.columns import Coded
+from eqgat.errors import StructureError
 
 MAX_COORDINATE = 1e5  # Å; what is farther away is no coordinate
 NUMERIC = ("occupancy", "bfactor", "serial")
@@ -25,55 +26,6 @@ _TEXTS = {
     "hetero": " ",
     "altloc": " ",
 }
-
-
-class StructureError(UserError):
-    """Atoms that cannot be read, or placed. ``file`` and ``line`` say where (in a table of atoms: its name and row)."""
-
-    def __init__(self, problem: str, file: str = "", line: int | None = None, unit: str = "line") -> None:
-        place = f"{file}, {unit} {line}" if line is not None else file
-        super().__init__(f"{place}: {problem}" if place else problem)
-        self.file, self.line = file, line
-
-
-class Coded:
-    """A column that repeats few values: the different ones, and for each row the number [n] of its value in them.
-
-    What is to be done with the texts of a file is done once for each different text, and not for each row.
-    """
-
-    def __init__(self, values: Iterable[Any], codes: np.ndarray | None = None) -> None:
-        if codes is None:
-            values = list(values)
-            if len(values) > 1 and values[0] == values[-1] and values.count(values[0]) == len(values):
-                values, codes = values[:1], np.zeros(len(values), np.int64)  # many columns say one thing only
-        if codes is None:
-            numbers: defaultdict[Any, int] = defaultdict()
-            numbers.default_factory = numbers.__len__  # a new value has the next number
-            codes = np.fromiter(map(numbers.__getitem__, values), np.int64)
-            values = numbers
-        self.values, self.codes = list(values), codes
-
-    def __getitem__(self, row: int) -> Any:
-        return self.values[self.codes[row]]
-
-    def map(self, change: Callable[[Any], Any]) -> Coded:
-        """The column with each value changed; values that become equal become one."""
-        changed = Coded(map(change, self.values))
-        return (
-            Coded(changed.values, self.codes) if len(changed.values) == len(self.values) else changed.take(self.codes)
-        )
-
-    def take(self, rows: np.ndarray) -> Coded:
-        return Coded(self.values, self.codes[rows])
-
-    def where(self, test: Callable[[Any], object]) -> np.ndarray:
-        """The rows [n], as a mask, whose value passes the test."""
-        return np.array([bool(test(value)) for value in self.values])[self.codes]
-
-    def array(self, dtype: Any = None) -> np.ndarray:
-        """The value of each row, [n]."""
-        return np.array(self.values, dtype)[self.codes]
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ import gemmi
 import numpy as np
 from scipy.spatial import cKDTree
 
-from eqgat.atom_rows import NUMERIC, AtomRows, Choices, Coded, StructureError, check_chains, ordered
+from eqgat.atom_rows import NUMERIC, AtomRows, Choices, check_chains, ordered
 from eqgat.chemistry import (
     ELEMENTS,
     NUMBERS,
@@ -53,6 +53,8 @@ from eqgat.chemistry import (
     is_standard,
     residue_letter,
 )
+from eqgat.columns import Coded
+from eqgat.errors import StructureError
 
 if TYPE_CHECKING:
     import pandas as pd

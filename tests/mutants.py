@@ -339,22 +339,23 @@ MUTANTS = [
     Mutant("structures", '"utf-8-sig")', '"utf-8")', "a byte order mark"),
     Mutant("structures", '.replace("\\r", "\\n")', "", "lines that end as on an old Macintosh"),
     Mutant("structures", "sum(map(len, parts)) > MAX_BYTES:", "False:", "too large files are refused"),
-    Mutant("structures", "len(set(given)) < len(given)", "False", "repeated models"),
-    Mutant("structures", "(-10 if digits[0].isupper()", "(10 if digits[0].isupper()", "numbers beyond 9999"),
+    Mutant("pdb", "len(set(given)) < len(given)", "False", "repeated models"),
+    Mutant("columns", "(-10 if digits[0].isupper()", "(10 if digits[0].isupper()", "numbers beyond 9999"),
     Mutant(
-        "structures",
+        "mmcif",
         'texts("auth_asym_id", "label_asym_id")',
         'texts("label_asym_id", "auth_asym_id")',
         "the authors' names of chains",
     ),
-    Mutant("structures", "if len(tables) > 1:", "if len(tables) > 2:", "two data blocks are refused"),
-    Mutant("structures", " and len(numbers) == len(letters)", "", "a blank within a number"),
-    Mutant("structures", r"(?:\(\d+\))?", "", "uncertainties behind a number"),
+    Mutant("mmcif", "if len(tables) > 1:", "if len(tables) > 2:", "two data blocks are refused"),
+    Mutant("pdb", " and len(numbers) == len(letters)", "", "a blank within a number"),
+    Mutant("columns", r"(?:\(\d+\))?", "", "uncertainties behind a number"),
 ]
 
 # A module without a test file of its own name is tested with those that use it.
 TESTED_BY = {"saving": ["model"]} | {
-    module: ["structures", "dialects"] for module in ("chemistry", "atom_rows", "molecule", "structures")
+    module: ["structures", "elements", "molecule", "dialects"]
+    for module in ("chemistry", "columns", "pdb", "mmcif", "atom_rows", "molecule", "structures")
 }
 
 

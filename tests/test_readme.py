@@ -23,6 +23,7 @@ def test_the_model_in_ten_lines_runs_as_pasted(tmp_path: Path, monkeypatch: pyte
     assert sorted(path.name for path in (tmp_path / "my-model").iterdir())
 
 
+@pytest.mark.slow
 def test_its_tables_are_those_of_the_stored_numbers() -> None:
     assert readme.renewed(TEXT) == TEXT, "run: python docs/readme.py"
     assert TEXT.count("EQGAT-Full") == 1

@@ -15,7 +15,7 @@ from fuzz_structures import SMALL, read_mangled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eqgat import structures
+from eqgat import columns, structures
 from eqgat.datasets import embedded_names, embedded_path, embedded_structure
 from eqgat.molecule import StructureError
 from eqgat.structures import read_structure
@@ -113,7 +113,7 @@ def test_a_difference_between_the_readers_is_not_silent():
 def test_numbers_that_are_read_at_once_are_those_that_float_reads(texts, filled):
     if filled:
         texts = [f"{k}.{text.strip('-.').replace('.', '').replace('-', '')[:3]:0<3}" for k, text in enumerate(texts)]
-    numbers = structures._decimals(" ".join([*texts, ""]))
+    numbers = columns.read_decimals(" ".join([*texts, ""]))
     assert not filled or numbers is not None
     if numbers is not None:
         assert numbers.tolist() == list(map(float, texts))
@@ -187,7 +187,7 @@ def test_what_is_no_file_or_too_large_is_refused_before_it_is_read(tmp_path, mon
     (tmp_path / "bomb.pdb.gz").write_bytes(gzip.compress(b"REMARK\n" * 10**6))
     with pytest.raises(StructureError, match=r"bomb.pdb.gz, line .* the file has more than 1 MiB"):
         read_structure(tmp_path / "bomb.pdb.gz")
-    monkeypatch.setattr(structures, "MAX_ATOMS", 4)
+    monkeypatch.setattr(columns, "MAX_ATOMS", 4)
     with pytest.raises(StructureError, match="line 5: the model has more than 4 atoms"):
         read_structure(SMALL / "s15_crlf.pdb")
 
