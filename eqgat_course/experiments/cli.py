@@ -141,9 +141,7 @@ def robustness(argv: list[str]) -> None:
     parser = Parser(prog="eqgat robustness", description=robustness.__doc__)
     parser.add_argument("--results", type=Path, metavar="DIR", help="results store (default: figures/results)")
     parser.add_argument("--runs", type=Path, metavar="DIR", default=Path("runs"), help="trained models (default: runs)")
-    parser.add_argument(
-        "--models", nargs="+", metavar="MODEL", help="default: all but SEGNN, which takes an hour a run"
-    )
+    parser.add_argument("--models", nargs="+", metavar="MODEL", help="default: all")
     options = parser.parse_args(argv)
     for folder, option in ((options.runs, "--runs"), (options.results, "--results")):
         if folder is not None:

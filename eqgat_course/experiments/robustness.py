@@ -21,7 +21,7 @@ from eqgat_course.experiments.cells import fill_table, read_table
 
 __all__ = ["FILE", "MODELS", "NOISE", "Displaced", "measure_all", "measure_noise", "read_noise"]
 
-MODELS = ("eqgat", "eqgat-no-cross-product", "eqgat-no-feature-attention", "schnet", "painn", "gvp")
+MODELS = ("eqgat", "eqgat-no-cross-product", "eqgat-no-feature-attention", "schnet", "painn", "gvp", "segnn")
 SEEDS = 3
 NOISE = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)  # Å, standard deviation of each coordinate
 FILE = "noise.csv"
