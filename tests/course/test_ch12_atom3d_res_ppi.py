@@ -26,6 +26,7 @@ from eqgat_course.ch12_atom3d_res_ppi.study import (
     hop_table,
     stored_runs,
 )
+from eqgat_course.experiments.plans import read_plan
 from eqgat_course.residues import residue_answers
 from eqgat_course.toy.ppi import ppi_item
 from eqgat_course.toy.res import res_item
@@ -278,3 +279,9 @@ def test_the_area_of_each_complex_by_hand():
     pairs = pd.DataFrame({"group": ["a"] * 4 + ["b"] * 2, "target": [1, 1, 0, 0, 0, 1]})
     areas = study.area_by_group(pairs.assign(prediction=[0.9, 0.2, 0.1, 0.5, 2.0, 1.0]))
     assert areas.to_dict() == {"a": 0.75, "b": 0.0}
+
+
+def test_painn_learns_at_lower_rates_than_the_others_as_12_says():
+    for name, rates in (("res-large", (3e-4, 1e-4)), ("res-weights", (3e-3, 1e-3))):
+        used = {(run.settings.model == "painn", run.settings.learning_rate) for run in read_plan(name).runs}
+        assert used == {(False, rates[0]), (True, rates[1])}
