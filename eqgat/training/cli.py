@@ -158,7 +158,8 @@ def predict(argv: list[str]) -> None:
 def _say_epoch(record: dict[str, float]) -> None:
     """One line an epoch, where no progress bar says it."""
     if not sys.stderr.isatty():
-        print(" ".join(f"{name} {value:.4g}" for name, value in record.items()), file=sys.stderr, flush=True)
+        counted = {**record, "epoch": record["epoch"] + 1}
+        print(" ".join(f"{name} {value:.4g}" for name, value in counted.items()), file=sys.stderr, flush=True)
 
 
 def _parser() -> Parser:

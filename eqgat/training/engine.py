@@ -287,7 +287,7 @@ class TrainingModule(lightning.LightningModule):
         }
         self.history.append(record)
         if loss != loss:
-            raise UserError(f"the training loss of epoch {self.epoch} is not a number; try a lower learning rate")
+            raise UserError(f"the training loss of epoch {self.epoch + 1} is not a number; try a lower learning rate")
         if isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             self.scheduler.step(value)
         else:

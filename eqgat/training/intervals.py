@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,7 +29,9 @@ def _area(target: np.ndarray, prediction: np.ndarray) -> float:
 def _correlation(target: np.ndarray, prediction: np.ndarray, kind: Callable[..., Any] = stats.spearmanr) -> float:
     if len(target) < 3 or np.ptp(target) == 0 or np.ptp(prediction) == 0:
         return float("nan")
-    return float(kind(target, prediction)[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.NearConstantInputWarning)
+        return float(kind(target, prediction)[0])
 
 
 def _explained(target: np.ndarray, prediction: np.ndarray) -> float:
