@@ -266,7 +266,8 @@
         mesh.tube(one.place(j), one.place(i), 0.02 + 0.025 * Math.min(4, share), colour, 6);
       }
       const label = (row, text) => viewer.addLabel(text, { position: { x: one.place(row)[0], y: one.place(row)[1], z: one.place(row)[2] },
-        fontSize: 13, fontColor: dark() ? "white" : "black", backgroundColor: background(), backgroundOpacity: 0.7, inFront: true });
+        fontSize: 13, fontColor: dark() ? "white" : "black", backgroundColor: background(), backgroundOpacity: 0.7, inFront: true,
+        alignment: "bottomLeft", screenOffset: { x: 7, y: 7 } }); // beside its atom
       label(i, atomName(one, i));
       // The three neighbours that get most, by name.
       for (const edge of [...view.edges].sort((a, b) => b.share - a.share).slice(0, 3)) label(edge.source, `${one.atom[edge.source]} ${residueName(one, one.residue[edge.source])}`);
