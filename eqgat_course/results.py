@@ -27,10 +27,10 @@ __all__ = [
 # Names of ``beside_the_paper`` that are too long for the axis of a figure.
 SHORT_NAMES = {
     "EQGAT-No-Cross-Product": "no cross product",
-    "EQGAT-No-Feature-Attention": "one attention",
-    "trivial: line through atoms of ligand and pocket": "line through counts",
-    "trivial: mean": "mean of the labels",
-    "trivial: untrained network": "untrained EQGAT",
+    "EQGAT-No-Feature-Attention": "no feature attention",
+    "trivial: line through atoms of ligand and pocket": "line through atoms (trivial)",
+    "trivial: mean": "mean (trivial)",
+    "trivial: untrained network": "untrained network",
     "trivial: clashes": "clashes",
     "trivial: number of atoms": "number of atoms",
     "trivial: radius of gyration": "radius of gyration",
@@ -150,14 +150,18 @@ def runs_in_words(frame: pd.DataFrame) -> str:
     >>> both = pd.DataFrame({"model": ["EQGAT", "PaiNN"], "n": ["3", "1"], "profile": "quick", "changed": "", "data": "toys"})
     >>> runs_in_words(both)
     'EQGAT (3 seeds), PaiNN (1 seed): quick profile, toys.'
+    >>> runs_in_words(both.assign(n="3", changed=["", "3 layers"]))
+    'EQGAT, PaiNN (3 seeds each): quick profile, toys; with changed settings: PaiNN.'
     """
     runs = frame[~frame["model"].astype(str).str.startswith("trivial: ").astype(bool)]
     told = []
-    for (profile, changed, data), own in runs.groupby(["profile", "changed", "data"], sort=False):
-        names = ", ".join(
-            f"{model} ({n} seed{'s' * (n != '1')})" for model, n in zip(own["model"], own["n"], strict=True)
-        )
-        told.append(f"{names}: {profile} profile{f' with {changed}' if changed else ''}, {data}.")
+    for (profile, data), own in runs.groupby(["profile", "data"], sort=False):
+        seeds = [f"{n} seed{'s' * (n != '1')}" for n in own["n"]]
+        names = ", ".join(f"{model} ({number})" for model, number in zip(own["model"], seeds, strict=True))
+        if len(seeds) > 1 and len(set(seeds)) == 1:
+            names = f"{', '.join(own['model'])} ({seeds[0]} each)"
+        changed = ", ".join(own.loc[own["changed"] != "", "model"])
+        told.append(f"{names}: {profile} profile, {data}{f'; with changed settings: {changed}' if changed else ''}.")
     return " ".join(told)
 
 

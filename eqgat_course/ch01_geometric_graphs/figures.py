@@ -112,6 +112,7 @@ def neighbours_and_cutoff() -> Figure:
     for ax in (left, right):
         ax.axvline(4.5, color=COLOURS["grey"], linewidth=1.2, linestyle=":")
         ax.set_xticks([2, 4.5, 6, 8])
+    fig.get_layout_engine().set(wspace=0.12)
     return describe(
         fig,
         "Neighbours per atom in 5pti grow nearly as fast as the volume of the sphere. At the "

@@ -165,8 +165,8 @@ def message_at_the_cutoff(distance: float | None = None) -> Figure:
             for part in (inside, ~inside):  # two pieces: no line is drawn where the value jumps
                 ax.plot(distances[part], row[part], color=colour, linestyle=line, label=label if part[0] else None)
             if line == "-":  # where the jump starts and where it lands
-                ax.plot(CUTOFF, row[inside][-1], "o", color=colour, markersize=6)
-                ax.plot(CUTOFF, 0, "o", color=colour, markersize=6, markerfacecolor="white", zorder=5, clip_on=False)
+                ax.plot(CUTOFF, row[inside][-1], "o", color=colour, markersize=6, markerfacecolor="white", zorder=5)
+                ax.plot(CUTOFF, 0, "o", color=colour, markersize=6, zorder=5, clip_on=False)  # at c there is no edge
             if distance is not None:
                 at = int(np.abs(distances - distance).argmin())
                 ax.plot(distances[at], row[at], "o", color=colour, markersize=9)

@@ -196,7 +196,7 @@ def three_kinds(example: RunningExample, edges: Tensor) -> dict[str, Tensor]:
     trained="nothing",
     caption="Attention of Phe22 CA in layer 2, as a multiple of the equal share 1/20. Above: the effective number "
     "of neighbours in each channel. Without training all weights stay close to equal; what differs, "
-    "differs by element.",
+    "differs mostly by element.",
     alt="Heat map with 20 rows, the neighbours from near to far, and 8 columns, the scalar channels. Rows of the "
     "same element look alike. Bars above show effective numbers near 20 in all channels.",
 )

@@ -22,6 +22,7 @@ from eqgat_course.running_example import running_example
 
 STRUCTURE = "embedded structure 5pti"
 Z_AXIS = (0.0, 0.0, 1.0)
+ATOM_MARKERS = {"C": "o", "N": "^", "O": "s", "S": "D"}
 
 
 @figure(
@@ -51,10 +52,9 @@ def direction_term_of_one_atom() -> Figure:
     for channel, ax in enumerate(axes.flat):
         for i, j in near:
             ax.plot(*place[[i, j], :2].T, color="#C8C8C8", linewidth=2, zorder=1)
-        for row in [*rows, example.centre]:  # as letters: red and blue are the signs of b here
-            element = example.structure.atoms["element"].iloc[row]
-            ax.scatter(*place[row, :2], s=16, color="#777777", linewidth=0, zorder=2)
-            ax.annotate(element, place[row, :2], (-3, 3), textcoords="offset points", fontsize=9, ha="right", zorder=4)
+        for row in [*rows, example.centre]:  # not in their colours: red and blue are the signs of b here
+            marker = ATOM_MARKERS[example.structure.atoms["element"].iloc[row]]
+            ax.scatter(*place[row, :2], s=30, marker=marker, color="#777777", linewidth=0, zorder=2)
         colours = np.where(b[:, channel] > 0, SIGN_COLOURS["plus"], SIGN_COLOURS["minus"])
         arrows = {"angles": "xy", "scale_units": "xy", "scale": 1, "zorder": 3}
         ax.quiver(*place[rows, :2].T, *(scale * terms[:, :2, channel]).T, color=colours, width=0.011, **arrows)
@@ -63,9 +63,9 @@ def direction_term_of_one_atom() -> Figure:
         ax.set(title=f"channel {channel}", aspect="equal", xlim=(-6, 5.5), ylim=(-5, 6))
         ax.grid(False)
     for ax in axes[1]:
-        ax.set_xlabel("in the page (Å)")
+        ax.set_xlabel("x in the page (Å)")
     for ax in axes[:, 0]:
-        ax.set_ylabel("in the page (Å)")
+        ax.set_ylabel("y in the page (Å)")
     fig.get_layout_engine().set(h_pad=0.09)
     key = [
         Line2D([], [], color=colour, marker=">", markersize=9, markevery=[1], label=label)
@@ -74,6 +74,10 @@ def direction_term_of_one_atom() -> Figure:
             (SIGN_COLOURS["minus"], "away from i, b < 0"),
             (COLOURS["black"], "mean × 10"),
         )
+    ]
+    key += [
+        Line2D([], [], color="#777777", linestyle="", marker=marker, markersize=6, label=element)
+        for element, marker in ATOM_MARKERS.items()
     ]
     fig.legend(handles=key, loc="outside upper center", ncols=3, fontsize=SMALL, handlelength=1.6, columnspacing=1.2)
     return fig
@@ -86,7 +90,7 @@ def direction_term_of_one_atom() -> Figure:
     trained="nothing",
     caption="Length of the sum (left) and of the mean (right) of the unit vectors p_ji,n of each atom of BPTI, "
     "against its number of neighbours. Buried atoms have neighbours all around, and their directions "
-    "cancel. The mean lies between 0 and 1 for all. Orange: Phe22 CA.",
+    "cancel. The mean lies between 0 and 1 for all. Black: Phe22 CA.",
     alt="Two scatter plots of 459 atoms. The length of the mean falls from about 0.9 with few neighbours to "
     "about 0.1 with 29; the sum shows no such clear trend and reaches 9.",
 )
@@ -123,7 +127,7 @@ def relu_both_ways(vector: Tensor, angle: float) -> tuple[Tensor, Tensor]:
     data="computed; one vector in the xy-plane",
     trained="nothing",
     caption="A component-wise ReLU on a vector. Left: first ReLU, then turn (blue), and first turn, then ReLU "
-    "(red), give different arrows. Right: the difference, as a share of the length of the vector, for "
+    "(orange), give different arrows. Right: the difference, as a share of the length of the vector, for "
     "all angles.",
     alt="Left: two different arrows from the origin. Right: the error is zero at 0 and 360 degrees and reaches "
     "the whole length of the vector at 180 degrees.",

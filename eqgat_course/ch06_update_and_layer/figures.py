@@ -282,7 +282,7 @@ def own_training(losses: list[float], logits: Tensor) -> Figure:
     left.plot(losses, color=COLOURS["black"])
     left.axhline(math.log(2), color=COLOURS["grey"], lw=1, ls=":")
     left.annotate("ln 2: a guess", (0, math.log(2)), (0, 6), textcoords="offset points")
-    left.set(xlabel="training step", ylabel="loss (nats)", ylim=(0, 1.2))
+    left.set(xlabel="training step", ylabel="loss (nats)", ylim=(0, None))
     as_found, mirrored = logits.view(-1, 2).T.numpy()
     right.axhline(0, color=COLOURS["grey"], lw=1)
     right.axvline(0, color=COLOURS["grey"], lw=1)
@@ -293,6 +293,6 @@ def own_training(losses: list[float], logits: Tensor) -> Figure:
         fig,
         f"Training of an EQGAT made of own functions, and its answers to residues of proteins that it has not seen: "
         f"{wrong} of {logits.numel()} are wrong.",
-        f"Left: the loss stays near 0.69, then falls to {losses[-1]:.2f}. Right: most dots lie in the lower right "
-        f"quarter, where both answers are right; {wrong} of {logits.numel()} answers are wrong.",
+        f"Left: the loss stays near 0.69, then falls to {losses[-1]:.2f}. Right: the lower right quarter is where both "
+        f"answers are right; {wrong} of {logits.numel()} answers are wrong.",
     )

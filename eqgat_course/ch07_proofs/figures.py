@@ -437,7 +437,7 @@ def coordinate_update_path(steps: int = 300) -> Figure:
     gap = max(float((b - (a @ matrix.T + shift)).abs().max()) for a, b in zip(path, moved, strict=True))
     right.set(xlabel="updates", ylabel="RMSD from the true structure (Å)", ylim=(0, None))
     right.legend(loc="upper right", fontsize=11)
-    exact = "below 1e-9 Å" if gap < 1e-9 else f"{gap:.0e} Å"
+    exact = "less than 1e-9 Å" if gap < 1e-9 else f"{gap:.0e} Å"
     return describe(
         fig,
         caption="The last 12 residues of BPTI, the atoms displaced at random, and the same after "

@@ -191,7 +191,8 @@ def families() -> Figure:
     fig.legend(loc="outside upper center", ncol=2)
     caption = (
         "Two answers that never look at the ligand, on made-up labels that run in families. In a random split "
-        "the mean of the family is a fair answer. In a split by family it is none: no test family was seen."
+        "the mean of the family is a fair answer. In a split by family it is none: no test family was seen. Whiskers: standard "
+        "deviation over the seeds."
     )
     return describe(fig, caption, f"Two groups of bars, test RMSE. {'; '.join(words)}.")
 

@@ -27,6 +27,7 @@ from eqgat_course.toy.superposition import structure_scores, superpose
 
 SMALL = 11.5
 SHOWN = ("1ahsA", ("hinge_1_4", "spread_2_3"))
+TURNS = {"spread": "all along the chain", "hinge": "at three hinges"}
 TARGET_COLOURS = (COLOURS["blue"], COLOURS["vermilion"], COLOURS["green"])
 MARKERS = ("o", "s", "^")
 TASKS = {"psr": "PSR", "rsr": "RSR"}
@@ -85,11 +86,11 @@ def decoys() -> Figure:
     scenes, words = [], []
     for decoy in chosen:
         row = scores.loc[(name, decoy)]
-        title = f"{row['kind']}: RMSD {row['rmsd']:.1f} Å, GDT_TS {row['gdt_ts']:.2f}"
-        scenes.append(overlay_scene(name, decoy, title))
-        words.append(title)
+        turned = f"turned {TURNS[row['kind']]}"
+        scenes.append(overlay_scene(name, decoy, turned))
+        words.append(f"{turned.capitalize()}: RMSD {row['rmsd']:.1f} Å, GDT_TS {row['gdt_ts']:.2f}")
     caption = (
-        f"Two decoys of {name} (orange), each superposed on the real structure (blue). {words[0]}; {words[1]}. "
+        f"Two decoys of {name} (orange), each superposed on the real structure (blue). {words[0]}. {words[1]}. "
         "The RMSD is about the same. GDT sees that the hinge left a large part as it was."
     )
     return describe(still.panels(scenes, columns=2, width=7.2, height=3.6), caption, caption)
@@ -100,12 +101,12 @@ def rmsd_and_gdt() -> Figure:
     frame = decoy_scores()
     fig, ax = subplots(figsize=(6.4, 3.8))
     looks = {
-        "spread": (COLOURS["blue"], "o", "turns all along the chain"),
-        "hinge": (COLOURS["orange"], "s", "turns at three hinges"),
+        "spread": (COLOURS["blue"], "o"),
+        "hinge": (COLOURS["orange"], "s"),
     }
-    for kind, (colour, marker, label) in looks.items():
+    for kind, (colour, marker) in looks.items():
         own = frame[frame["kind"] == kind]
-        ax.plot(own["rmsd"], own["gdt_ts"], marker, color=colour, ms=6, alpha=0.8, mew=0, label=label)
+        ax.plot(own["rmsd"], own["gdt_ts"], marker, color=colour, ms=6, alpha=0.8, mew=0, label=f"turns {TURNS[kind]}")
     ax.set(xlabel="RMSD of the alpha carbons (Å)", ylabel="GDT_TS", ylim=(0, 1.02), xlim=(0, None))
     fig.legend(loc="outside upper center", ncol=2)
     rank = spearmanr(frame["rmsd"], frame["gdt_ts"])[0]
@@ -226,10 +227,10 @@ def table_1() -> Figure:
         told.append(f"{name}: {runs_in_words(ours) or 'there are none yet.'}")
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncol=4)
     caption = (
-        "Spearman correlation within each target, averaged (mean $R_S$), and over all decoys (global $R_S$); higher is "
+        "Spearman correlation within each target, averaged (mean R_S), and over all decoys (global R_S); higher is "
         "better. Above: the paper's Table 1 with standard deviations where it gives them; the GNN's numbers "
         "came from the validation set. Below: our runs, and grey what needs no learning, on other data, so that they may be "
-        "compared with each other only; filled: mean $R_S$, open: global $R_S$; bars: standard deviation over seeds. "
+        "compared with each other only; filled: mean R_S, open: global R_S; bars: standard deviation over seeds. "
         f"{' '.join(told)}"
     )
     return describe(fig, caption, caption, "; ".join(trained))
