@@ -128,7 +128,12 @@ def test_what_11_says_of_the_stored_runs_of_psr() -> None:
     cnn = values.loc["cnn3d"].round(2)
     assert (cnn["mean_spearman"], cnn["global_spearman"]) == (0.62, 0.58)
     assert round(close["mean_spearman"], 2) == 0.56 < cnn["mean_spearman"] < told["mean_spearman"].min()
-    assert told["mean_spearman"].max() <= round(size["mean_spearman"], 2) == 0.77
+    assert round(size["mean_spearman"], 3) == 0.770
+    assert (values.loc[NETWORKS, "mean_spearman"] > size["mean_spearman"]).tolist() == [False, False, True, *[False] * 3]
+    assert round(values.loc[NETWORKS[2], "mean_spearman"] - size["mean_spearman"], 3) == 0.003
+    own = trained.query("metric == 'mean_spearman' and model == @NETWORKS[2]")["value"]
+    assert round(own.std(), 3) == 0.066
+    assert told["r2"].between(0.5, 0.7).all()
     plain = values[values.index.str.startswith("trivial: ") & ~values.index.str.contains("untrained")]
     assert round(plain["global_spearman"].max(), 2) == 0.68 < told["global_spearman"].min()
     assert values.loc["eqgat", "num_targets"] == 5
@@ -186,7 +191,7 @@ def test_what_11_says_of_the_stored_runs_of_rsr() -> None:
     assert within.loc[networks, ["min", "max"]].to_numpy().tolist() == [[0.31, 0.50], [0.49, 0.60], [0.47, 0.55]]
     assert (within.loc[networks, "size"] == 3).all()
     assert within.loc[["trivial: clashes", "trivial: radius of gyration"], "max"].tolist() == [0.25, 0.25]
-    assert over.loc[networks, "max"].max() == 0.25
+    assert 0.25 <= over.loc[networks, "max"].max() < 0.26
     assert over.loc["trivial: number of atoms", "max"] == 0.50
     assert rows["parameters"].max() == 27_313
     tried = rows[(rows["split"] == "val") & (rows["seed"].astype(int) == 10)].set_index(["metric", "changed"])["value"]
@@ -199,6 +204,9 @@ def test_what_11_says_of_the_stored_runs_of_rsr() -> None:
     assert chosen.sort_values("seed")["value"].round(2).tolist() == [-0.03, 0.01, 0.17]
     trained = explained[explained["split"] == "test"]["value"]
     assert (len(trained), (trained < 0).all()) == (9, True)
+    off = rows[(rows["metric"] == "rmse") & (rows["split"] == "test")].set_index("model")["value"]
+    assert round(off["trivial: mean"], 2) == 2.84
+    assert (off.loc[networks] < off["trivial: mean"]).sum() == 8
     runs = [file.name.split(".")[0] for file in (results_folder() / "rsr").glob("rsr-*-quick-*.predictions.csv.gz")]
     least = pd.Series({run: by_target(run)["spearman"].min() for run in runs})
     assert len(least) == 9
