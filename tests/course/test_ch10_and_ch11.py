@@ -129,7 +129,12 @@ def test_what_11_says_of_the_stored_runs_of_psr() -> None:
     assert (cnn["mean_spearman"], cnn["global_spearman"]) == (0.62, 0.58)
     assert round(close["mean_spearman"], 2) == 0.56 < cnn["mean_spearman"] < told["mean_spearman"].min()
     assert round(size["mean_spearman"], 3) == 0.770
-    assert (values.loc[NETWORKS, "mean_spearman"] > size["mean_spearman"]).tolist() == [False, False, True, *[False] * 3]
+    assert (values.loc[NETWORKS, "mean_spearman"] > size["mean_spearman"]).tolist() == [
+        False,
+        False,
+        True,
+        *[False] * 3,
+    ]
     assert round(values.loc[NETWORKS[2], "mean_spearman"] - size["mean_spearman"], 3) == 0.003
     own = trained.query("metric == 'mean_spearman' and model == @NETWORKS[2]")["value"]
     assert round(own.std(), 3) == 0.066
