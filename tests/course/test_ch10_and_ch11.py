@@ -196,25 +196,27 @@ def test_what_11_says_of_the_stored_runs_of_rsr() -> None:
     assert within.loc[networks, ["min", "max"]].to_numpy().tolist() == [[0.31, 0.50], [0.49, 0.60], [0.47, 0.55]]
     assert (within.loc[networks, "size"] == 3).all()
     assert within.loc[["trivial: clashes", "trivial: radius of gyration"], "max"].tolist() == [0.25, 0.25]
-    assert 0.25 <= over.loc[networks, "max"].max() < 0.26
+    assert round(within.loc["segnn", "max"], 2) == 0.59
+    assert over.loc[[*networks, "segnn"], "max"].max() == 0.28
     assert over.loc["trivial: number of atoms", "max"] == 0.50
-    assert rows["parameters"].max() == 27_313
+    assert rows["parameters"].max() == 44_840
     tried = rows[(rows["split"] == "val") & (rows["seed"].astype(int) == 10)].set_index(["metric", "changed"])["value"]
     for metric, told in (("prediction_std", [1.2, 0.02]), ("r2", [0.16, -0.07])):
         found = tried.loc[metric]
         plain = found.index.str.contains('"standardise_readout": false')
         assert [float(f"{found[~plain].item():.2g}"), round(found[plain].item(), 2)] == told
-    explained = rows[(rows["metric"] == "r2") & rows["model"].isin(networks)]
+    explained = rows[(rows["metric"] == "r2") & rows["model"].isin([*networks, "segnn"])]
     chosen = explained[(explained["split"] == "val") & (explained["model"] == "eqgat") & (explained["seed"] < 10)]
     assert chosen.sort_values("seed")["value"].round(2).tolist() == [-0.03, 0.01, 0.17]
     trained = explained[explained["split"] == "test"]["value"]
-    assert (len(trained), (trained < 0).all()) == (9, True)
+    assert (len(trained), (trained < 0).all()) == (10, True)
     off = rows[(rows["metric"] == "rmse") & (rows["split"] == "test")].set_index("model")["value"]
     assert round(off["trivial: mean"], 2) == 2.84
     assert (off.loc[networks] < off["trivial: mean"]).sum() == 8
+    assert round(off["segnn"], 2) == 3.72
     runs = [file.name.split(".")[0] for file in (results_folder() / "rsr").glob("rsr-*-quick-*.predictions.csv.gz")]
     least = pd.Series({run: by_target(run)["spearman"].min() for run in runs})
-    assert len(least) == 9
+    assert len(least) == 10
     assert (least.drop(least.idxmin()) > 0.25).all()
     assert str(least.idxmin()).startswith("rsr-eqgat-quick-seed2")
     assert abs(least.min()) < 0.005
