@@ -151,7 +151,7 @@ def read_decimals(text: str) -> np.ndarray | None:
 
 
 def hetero_flags(polymer: np.ndarray, resnames: Coded) -> Coded:
-    """ATOM3D's column: a blank for each row [n] of a polymer, H_ and the residue's name for the others.
+    """ATOM3D's column: a blank for each row [n] of a polymer, ``H_`` and the residue's name for the others.
 
     >>> hetero_flags(np.array([True, False]), Coded(["ALA", "ZN"])).array().tolist()
     [' ', 'H_ZN']
