@@ -90,7 +90,7 @@ def zenodo(archive: bytes) -> Iterator[tuple[str, type[Zenodo]]]:
     """Address of the server, and its class, whose fields are its behaviour."""
     kind = type("Handler", (Zenodo,), {"archive": archive, "requests": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)  # seconds until it sees its end
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}", kind
     server.shutdown()
