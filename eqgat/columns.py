@@ -14,6 +14,7 @@ from eqgat.errors import StructureError
 __all__ = [
     "Coded",
     "check_size",
+    "fields",
     "hetero_flags",
     "hybrid36",
     "parse_column",
@@ -51,6 +52,18 @@ class Coded:
             values = numbers
         self.values, self.codes = list(values), codes
 
+    @classmethod
+    def of_letters(cls, letters: np.ndarray) -> Coded:
+        """From letters [n, width], as numbers, of a column that has the same places in each row.
+
+        >>> Coded.of_letters(np.frombuffer(b"ALAALAGLY", np.uint8).reshape(3, 3)).array().tolist()
+        ['ALA', 'ALA', 'GLY']
+        """
+        texts = fields(letters)
+        begins = np.flatnonzero(np.append(True, texts[1:] != texts[:-1]))  # values often go on from row to row
+        column = cls(texts[begins].tolist())
+        return cls(map(bytes.decode, column.values), np.repeat(column.codes, np.diff(begins, append=len(texts))))
+
     def __getitem__(self, row: int) -> Any:
         return self.values[self.codes[row]]
 
@@ -71,6 +84,15 @@ class Coded:
     def array(self, dtype: Any = None) -> np.ndarray:
         """The value of each row, [n]."""
         return np.array(self.values, dtype)[self.codes]
+
+
+def fields(letters: np.ndarray) -> np.ndarray:
+    """The letters [n, width], as numbers, of each row as one value [n] of bytes.
+
+    >>> fields(np.frombuffer(b"ALAGLY", np.uint8).reshape(2, 3)).tolist()
+    [b'ALA', b'GLY']
+    """
+    return np.ascontiguousarray(letters).view(f"S{letters.shape[1]}")[:, 0]
 
 
 def parse_column(

@@ -14,7 +14,17 @@ from typing import Any
 import numpy as np
 
 from eqgat.chemistry import NUMBERS, is_known
-from eqgat.columns import Coded, check_size, hetero_flags, hybrid36, parse_column, read_decimals, serials, to_float
+from eqgat.columns import (
+    Coded,
+    check_size,
+    fields,
+    hetero_flags,
+    hybrid36,
+    parse_column,
+    read_decimals,
+    serials,
+    to_float,
+)
 from eqgat.errors import StructureError
 
 __all__ = ["read_pdb"]
@@ -24,8 +34,6 @@ _ATOM_LIKE = re.compile(r" *(?:ATOM|HETATM)\b|.{27,33}(?: *-?\d+\.\d{3}){3}(?!\d
 _NOT_ATOMS = ("REMARK", "SIGATM", "USER")
 # The columns of an ATOM or HETATM record, counted from 0.
 _RECORD = {
-    "kind": (0, 1),
-    "serial": (6, 11),
     "padded_name": (12, 16),
     "altloc": (16, 17),
     "residue_name": (17, 20),
@@ -39,14 +47,6 @@ _RECORD = {
     "symbol": (76, 78),
     "after": (78, 79),
 }
-_RECORD_TYPE = np.dtype(
-    {
-        "names": list(_RECORD),
-        "formats": [f"S{end - start}" for start, end in _RECORD.values()],
-        "offsets": [start for start, _ in _RECORD.values()],
-        "itemsize": 80,
-    }
-)
 # End of each number in a PDB record, and where its point is if it fills its columns: then the next may follow at once.
 _ENDS = ((38, 34), (46, 42), (54, 50), (60, 57))
 
@@ -105,12 +105,11 @@ def read_pdb(file: str, text: str, model: int | str | None) -> tuple[dict[str, A
     if not joined.isascii() or encoded.min() < ord(" "):
         odd = next(row for row, line in enumerate(rows) if not (line.isascii() and line.isprintable()))
         raise error(odd, f"has a character that no PDB record may have: {lines[found[odd]]!r}")
-    record, letters = encoded.view(_RECORD_TYPE), encoded.reshape(-1, 80)
+    letters = encoded.reshape(-1, 80)
 
     def column(name: str) -> Coded:
-        if (record[name] == record[name][0]).all():
-            return Coded([record[name][0].decode()], np.zeros(len(record), np.int64))
-        return Coded(record[name].tolist()).map(bytes.decode)
+        start, end = _RECORD[name]
+        return Coded.of_letters(letters[:, start:end])
 
     def shares(name: str, what: str, stand_in: float) -> np.ndarray:
         start, end = _RECORD[name]
@@ -148,8 +147,8 @@ def read_pdb(file: str, text: str, model: int | str | None) -> tuple[dict[str, A
     padded_names = column("padded_name")
     columns: dict[str, Any] = {
         "model": Coded(numbers, which),
-        "hetero": hetero_flags(record["kind"] == b"A", resnames),
-        "serial": serials(record["serial"].tolist()),
+        "hetero": hetero_flags(letters[:, 0] == ord("A"), resnames),
+        "serial": serials(fields(letters[:, 6:11]).tolist()),
         "atom_name": padded_names,
         "padded_name": padded_names,
         "altloc": column("altloc"),

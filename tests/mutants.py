@@ -348,13 +348,18 @@ MUTANTS = [
         "the authors' names of chains",
     ),
     Mutant("mmcif", "if len(tables) > 1:", "if len(tables) > 2:", "two data blocks are refused"),
+    Mutant("mmcif", "closed and (places", "(places", "quotes around blanks are no even rows"),
+    Mutant("mmcif", " and len(begins) == count * width:", ":", "a row with a word too many is not even"),
+    Mutant("mmcif", "places < ends", "places < length", "words in their columns"),
+    Mutant("mmcif", "len(tables[0][1]) == 1 and ", "", "a table that goes on behind its even rows"),
+    Mutant("columns", "np.append(True, texts[1:] != texts[:-1])", "texts != texts[0]", "values that come again"),
     Mutant("pdb", " and len(numbers) == len(letters)", "", "a blank within a number"),
     Mutant("columns", r"(?:\(\d+\))?", "", "uncertainties behind a number"),
 ]
 
 # A module without a test file of its own name is tested with those that use it.
 TESTED_BY = {"saving": ["model"]} | {
-    module: ["structures", "elements", "molecule", "dialects"]
+    module: ["structures", "mmcif", "elements", "molecule", "dialects"]
     for module in ("chemistry", "columns", "pdb", "mmcif", "atom_rows", "molecule", "structures")
 }
 
