@@ -176,7 +176,7 @@ class _ParsedColumns:
 class _EvenColumns:
     """Columns that have the same places in each row of letters [n, length], as programs write them.
 
-    Nothing is parsed: several times faster. ``ends`` are the places of the blanks behind the columns.
+    ``ends`` are the places of the blanks behind the columns.
     """
 
     def __init__(self, letters: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:

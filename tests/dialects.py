@@ -258,6 +258,9 @@ def mmcif_text(chance: random.Random) -> tuple[Written, str]:
     if chance.random() < 0.5:
         chance.shuffle(tags)
     gap = [" ", "  "] if plain else [" ", "  ", "\n", "\t", " # a note\n"]
+    if plain and chance.random() < 0.5:  # as programs write it: columns of one width
+        columns = {tag: [text.ljust(max(map(len, texts))) for text in texts] for tag, texts in columns.items()}
+        gap = [chance.choice(gap)]
     rows = [chance.choice(gap).join(columns[tag][k] for tag in tags) for k in range(len(columns["id"]))]
     case = chance.choice([str] * 9 + [str.lower, str.upper])
     head = [case(f"_atom_site.{tag}") for tag in tags]
