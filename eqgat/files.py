@@ -100,7 +100,7 @@ def write_files(contents: Mapping[Path, bytes | str], sums: Path | None = None) 
     needed = sum(map(len, data.values()))
     first = next(iter(data))
     for file in (*data, *([] if sums is None else [sums])):
-        check_output(file)
+        check_output(file, sums=sums)
     try:
         for file, text in data.items():
             place = _target(file)
@@ -228,11 +228,14 @@ def _size(count: float) -> str:
     return f"{count:.1f} GiB"
 
 
-def check_output(file: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
-    """Check that a file can be written without harm to what is there.
+def check_output(
+    file: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]] = (), sums: Path | None = None
+) -> None:
+    """Check that a file can be written, with its checksum in ``sums`` if any, without harm to what is there.
 
     Raises:
-        UserError: it is one of ``inputs``, under whatever name; or no file but a folder, a device or a pipe.
+        UserError: it is one of ``inputs``, under whatever name; a part of a model, whose checksum is beside it; or no
+            file but a folder, a device or a pipe.
 
     >>> check_output(__file__, [__file__])
     Traceback (most recent call last):
@@ -247,6 +250,10 @@ def check_output(file: str | os.PathLike[str], inputs: Iterable[str | os.PathLik
         raise UserError(f"{file} is a folder, a device or a pipe, and would be replaced; give the name of a file")
     if any(os.path.exists(one) and os.path.samefile(file, one) for one in inputs):
         raise UserError(f"{file} would be written over what is read; give another name for what is written")
+    if sums_beside(file) != sums and sums_beside(file).exists():
+        raise UserError(
+            f"{file} is kept with a checksum, as parts of models are; give another name for what is written"
+        )
 
 
 def stem(name: str) -> str:

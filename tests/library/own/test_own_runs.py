@@ -15,6 +15,7 @@ from own_items import NAMES, SMALL, write
 
 from eqgat.cli import main
 from eqgat.errors import UserError
+from eqgat.files import write_checked
 from eqgat.training import load_trained, own_settings, read_predictions
 from eqgat.training.intervals import cluster_interval
 from eqgat.training.run import train
@@ -107,6 +108,7 @@ def test_classes_of_structures_from_the_command_line(
         ("predict res {s} -o {s}", "is a folder; give the name of a file"),
         ("predict res {s} -o {s}/1lpbA.pdb", "1lpbA.pdb would be written over what is read"),
         ("predict res {s}/1lpbA.pdb -o {s}/../structures/1lpbA.pdb", "would be written over what is read"),
+        ("predict res {s} -o model/weights.pt", "weights.pt is kept with a checksum"),
         ("predict res {s} -o a\0.csv", "has a null character in its name"),
         ("evaluate res --labels predictions.csv --out .", "predictions.csv would be written over what is read"),
         ("train", "name a task, or give your own data"),
@@ -137,6 +139,7 @@ def test_what_a_user_can_mend_is_said_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("predictions.csv").touch()
+    write_checked("model/weights.pt", "a model")
     line = words.format(s=folder / "structures", w=folder / "whole.csv").split()
     assert main(line) == 2
     error = capsys.readouterr().err
