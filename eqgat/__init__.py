@@ -14,4 +14,4 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["EQGAT", "EQGATConfig", "__version__", "radius_graph"]
 # The model brings torch, for which no command line should wait.
-__getattr__ = lazily(__name__, {"EQGAT": "model", "EQGATConfig": "model", "radius_graph": "graph"})
+_, __getattr__ = lazily(__name__, {"model": "EQGAT EQGATConfig", "graph": "radius_graph"})

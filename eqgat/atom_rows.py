@@ -16,16 +16,8 @@ from eqgat.errors import StructureError
 MAX_COORDINATE = 1e5  # Å; what is farther away is no coordinate
 NUMERIC = ("occupancy", "bfactor", "serial")
 # Texts of a row, and what stands in for a blank one.
-_TEXTS = {
-    "symbol": "",
-    "atom_name": "",
-    "residue_name": "UNK",
-    "insertion_code": " ",
-    "chain_name": " ",
-    "segment": " ",
-    "hetero": " ",
-    "altloc": " ",
-}
+_BLANK = ("insertion_code", "chain_name", "segment", "hetero", "altloc")
+_TEXTS = {"symbol": "", "atom_name": "", "residue_name": "UNK", **dict.fromkeys(_BLANK, " ")}
 
 
 @dataclass(frozen=True)

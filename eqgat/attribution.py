@@ -17,6 +17,7 @@ from torch import Tensor
 
 from eqgat.layers import LayerTrace, sum_over_neighbours
 from eqgat.model import EQGAT
+from eqgat.saving import seeded
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -54,9 +55,7 @@ def fresh(model: EQGAT, seed: int = 0) -> EQGAT:
     >>> fresh(pretrained("res")).config == pretrained("res").config
     True
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return EQGAT(**vars(model.config)).to(next(model.parameters()).dtype).eval()
+    return seeded(EQGAT, seed, config=model.config).to(next(model.parameters()).dtype).eval()
 
 
 def gradient(model: EQGAT, data: Data, target: Target) -> Tensor:

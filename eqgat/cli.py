@@ -52,6 +52,11 @@ class Parser(argparse.ArgumentParser):
                     self.error(f"there is no option {name}{f'; is {close[0]} meant?' if close else ''}")
         return super().parse_known_args(args, namespace)
 
+    def add_named_values(self, group: Any, name: str, what: str) -> None:
+        """An option NAME=VALUE, which may be given several times."""
+        several = f"{what}; may be given several times"
+        group.add_argument(name, action="append", default=[], metavar="NAME=VALUE", help=several)
+
     def error(self, message: str) -> NoReturn:
         """What argparse calls for wrong arguments."""
         raise UserError(f"{message}; {self.prog} --help shows the options")

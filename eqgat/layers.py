@@ -48,13 +48,13 @@ def sum_over_neighbours(values: Tensor, receiver: Tensor, num_nodes: int) -> Ten
 
 
 def mean_over_graph(values: Tensor, batch: Tensor, num_graphs: int) -> Tensor:
-    """Mean over the atoms of each graph: [N, C] -> [num_graphs, C]; zero for a graph without atoms.
+    """Mean over the atoms of each graph: [N, ...] -> [num_graphs, ...]; zero for a graph without atoms.
 
     >>> mean_over_graph(torch.tensor([[1.0], [3.0], [5.0]]), torch.tensor([0, 0, 1]), num_graphs=2).tolist()
     [[2.0], [5.0]]
     """
     count = torch.bincount(batch, minlength=num_graphs).clamp(min=1).to(values.dtype)
-    return sum_over_neighbours(values, batch, num_graphs) / count.unsqueeze(1)
+    return sum_over_neighbours(values, batch, num_graphs) / count.view(-1, *[1] * (values.dim() - 1))
 
 
 def neighbour_softmax(logits: Tensor, receiver: Tensor, num_nodes: int) -> Tensor:

@@ -53,20 +53,22 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self.homes)
 
 
-def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A ``__getattr__`` for a package: its names are imported when they are first asked for.
+def lazily(package: str, homes: Mapping[str, str]) -> tuple[list[str], Callable[[str], Any]]:
+    """``__all__`` and ``__getattr__`` of a package whose names are imported when they are first asked for.
 
     Args:
         package: its name.
-        homes: name -> the module in the package that has it.
+        homes: module in the package -> the names that it has, with blanks between.
 
-    >>> lazily("xml", {"Element": "etree.ElementTree"})("Element").__name__
-    'Element'
+    >>> names, find = lazily("xml", {"etree.ElementTree": "Element SubElement"})
+    >>> names, find("Element").__name__
+    (['Element', 'SubElement'], 'Element')
     """
+    home = {name: module for module, names in homes.items() for name in names.split()}
 
     def find(name: str) -> Any:
-        if name not in homes:
+        if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{homes[name]}"), name)
+        return getattr(import_module(f"{package}.{home[name]}"), name)
 
-    return find
+    return [*home], find

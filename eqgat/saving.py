@@ -6,11 +6,11 @@ import io
 import json
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
@@ -22,7 +22,9 @@ from eqgat.files import read_checked, write_checked
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["SavedModel"]
+__all__ = ["SavedModel", "seeded"]
+
+Model = TypeVar("Model", bound=nn.Module)
 
 FORMAT = 1  # of saved models; raised when a change makes older files unreadable
 CONFIG, WEIGHTS = "config.json", "weights.pt"
@@ -125,6 +127,19 @@ class SavedModel(nn.Module):
         except Exception as error:
             raise UserError(f"the weights in {folder} do not fit its configuration: {_reason(error)}") from error
         return model
+
+
+def seeded(kind: Callable[..., Model], seed: int, **options: Any) -> Model:
+    """A model whose initial weights depend on the seed alone; the state of the random numbers is left as it was.
+
+    >>> from eqgat import EQGAT
+    >>> a, b = (seeded(EQGAT, 3, num_elements=2, out_channels=1) for _ in range(2))
+    >>> bool((a.embedding.weight == b.embedding.weight).all())
+    True
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return kind(**options)
 
 
 def _read_config(folder: Path, model: str) -> EQGATConfig:

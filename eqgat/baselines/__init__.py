@@ -2,6 +2,6 @@
 
 from eqgat.registry import lazily
 
-_HOME = {"SchNet": "schnet", "PaiNN": "painn", "GVPGNN": "gvp", "SEGNN": "segnn", "CNN3D": "cnn3d", "GCN": "gcn"}
-__all__ = [*_HOME]
-__getattr__ = lazily(__name__, _HOME)  # SEGNN brings e3nn, which takes seconds to import
+# SEGNN brings e3nn, which takes seconds to import.
+_HOME = {"schnet": "SchNet", "painn": "PaiNN", "gvp": "GVPGNN", "segnn": "SEGNN", "cnn3d": "CNN3D", "gcn": "GCN"}
+__all__, __getattr__ = lazily(__name__, _HOME)

@@ -12,20 +12,14 @@ from eqgat.checks import check_graph, check_lengths
 from eqgat.config import Norm, Readout
 from eqgat.errors import UserError
 from eqgat.graph import edge_geometry
-from eqgat.layers import EquivariantNorm, mean_over_graph, sum_over_neighbours
+from eqgat.layers import EquivariantNorm, mean_over_graph
+from eqgat.layers import mean_over_graph as neighbour_mean
 from eqgat.model import graph_numbers
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = [
-    "GaussianBasis",
-    "GraphModel",
-    "atom3d_settings",
-    "cosine_cutoff",
-    "make_norms",
-    "neighbour_mean",
-]
+__all__ = ["GaussianBasis", "GraphModel", "atom3d_settings", "cosine_cutoff", "make_norms", "neighbour_mean"]
 
 
 def cosine_cutoff(distance: Tensor, cutoff: float) -> Tensor:
@@ -58,16 +52,6 @@ class GaussianBasis(nn.Module):
         centre = torch.linspace(0, self.cutoff, self.num_radial, dtype=distance.dtype, device=distance.device)
         width = self.cutoff / (self.num_radial - 1)
         return torch.exp(-0.5 * ((distance.unsqueeze(-1) - centre) / width).square())
-
-
-def neighbour_mean(values: Tensor, receiver: Tensor, num_nodes: int) -> Tensor:
-    """Mean over the edges into each atom: [E, ...] -> [N, ...]; an atom without neighbours gets zero.
-
-    >>> neighbour_mean(torch.tensor([1.0, 3.0]), torch.tensor([0, 0]), num_nodes=2)
-    tensor([2., 0.])
-    """
-    count = torch.bincount(receiver, minlength=num_nodes).clamp(min=1).to(values.dtype)
-    return sum_over_neighbours(values, receiver, num_nodes) / count.view(-1, *[1] * (values.dim() - 1))
 
 
 def make_norms(norm: Norm, scalar_channels: int, num_layers: int) -> nn.ModuleList:

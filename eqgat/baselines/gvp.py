@@ -188,20 +188,12 @@ class GVPGNN(GraphModel):
         return self.node_out(pair)[0]
 
 
+_TRIANGLE = {"scalar_channels": 32, "vector_channels": 8, "edge_scalars": 16, "num_radial": 16, "num_message": 2}
 SPEC = ModelSpec(
     GVPGNN,
     labels={"1": "GVP-GNN", "3": "GVP"},
     settings={
-        "triangle": {
-            "model_options": {
-                "scalar_channels": 32,
-                "vector_channels": 8,
-                "edge_scalars": 16,
-                "num_radial": 16,
-                "num_message": 2,
-                "layout": "triangle",
-            }
-        },
+        "triangle": {"model_options": {**_TRIANGLE, "layout": "triangle"}},
         "": {"model_options": {"num_layers": 5}},
     },
 )

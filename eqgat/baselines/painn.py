@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from eqgat.baselines.common import GaussianBasis, GraphModel, cosine_cutoff, make_norms, neighbour_mean
-from eqgat.baselines.spec import ModelSpec
+from eqgat.baselines.spec import LIKE_EQGAT, ModelSpec
 from eqgat.checks import check_options
 from eqgat.config import Norm, Readout
 from eqgat.layers import InvariantReadout, vector_length
@@ -129,12 +129,4 @@ class PaiNN(GraphModel):
         return self.readout(s, v)
 
 
-SPEC = ModelSpec(
-    PaiNN,
-    labels={"1": "PaiNN", "3": "PaiNN"},
-    settings={
-        "triangle": {
-            "model_options": {"scalar_channels": 32, "vector_channels": 8, "num_radial": 16, "norm": "equivariant"}
-        }
-    },
-)
+SPEC = ModelSpec(PaiNN, labels={"1": "PaiNN", "3": "PaiNN"}, settings={"triangle": {"model_options": LIKE_EQGAT}})

@@ -12,7 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["ModelSpec"]
+__all__ = ["LIKE_EQGAT", "ModelSpec"]
+
+# Triangle (Appendix B): F_s = 32, F_v = 8; 16 radial functions as in the released code, and a norm, which is an
+# equivariant one here.
+LIKE_EQGAT = {"scalar_channels": 32, "vector_channels": 8, "num_radial": 16, "norm": "equivariant"}
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,8 @@
 from eqgat.registry import lazily
 
 _HOME = {
-    "embedded_names": "embedded",
-    "embedded_path": "embedded",
-    "embedded_structure": "embedded",
-    "embedded_table": "embedded",
-    "TriangleData": "triangle",
-    "make_triangles": "triangle",
-    "load_atom3d": "atom3d",
+    "embedded": "embedded_names embedded_path embedded_structure embedded_table",
+    "triangle": "TriangleData make_triangles",
+    "atom3d": "load_atom3d",
 }
-__all__ = [*_HOME]
-__getattr__ = lazily(__name__, _HOME)
+__all__, __getattr__ = lazily(__name__, _HOME)

@@ -33,13 +33,7 @@ def prepare(argv: list[str]) -> None:
     parser.add_argument("task", choices=ATOM3D, metavar="TASK", help=", ".join(ATOM3D))
     parser.add_argument("folder", metavar="DIR", help="the unpacked archive")
     parser.add_argument("--out", metavar="DIR", help="default: DIR/prepared/TASK, where training on DIR finds it")
-    parser.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an option of the task, for example hydrogens=true; may be given several times",
-    )
+    parser.add_named_values(parser, "--option", "an option of the task, for example hydrogens=true")
     parser.add_argument("--dry-run", action="store_true", help="only tell what it would take")
     options = parser.parse_args(argv)
     chosen = dict(map(named_value, options.option))

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from eqgat.datasets.task import TASKS
 from eqgat.errors import UserError
 from eqgat.files import read_checked
 from eqgat.model import EQGAT
-from eqgat.saving import CONFIG, SETTINGS, of_this_version
+from eqgat.saving import CONFIG, SETTINGS, of_this_version, seeded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,11 +131,7 @@ def untrained(name: str) -> EQGAT:
     >>> untrained("res").config == pretrained("res").config
     True
     """
-    seed, config = int(pretrained_rows(name)["seed"].iloc[0]), pretrained(name).config
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = EQGAT(config)
-    return model.eval()
+    return seeded(EQGAT, int(pretrained_rows(name)["seed"].iloc[0]), config=pretrained(name).config).eval()
 
 
 def pretrained_rows(name: str) -> pd.DataFrame:

@@ -6,19 +6,12 @@ Nothing here imports Lightning until a run starts.
 from eqgat.registry import lazily
 
 _HOME = {
-    "MODELS": "models",
-    "Settings": "settings",
-    "build_model": "settings",
-    "make_settings": "settings",
-    "read_history": "results",
-    "read_predictions": "results",
-    "read_results": "results",
-    "evaluate": "evaluation",
-    "load_trained": "evaluation",
-    "own_settings": "own",
-    "predict": "evaluation",
-    "train": "run",
-    "seeded": "variants",
+    "models": "MODELS",
+    "settings": "Settings build_model make_settings",
+    "results": "read_history read_predictions read_results",
+    "evaluation": "evaluate load_trained predict",
+    "own": "own_settings",
+    "run": "train",
+    "variants": "seeded",
 }
-__all__ = [*_HOME]
-__getattr__ = lazily(__name__, _HOME)
+__all__, __getattr__ = lazily(__name__, _HOME)

@@ -205,20 +205,8 @@ def _parser() -> Parser:
     change.add_argument("--loss", help="a loss of the task: for rsr, correlation (default) or mse")
     change.add_argument("--monitor", help="validation metric that chooses the best epoch, for example mean_spearman")
     change.add_argument("--schedule", choices=["plateau", "cosine"], help="of the learning rate")
-    change.add_argument(
-        "--model-option",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an option of the model, for example num_layers=3; may be given several times",
-    )
-    change.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an option of the data, for example hydrogens=true; may be given several times",
-    )
+    parser.add_named_values(change, "--model-option", "an option of the model, for example num_layers=3")
+    parser.add_named_values(change, "--option", "an option of the data, for example hydrogens=true")
     change.add_argument(
         "--standardise-readout",
         action=argparse.BooleanOptionalAction,

@@ -196,7 +196,7 @@ class TrainingModule(lightning.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam; the schedule is stepped by this class and not by Lightning, which would save checkpoints before it."""
         s = self.settings
-        optimizer = torch.optim.Adam(self.model.parameters(), lr=s.learning_rate)
+        self.optimizer = optimizer = torch.optim.Adam(self.model.parameters(), lr=s.learning_rate)
         self.scheduler = (
             torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, s.epochs)
             if s.schedule == "cosine"
@@ -207,12 +207,6 @@ class TrainingModule(lightning.LightningModule):
         if self.resume:
             optimizer.load_state_dict(self.resume["optimizer"])
             self.scheduler.load_state_dict(self.resume["scheduler"])
-        return optimizer
-
-    def _optimizer(self) -> torch.optim.Optimizer:
-        """The one there is."""
-        optimizer = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, torch.optim.Optimizer)
         return optimizer
 
     def on_train_start(self) -> None:
@@ -273,7 +267,7 @@ class TrainingModule(lightning.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Step the schedule, keep the best weights, write the record of the epoch and a checkpoint."""
         batches = -(-len(self.splits["train"]) // self.settings.batch_size)
-        rate = self._optimizer().param_groups[0]["lr"]
+        rate = self.optimizer.param_groups[0]["lr"]
         metrics = self.evaluated["val"]
         value = metrics[self.task.monitor]
         loss = float(self.trainer.strategy.reduce(self.loss_sum, reduce_op="mean")) / batches
@@ -309,14 +303,13 @@ class TrainingModule(lightning.LightningModule):
         self.saved_at = time.monotonic()
         if not self.trainer.is_global_zero:
             return
-        optimizer = self._optimizer()
         write_checkpoint(
             self.checkpoint,
             {
                 "settings": self.settings.to_json(),
                 "data": self.digest,
                 "model": _copy_weights(self.model),
-                "optimizer": optimizer.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
                 "scheduler": self.scheduler.state_dict(),
                 "epoch": epoch,
                 "batch": batch,
@@ -340,17 +333,12 @@ class TrainingModule(lightning.LightningModule):
             for batch in self._loader("train", evaluation_batches(size, batch_size)):
                 self.task.predict(self.model, self.trainer.strategy.batch_to_device(batch))
 
-    def _evaluation_step(self, batch: Any) -> None:
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Keep raw predictions and targets; in the test, too."""
         output = self.task.predict(self.model, batch).float() * self.scale + self.shift
         self._rows.append((output, self.task.targets(batch)))
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Keep raw predictions and targets."""
-        self._evaluation_step(batch)
-
-    def test_step(self, batch: Any, batch_idx: int) -> None:
-        """Keep raw predictions and targets."""
-        self._evaluation_step(batch)
+    test_step = validation_step
 
     def _finish(self, split: str) -> None:
         size = len(self.splits[split])

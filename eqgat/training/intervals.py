@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import special, stats
 
 from eqgat.errors import UserError
+from eqgat.training.metrics import SCORES, correlation
 
 __all__ = ["cluster_interval", "difference_interval"]
 
@@ -26,19 +25,6 @@ def _area(target: np.ndarray, prediction: np.ndarray) -> float:
     return float((stats.rankdata(prediction)[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
 
 
-def _correlation(target: np.ndarray, prediction: np.ndarray, kind: Callable[..., Any] = stats.spearmanr) -> float:
-    if len(target) < 3 or np.ptp(target) == 0 or np.ptp(prediction) == 0:
-        return float("nan")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.NearConstantInputWarning)
-        return float(kind(target, prediction)[0])
-
-
-def _explained(target: np.ndarray, prediction: np.ndarray) -> float:
-    variance = float(np.var(target))
-    return 1 - float(np.mean((target - prediction) ** 2)) / variance if variance > 0 else float("nan")
-
-
 def _cross_entropy(target: np.ndarray, logits: np.ndarray) -> float:
     """Of classes, from logits [rows, classes]; of pairs, from the logit of each, [rows]."""
     if logits.ndim == 1:
@@ -47,16 +33,13 @@ def _cross_entropy(target: np.ndarray, logits: np.ndarray) -> float:
 
 
 _SCORES: dict[str, Score] = {
-    "mse": lambda target, prediction: float(np.mean((target - prediction) ** 2)),
-    "rmse": lambda target, prediction: float(np.mean((target - prediction) ** 2)) ** 0.5,
-    "mae": lambda target, prediction: float(np.mean(np.abs(target - prediction))),
-    "r2": lambda target, prediction: _explained(target, prediction),
-    "pearson": lambda target, prediction: _correlation(target, prediction, stats.pearsonr),
-    "cross_entropy": lambda target, prediction: _cross_entropy(target, prediction),
+    **SCORES,
+    "pearson": lambda target, prediction: correlation(target, prediction, stats.pearsonr),
+    "cross_entropy": _cross_entropy,
     "accuracy": lambda target, prediction: float(np.mean(prediction.argmax(axis=1) == target)),
     "roc_auc": _area,
-    "spearman": _correlation,
-    "global_spearman": _correlation,
+    "spearman": correlation,
+    "global_spearman": correlation,
 }
 
 
@@ -117,7 +100,7 @@ def _interval(
 ) -> tuple[float, float] | None:
     """The interval of the sum over the runs of share times metric; see ``cluster_interval``."""
     within = metric.startswith("mean_") and "group" in runs[0]
-    score = _correlation if metric == "mean_spearman" else _SCORES.get(metric)
+    score = correlation if metric == "mean_spearman" else _SCORES.get(metric)
     if score is None or (metric.startswith("mean_") and not within):
         return None
     if any(not run["id"].equals(runs[0]["id"]) for run in runs):

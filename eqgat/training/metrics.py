@@ -6,7 +6,8 @@ Correlations are scipy's, AUC and average precision torchmetrics'.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,15 @@ __all__ = ["classification_metrics", "pair_metrics", "ranking_metrics", "regress
 
 _CORRELATIONS = {"spearman": stats.spearmanr, "pearson": stats.pearsonr, "kendall": stats.kendalltau}
 _FEWEST = 3  # rows that a target needs for a correlation of its own
+# Of targets and predictions, [rows] or [rows, columns] each.
+SCORES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "mse": lambda target, prediction: float(np.mean((target - prediction) ** 2)),
+    "rmse": lambda target, prediction: SCORES["mse"](target, prediction) ** 0.5,
+    "mae": lambda target, prediction: float(np.mean(np.abs(target - prediction))),
+    "r2": lambda target, prediction: (
+        1 - SCORES["mse"](target, prediction) / variance if (variance := float(np.var(target))) > 0 else float("nan")
+    ),
+}
 
 
 def regression_metrics(prediction: Tensor | np.ndarray, target: Tensor | np.ndarray) -> dict[str, float]:
@@ -36,13 +46,8 @@ def regression_metrics(prediction: Tensor | np.ndarray, target: Tensor | np.ndar
     """
     prediction, target = _column(prediction), _column(target)
     _same_length(prediction, target)
-    error = prediction - target
-    mse = float(np.mean(error**2))
     return {
-        "mse": mse,
-        "rmse": mse**0.5,
-        "mae": float(np.mean(np.abs(error))),
-        "r2": 1 - mse / variance if (variance := float(np.var(target))) > 0 else float("nan"),
+        **{name: score(target, prediction) for name, score in SCORES.items()},
         "prediction_std": float(np.std(prediction, ddof=1)) if len(prediction) > 1 else float("nan"),
         **_correlations(prediction, target),
     }
@@ -134,16 +139,16 @@ def pair_metrics(logits: Tensor, target: Tensor) -> dict[str, float]:
     }
 
 
-def _correlations(prediction: np.ndarray, target: np.ndarray) -> dict[str, float]:
-    defined = (
-        len(target) >= _FEWEST and np.ptp(prediction) > 0 and np.ptp(target) > 0 and bool(np.isfinite(prediction).all())
-    )
+def correlation(target: np.ndarray, prediction: np.ndarray, kind: Callable[..., Any] = stats.spearmanr) -> float:
+    if len(target) < _FEWEST or np.ptp(target) == 0 or np.ptp(prediction) == 0 or not np.isfinite(prediction).all():
+        return float("nan")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.NearConstantInputWarning)
-        return {
-            name: float(correlation(prediction, target)[0]) if defined else float("nan")
-            for name, correlation in _CORRELATIONS.items()
-        }
+        return float(kind(target, prediction)[0])
+
+
+def _correlations(prediction: np.ndarray, target: np.ndarray) -> dict[str, float]:
+    return {name: correlation(target, prediction, kind) for name, kind in _CORRELATIONS.items()}
 
 
 def _column(values: Tensor | np.ndarray | Sequence[float]) -> np.ndarray:

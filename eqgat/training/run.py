@@ -212,7 +212,12 @@ def train(
         model = module.export_model()
     if trainer.is_global_zero:
         device = device_name(trainer.strategy.root_device)
-        common = _common(settings) | {
+        named = ("task", "model", "profile", "changed", "seed", "epochs", "batch_size", "learning_rate", "precision")
+        common = {name: getattr(settings, name) for name in named} | {
+            "variant": MODELS[settings.model].variant,
+            "versions": package_versions(),
+            "commit": git_commit(),
+            "date": now(),
             "command": settings.command + ("" if test else " --no-test"),
             "best_epoch": best["epoch"],
             "parameters": num_parameters(model),
@@ -284,24 +289,6 @@ def _pass_on(number: int) -> None:
         raise SystemExit(128 + number)
 
 
-def _common(settings: Settings) -> dict[str, Any]:
-    return {
-        "task": settings.task,
-        "model": settings.model,
-        "variant": MODELS[settings.model].variant,
-        "profile": settings.profile,
-        "changed": settings.changed,
-        "seed": settings.seed,
-        "epochs": settings.epochs,
-        "batch_size": settings.batch_size,
-        "learning_rate": settings.learning_rate,
-        "precision": settings.precision,
-        "versions": package_versions(),
-        "commit": git_commit(),
-        "date": now(),
-    }
-
-
 def _best_validation(history: list[dict[str, float]], epoch: int) -> dict[str, float]:
     return {name.removeprefix("val_"): value for name, value in history[epoch].items() if name.startswith("val_")}
 
@@ -338,7 +325,7 @@ def _read_finished(file: Path, settings: Settings, digest: str, model: nn.Module
     weights = file.parent / ("model/weights.pt" if hasattr(model, "save_pretrained") else "model.pt")
     try:
         record = json.loads(read_checked(file))
-        known = {key: record[key] for key in ("settings", "data", "metrics", "history", "row")}
+        said, data, metrics, history, row = (record[key] for key in ("settings", "data", "metrics", "history", "row"))
         if hasattr(model, "save_pretrained"):
             model.load_state_dict(cast(Any, type(model)).from_pretrained(weights.parent).state_dict())
         else:
@@ -350,18 +337,17 @@ def _read_finished(file: Path, settings: Settings, digest: str, model: nn.Module
             f"what the finished run left in {file.parent} is missing or damaged ({error}); start the run anew with "
             "--restart"
         ) from error
-    if known["settings"] != settings.to_json() or known["data"] != digest:
+    if (said, data) != (settings.to_json(), digest):
         raise UserError(
-            f"{file} is of a run with other settings or data ({known['settings']}, {known['data']}); start the run "
-            "anew with --restart"
+            f"{file} is of a run with other settings or data ({said}, {data}); start the run anew with --restart"
         )
     if results is not None and not (Path(results) / settings.task / f"{file.parent.name}.csv").is_file():
-        write_results(results, file.parent.name, known["row"], known["metrics"], known["history"], predictions)
+        write_results(results, file.parent.name, row, metrics, history, predictions)
     return Run(
         settings,
         file.parent,
-        known["metrics"],
-        known["history"],
+        metrics,
+        history,
         finished=True,
         trained=True,
         model=model.eval(),

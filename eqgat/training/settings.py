@@ -140,31 +140,16 @@ class Settings:
         >>> make_settings("lba", "painn", epochs=2).command
         'eqgat train lba --model painn --profile quick --seed 0 --epochs 2'
         """
-        words = [
-            "eqgat",
-            "train",
-            self.task,
-            "--model",
-            self.model,
-            "--profile",
-            self.profile,
-            "--seed",
-            f"{self.seed}",
-        ]
-        derived = TASKS[self.task].derived
-        if self.task in _TYPED:
-            words[2:3] = _TYPED[self.task]
+        words = ["eqgat", "train", *_TYPED.get(self.task, [self.task]), "--model", self.model]
+        words += ["--profile", self.profile, "--seed", f"{self.seed}"]
         for name, value in json.loads(self.changed or "{}").items():
-            if name == "data_options":
+            if name in ("data_options", "model_options"):
+                flags, option = (FLAGS, "--option") if name == "data_options" else ({}, "--model-option")
                 for k, v in value.items():
-                    if k in FLAGS:
-                        words += [FLAGS[k], f"{v}"]
-                    elif k not in derived:
-                        words += ["--option", f"{k}={_plain(v)}"]
-            elif name == "model_options":
-                words += [
-                    w for k, v in value.items() if k not in derived for w in ("--model-option", f"{k}={_plain(v)}")
-                ]
+                    if k in flags:
+                        words += [flags[k], f"{v}"]
+                    elif k not in TASKS[self.task].derived:
+                        words += [option, f"{k}={_plain(v)}"]
             elif name == "start":
                 words += ["--from", value]
             elif isinstance(value, bool):

@@ -1,61 +1,25 @@
-"""EQGAT and its variants of Appendix C, as they are trained; and how a model gets its initial weights."""
+"""EQGAT and its variants of Appendix C, as they are trained."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
 from torch import nn
 
-from eqgat.baselines.spec import ModelSpec
+from eqgat.baselines.spec import LIKE_EQGAT, ModelSpec
 from eqgat.model import EQGAT, EQGATConfig
+from eqgat.saving import seeded
 
 __all__ = ["FULL", "NO_CROSS_PRODUCT", "NO_FEATURE_ATTENTION", "num_parameters", "seeded"]
 
-Model = TypeVar("Model", bound=nn.Module)
-
-# Triangle (Appendix B): F_s = 32, F_v = 8; 16 radial functions as in the released code, and a norm, which is an
-# equivariant one here.
-_SETTINGS = {
-    "triangle": {
-        "model_options": {"scalar_channels": 32, "vector_channels": 8, "num_radial": 16, "norm": "equivariant"}
-    }
-}
-FULL = ModelSpec(
-    EQGAT,
-    labels={"1": "EQGAT", "2": "EQGAT", "3": "EQGAT-Full", "4": "EQGAT-Full"},
-    settings=_SETTINGS,
-    fields=EQGATConfig,
-)
+_SHARED: dict[str, Any] = {"settings": {"triangle": {"model_options": LIKE_EQGAT}}, "fields": EQGATConfig}
+FULL = ModelSpec(EQGAT, {**dict.fromkeys("12", "EQGAT"), **dict.fromkeys("34", "EQGAT-Full")}, **_SHARED)
 NO_CROSS_PRODUCT = ModelSpec(
-    EQGAT,
-    labels={"3": "EQGAT-No-Cross-Product", "4": "EQGAT-No-Cross-Product"},
-    variant="no-cross-product",
-    options={"cross_product": None},
-    settings=_SETTINGS,
-    fields=EQGATConfig,
+    EQGAT, dict.fromkeys("34", "EQGAT-No-Cross-Product"), "no-cross-product", {"cross_product": None}, **_SHARED
 )
 NO_FEATURE_ATTENTION = ModelSpec(
-    EQGAT,
-    labels={"3": "EQGAT-No-Feature-Attention", "4": "EQGAT-No-Feature-Attention"},
-    variant="no-feature-attention",
-    options={"attention": "scalar"},
-    settings=_SETTINGS,
-    fields=EQGATConfig,
+    EQGAT, dict.fromkeys("34", "EQGAT-No-Feature-Attention"), "no-feature-attention", {"attention": "scalar"}, **_SHARED
 )
-
-
-def seeded(kind: Callable[..., Model], seed: int, **options: Any) -> Model:
-    """A model whose initial weights depend on the seed alone; the state of the random numbers is left as it was.
-
-    >>> a, b = (seeded(EQGAT, 3, num_elements=2, out_channels=1) for _ in range(2))
-    >>> bool((a.embedding.weight == b.embedding.weight).all())
-    True
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return kind(**options)
 
 
 def num_parameters(model: nn.Module) -> int:

@@ -256,17 +256,11 @@ class _Store:
         codes = np.rint(array / step)
         if np.nanmax(np.abs(codes), initial=0) > LARGEST:
             raise ValueError(f"{np.nanmax(array):g} is more than the page can hold in steps of {step:g}")
-        return {"step": step, **self._keep(np.where(np.isnan(array), -LARGEST - 1, codes).astype("<i2"), "i2")}
+        return {"step": step, **self.keep(np.where(np.isnan(array), -LARGEST - 1, codes), "i2")}
 
-    def indices(self, values: Any) -> dict[str, Any]:
-        """Whole numbers as they are."""
-        return self._keep(np.asarray(values).astype("<u4"), "u4")
-
-    def floats(self, values: Any) -> dict[str, Any]:
-        """Numbers in single precision."""
-        return self._keep(np.asarray(values).astype("<f4"), "f4")
-
-    def _keep(self, array: np.ndarray, kind: str) -> dict[str, Any]:
+    def keep(self, values: Any, kind: str) -> dict[str, Any]:
+        """Numbers as they are: "u4" whole ones, "f4" in single precision, "i2"."""
+        array = np.asarray(values).astype(f"<{kind}")
         place = {"kind": kind, "at": self.size, "count": array.size}
         # The low bytes of all numbers, then the high ones: so they compress better.
         self.parts.append(array.reshape(-1, 1).view(np.uint8).T.tobytes())
@@ -338,8 +332,8 @@ def _edges(store: _Store, record: LayerTrace) -> dict[str, Any]:
     """The graph: sources of the edges, sorted by receiver, how many each atom receives, and the uniform control."""
     edges = record.edges
     return {
-        "source": store.indices(edges.source),
-        "degree": store.indices(edges.num_neighbours),
+        "source": store.keep(edges.source, "u4"),
+        "degree": store.keep(edges.num_neighbours, "u4"),
         "equal": store.add(equal_share(record)),
     }
 
@@ -377,11 +371,11 @@ def _molecule(store: _Store, molecule: Molecule) -> dict[str, Any]:
     return {
         "name": molecule.name,
         "read": what_was_read(molecule),
-        "positions": store.floats(molecule.positions),
-        "bonds": store.indices(molecule.bonds()),
+        "positions": store.keep(molecule.positions, "f4"),
+        "bonds": store.keep(molecule.bonds(), "u4"),
         "element": atoms["element"].tolist(),
         "atom": atoms["name"].str.strip().tolist(),
-        "residue": store.indices(molecule.residue_index),
+        "residue": store.keep(molecule.residue_index, "u4"),
         "residues": [
             {
                 "chain": row.chain.strip(),

@@ -39,7 +39,7 @@ def draw_labels(scene: Scene, ax: Axes, points_per_angstrom: float) -> None:
         radius = 0.75 * scene.radii[atom] * points_per_angstrom
         for gap in DISTANCES:
             for rank, direction in enumerate(DIRECTIONS):
-                low = _corner(page[atom], size, np.array(direction), radius + gap)
+                low = page[atom] + np.array(direction) * (size / 2 + radius + gap) - size / 2
                 cost = 0.02 * gap + 0.01 * rank + weights @ _covered(places, radii, low, low + size)
                 cost += _OUTSIDE * float((low < 0).any() or (low + size > picture).any())
                 cost += _LABEL * sum(bool((low < high).all() and (low + size > start).all()) for start, high in taken)
@@ -53,11 +53,6 @@ def draw_labels(scene: Scene, ax: Axes, points_per_angstrom: float) -> None:
             (low + size / 2) / points_per_angstrom + corner,
             [end / points_per_angstrom + corner for end in ends],
         )
-
-
-def _corner(atom: np.ndarray, size: np.ndarray, direction: np.ndarray, gap: float) -> np.ndarray:
-    """Lower left corner of a text of this size that lies in a direction from its atom."""
-    return atom + direction * (size / 2 + gap) - size / 2
 
 
 def _obstacles(scene: Scene, page: np.ndarray, corner: np.ndarray, scale: float) -> tuple[np.ndarray, ...]:

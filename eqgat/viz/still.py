@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from string import ascii_lowercase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -73,6 +73,16 @@ class _Canvas:
             self.ax.add_collection(
                 LineCollection(segments, colors=colours[index], linewidths=width, zorder=10 + layer + rank, **kw)
             )
+
+    def polygons(self, corners: Any, z: np.ndarray, face: Any, edge: Any, width: float, rank: float) -> None:
+        """Outlines [n, corners, 2] at depths `z` [n]; `face` and `edge`: a colour for each, or one for all."""
+        for layer, index in self.slices(z):
+            colours = {
+                name: colour if isinstance(colour, str) else colour[index]
+                for name, colour in (("facecolors", face), ("edgecolors", edge))
+            }
+            pieces = [corners[i] for i in index]
+            self.ax.add_collection(PolyCollection(pieces, linewidths=width, zorder=10 + layer + rank, **colours))
 
 
 def render(scene: Scene, width: float = 6.4, height: float = 4.8) -> Figure:
@@ -282,17 +292,7 @@ def _draw_ribbons(scene: Scene, canvas: _Canvas, colours: np.ndarray) -> None:
         if not len(wide):
             continue
         corners = np.stack([start - half[:-1], start + half[:-1], end + half[1:], end - half[1:]], axis=1)
-        for layer, index in canvas.slices(z[wide]):
-            piece = wide[index]
-            canvas.ax.add_collection(
-                PolyCollection(
-                    corners[piece, :, :2],
-                    facecolors=rgb[piece],
-                    edgecolors=rgb[piece],
-                    linewidths=0.4,
-                    zorder=10 + layer + 0.15,
-                )
-            )
+        canvas.polygons(corners[wide, :, :2], z[wide], rgb[wide], rgb[wide], 0.4, 0.15)
         for first, second in ((0, 3), (1, 2)):
             canvas.lines(corners[wide, first], corners[wide, second], outline[wide], 0.8, 0.16, capstyle="round")
 
@@ -331,16 +331,8 @@ def _draw_arrows(canvas: _Canvas, start: np.ndarray, end: np.ndarray, vectors: V
         canvas.lines(start, neck, np.ones_like(colour), 0.4 * width, 0.55, capstyle="butt")
     if vectors.kind != "polar":
         rings = _circles(start + 0.5 * (neck - start), unit, np.minimum(0.24 * size, 0.25 * length[:, 0]))
-        for layer, index in canvas.slices(rings[:, :, 2].mean(axis=1)):
-            canvas.ax.add_collection(
-                PolyCollection(
-                    rings[index, :, :2],
-                    facecolors="none",
-                    edgecolors=vectors.colour,
-                    linewidths=max(0.35 * width, 0.8),
-                    zorder=10 + layer + 0.58,
-                )
-            )
+        depth, line = rings[:, :, 2].mean(axis=1), max(0.35 * width, 0.8)
+        canvas.polygons(rings[:, :, :2], depth, "none", vectors.colour, line, 0.58)
     face = np.ones_like(colour) if axial else colour
     _draw_heads(canvas, end, unit, face, colour, head, 0.38 * head, rank=0.6, line=max(0.3 * width, 0.8))
 
@@ -354,16 +346,7 @@ def _draw_heads(canvas, tip, unit, face, edge, length, width, rank, line=0.5) ->
     for corner, circle in zip(tip, base, strict=True):
         points = np.concatenate([corner[None, :2], circle[:, :2]])
         outlines.append(points[ConvexHull(points, qhull_options="QJ").vertices])
-    for layer, index in canvas.slices(tip[:, 2] - unit[:, 2] * length[:, 0] / 2):
-        canvas.ax.add_collection(
-            PolyCollection(
-                [outlines[i] for i in index],
-                facecolors=face[index],
-                edgecolors=edge[index],
-                linewidths=line,
-                zorder=10 + layer + rank,
-            )
-        )
+    canvas.polygons(outlines, tip[:, 2] - unit[:, 2] * length[:, 0] / 2, face, edge, line, rank)
 
 
 def _circles(centre: np.ndarray, axis: np.ndarray, radius: np.ndarray, corners: int = 20) -> np.ndarray:

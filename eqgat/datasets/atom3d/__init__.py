@@ -11,20 +11,14 @@ released code. Broken items are reported and counted, never silently dropped.
 from eqgat.registry import lazily
 
 _HOME = {
-    "BrokenItem": "lmdb",
-    "read_lmdb": "lmdb",
-    "write_lmdb": "lmdb",
-    "Atom3DData": "data",
-    "ItemData": "data",
-    "load_atom3d": "load",
-    "PreparedData": "prepared",
-    "write_prepared": "prepared",
-    "LBAOptions": "lba",
-    "PSROptions": "psr",
-    "RSROptions": "rsr",
-    "RESOptions": "res",
-    "RESIDUES": "res",
-    "PPIOptions": "ppi",
+    "lmdb": "BrokenItem read_lmdb write_lmdb",
+    "data": "Atom3DData ItemData",
+    "load": "load_atom3d",
+    "prepared": "PreparedData write_prepared",
+    "lba": "LBAOptions",
+    "psr": "PSROptions",
+    "rsr": "RSROptions",
+    "res": "RESOptions RESIDUES",
+    "ppi": "PPIOptions",
 }
-__all__ = [*_HOME]
-__getattr__ = lazily(__name__, _HOME)
+__all__, __getattr__ = lazily(__name__, _HOME)

@@ -53,9 +53,7 @@ class Contents:
 
     Attributes:
         item, number [n]: sample -> its item, and which of that item's samples it is.
-        y: targets, [n, 1] float32, or [n] int64 for classes.
-        names, groups: of the samples; a group is a target protein or a complex.
-        skipped: columns item, name, reason: items that are broken (name "") and samples that could not be made.
+        y, names, groups, skipped: see ``Atom3DData``.
         digest: equal for equal graphs and targets.
     """
 
@@ -74,11 +72,7 @@ class ContentsBuilder:
 
     classes: bool
     radius: float | None = None  # of the graphs, which is part of what they are
-    item: list[int] = field(default_factory=list)
-    number: list[int] = field(default_factory=list)
-    y: list[float] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
+    rows: list[tuple[int, int, float, str, str]] = field(default_factory=list)  # item, number, y, name, group
     skipped: list[tuple[int, str, str]] = field(default_factory=list)
     digest: Any = field(default_factory=hashlib.sha256)
 
@@ -97,16 +91,12 @@ class ContentsBuilder:
                 if view.rows is not None:
                     self.digest.update(np.ascontiguousarray(view.rows, dtype=np.int64))
             self.digest.update(f"{sample.name}={sample.y!r}".encode())
-            self.item.append(index)
-            self.number.append(number)
-            self.y.append(sample.y)
-            self.names.append(sample.name)
-            self.groups.append(sample.group)
+            self.rows.append((index, number, sample.y, sample.name, sample.group))
 
     def finish(self, num_items: int) -> Contents:
         """All of it, with a warning where items are broken. Raises ``UserError`` where nothing is left."""
         skipped = pd.DataFrame(self.skipped, columns=["item", "name", "reason"])
-        if not self.item:
+        if not self.rows:
             first = f"{skipped['name'][0]}: {skipped['reason'][0]}".removeprefix(": ") if len(skipped) else ""
             raise UserError(
                 f"no graph can be made of {num_items} items{first and '; the first: '}{first}. If this "
@@ -115,17 +105,14 @@ class ContentsBuilder:
         warn_of_broken(skipped, num_items)
         if self.radius is not None:
             self.digest.update(f"radius {self.radius}".encode())
-        y = (
-            torch.tensor(self.y, dtype=torch.int64)
-            if self.classes
-            else torch.tensor(self.y, dtype=torch.float64).float().unsqueeze(1)
-        )
+        item, number, y, names, groups = zip(*self.rows, strict=True)
+        targets = torch.tensor(y, dtype=torch.int64 if self.classes else torch.float64)
         return Contents(
-            np.array(self.item, dtype=np.int64),
-            np.array(self.number, dtype=np.int64),
-            y,
-            np.array(self.names),
-            np.array(self.groups),
+            np.array(item, dtype=np.int64),
+            np.array(number, dtype=np.int64),
+            targets if self.classes else targets.float().unsqueeze(1),
+            np.array(names),
+            np.array(groups),
             skipped,
             self.digest.hexdigest(),
         )

@@ -17,7 +17,8 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -79,9 +80,6 @@ class LMDBItems(Sequence[dict[str, Any]]):
 
     def __len__(self) -> int:
         return self._size
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return (self[index] for index in range(self._size))
 
     def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
         """Item ``index``, with ``id`` and ``file_path`` filled in where they are not stored.
@@ -198,7 +196,10 @@ class Pages:
         self.file, self.length = file, file.stat().st_size
         states = []
         with file.open("rb") as stream:
-            for place in (0, self._page_size(stream)):
+            head = stream.read(44)
+            said = struct.unpack_from("<I", head, 40)[0] if len(head) == 44 else 0
+            self.size = said if said in _PAGE_SIZES else 4096  # of a damaged first page: by it the second is found
+            for place in (0, self.size):
                 stream.seek(place)
                 page = stream.read(160)
                 if len(page) == 160 and page[16:24] == _MAGIC:
@@ -215,13 +216,6 @@ class Pages:
                 "again, and see that there is room for all of it"
             )
 
-    def _page_size(self, stream: BinaryIO) -> int:
-        """Bytes of a page, as the first page says; where it is damaged, the size that the second one is found by."""
-        head = stream.read(44)
-        said = struct.unpack_from("<I", head, 40)[0] if len(head) == 44 else 0
-        self.size = said if said in _PAGE_SIZES else 4096
-        return self.size
-
     def get(self, key: bytes) -> bytes | None:
         """The value of a key; None if there is none. Raises ``BrokenItem`` where a page is damaged."""
         if self.root == _NO_PAGE:
@@ -237,7 +231,7 @@ class Pages:
                     if flags != _BRANCH:
                         break
                     # The first key of a branch page stands for everything before the second.
-                    chosen = max(_search(places, partial(_is_up_to, page, key), 1) - 1, 0)
+                    chosen = max(bisect_right(places, key, lo=1, key=partial(_key, page)) - 1, 0)
                     low, high, upper = struct.unpack_from("<HHH", page, places[chosen])
                     number = low | high << 16 | upper << 32
         except (struct.error, IndexError) as error:
@@ -257,7 +251,7 @@ class Pages:
 
     def _value(self, stream: BinaryIO, page: bytes, places: tuple[int, ...], key: bytes) -> bytes | None:
         """The value of a key on a leaf page."""
-        index = _search(places, lambda place: _key(page, place) < key)
+        index = bisect_left(places, key, key=partial(_key, page))
         if index == len(places) or _key(page, places[index]) != key:
             return None
         low, high, flags, size = struct.unpack_from("<HHHH", page, places[index])
@@ -276,24 +270,10 @@ class Pages:
         return value
 
 
-def _is_up_to(page: bytes, key: bytes, place: int) -> bool:
-    """Whether the entry at a place of a page has this key, or one before it."""
-    return _key(page, place) <= key
-
-
 def _key(page: bytes, place: int) -> bytes:
     """Key of the entry at a place of a page."""
     size = struct.unpack_from("<H", page, place + 6)[0]
     return page[place + 8 : place + 8 + size]
-
-
-def _search(places: Sequence[int], before: Callable[[int], bool], low: int = 0) -> int:
-    """The first of the places from ``low`` on that ``before`` does not hold for; it holds for those before it."""
-    high = len(places)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (middle + 1, high) if before(places[middle]) else (low, middle)
-    return low
 
 
 def _unzip(stored: bytes) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch.utils.data import Subset
 
 from eqgat.datasets.atom3d.data import Atom3DData, ItemData, make_options, warn_of_broken
 from eqgat.datasets.atom3d.lmdb import read_lmdb
@@ -50,7 +51,7 @@ def load_splits(
     return splits
 
 
-def _drawn(items: Sequence[Any], count: int) -> Sequence[Any]:
+def _drawn(items: Any, count: int) -> Any:
     if not 0 < count <= len(items):
         raise UserError(f"train_items must be between 1 and the {len(items)} items that there are; got {count}")
     return Subset(items, np.random.default_rng(0).permutation(len(items))[:count].tolist())
@@ -174,7 +175,7 @@ def _lmdb_folders(root: Path, depth: int = 5) -> list[Path]:
     return [folder for path in inner for folder in _lmdb_folders(path, depth - 1)]
 
 
-def _raw_residues(root: Path, folder: Path, split: str) -> Subset:
+def _raw_residues(root: Path, folder: Path, split: str) -> Any:
     """The items of RES's raw archive that the split's list of indices names."""
     lists = sorted(root.glob(f"**/{split}_indices.txt")) or sorted(folder.parent.glob(f"**/{split}_indices.txt"))
     if len(lists) != 1:
@@ -183,7 +184,7 @@ def _raw_residues(root: Path, folder: Path, split: str) -> Subset:
             f"file {split}_indices.txt, of which there are {len(lists)} in {root}. It comes with "
             "RES-split-by-cath-topology-indices.tar.gz"
         )
-    items = read_lmdb(folder)
+    items: Any = read_lmdb(folder)
     try:
         indices = np.array(lists[0].read_text(encoding="utf-8").split(), dtype=np.int64)
     except (ValueError, OverflowError) as error:
@@ -191,16 +192,3 @@ def _raw_residues(root: Path, folder: Path, split: str) -> Subset:
     if len(indices) == 0 or indices.min() < 0 or indices.max() >= len(items):
         raise UserError(f"{lists[0]} names items that {folder} with its {len(items)} items does not have")
     return Subset(items, indices.tolist())
-
-
-class Subset(Sequence[Any]):
-    """Some items of a sequence."""
-
-    def __init__(self, items: Sequence[Any], indices: Sequence[int]) -> None:
-        self.items, self.indices = items, indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Any:  # type: ignore[override]
-        return self.items[self.indices[index]]

@@ -147,20 +147,10 @@ class PreparedData(Atom3DData):
             atoms = slice(*a["molecule_start"][place : place + 2])
             bonds = slice(*a["bond_start"][place : place + 2])
             start, end = a["row_start"][view : view + 2]
-            molecule = Atoms(
-                a["atomic_number"][atoms],
-                a["pos"][atoms],
-                int(a["ligand_start"][place]),
-                a["bonds"][bonds],
-                a["bond_order"][bonds],
-            )
-            views.append(
-                (
-                    molecule,
-                    a["rows"][start:end] if end > start else None,
-                    a["marks"][view * marks : (view + 1) * marks].astype(np.int64),
-                )
-            )
+            nodes = (a["atomic_number"][atoms], a["pos"][atoms], int(a["ligand_start"][place]))
+            rows = a["rows"][start:end] if end > start else None
+            marked = a["marks"][view * marks : (view + 1) * marks].astype(np.int64)
+            views.append((Atoms(*nodes, a["bonds"][bonds], a["bond_order"][bonds]), rows, marked))
         return views
 
 

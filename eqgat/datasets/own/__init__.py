@@ -13,22 +13,12 @@ Nothing is lost in silence: what a table and a folder do not share, and columns 
 from eqgat.registry import lazily
 
 _HOME = {
-    "CLASSES": "tasks",
-    "NUMBERS": "tasks",
-    "RESIDUES": "tasks",
-    "LabelTable": "labels",
-    "OwnData": "data",
-    "StructureOptions": "options",
-    "TableOptions": "options",
-    "all_residues": "structures",
-    "load_residues": "load",
-    "load_table": "load",
-    "read_labels": "labels",
-    "read_structures": "structures",
-    "sequence_clusters": "splits",
-    "split_structures": "splits",
-    "stem": "structures",
-    "structure_files": "structures",
+    "tasks": "CLASSES NUMBERS RESIDUES",
+    "labels": "LabelTable read_labels",
+    "data": "OwnData",
+    "options": "StructureOptions TableOptions",
+    "structures": "all_residues read_structures stem structure_files",
+    "load": "load_residues load_table",
+    "splits": "sequence_clusters split_structures",
 }
-__all__ = [*_HOME]
-__getattr__ = lazily(__name__, _HOME)
+__all__, __getattr__ = lazily(__name__, _HOME)
