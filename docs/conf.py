@@ -98,6 +98,16 @@ def plain_formulas(app, doctree: nodes.document) -> None:
             formula["nowrap"] = formula["no-wrap"] = True
 
 
+def keep_punctuation(app, doctree: nodes.document) -> None:
+    """Take what follows a formula at once, as a comma, into it: a line could end between the two."""
+    for formula in list(doctree.findall(nodes.math)):
+        siblings, place = formula.parent.children, formula.parent.index(formula) + 1
+        behind = siblings[place] if place < len(siblings) else None
+        if isinstance(behind, nodes.Text) and (marks := re.match(r"[.,;:!?)]+", behind)):
+            formula.children = [nodes.Text(f"{formula.astext()}\\text{{{marks[0]}}}")]
+            siblings[place] = nodes.Text(behind[marks.end() :])
+
+
 def keep_bars(app, what, name, obj, options, lines: list[str]) -> None:
     """In docstrings |v| is a length: reStructuredText would look for a substitution of that name."""
     example = False
@@ -117,4 +127,5 @@ def setup(app) -> dict[str, bool]:
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("doctree-read", describe_images)
     app.connect("doctree-read", plain_formulas)
+    app.connect("doctree-read", keep_punctuation)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

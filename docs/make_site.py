@@ -438,7 +438,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = ["-b", "html", "-j", options.jobs, "-c", str(ROOT / "docs"), "-d", str(trees)]
     failed = build_main([*arguments, str(source), str(options.out)])
     if not failed:
-        print(f"The site is made: open {options.out / 'index.html'} in a browser. It needs no network.")
+        missing = [script for script in scripts.SCRIPTS if scripts.source(script) is None]
+        needs = "" if missing else " It needs no network."
+        print(f"The site is made: open {options.out / 'index.html'} in a browser.{needs}")
+        for script in missing:
+            print(f"{script.name} is not here (python -m eqgat.viz.scripts fetches it). {script.without}")
     return failed
 
 

@@ -53,7 +53,7 @@ def evaluation_figure(predictions: pd.DataFrame, what: str = "label") -> Figure:
             logits of classes, or of several targets target_0, ... (of which the first is drawn); and maybe group.
         what: name of the label, with its unit.
     """
-    from matplotlib.pyplot import close, subplots
+    from matplotlib.pyplot import close, subplot_mosaic
 
     from eqgat.viz.style import describe, plain, style
 
@@ -66,7 +66,11 @@ def evaluation_figure(predictions: pd.DataFrame, what: str = "label") -> Figure:
     said = predictions[columns].to_numpy()
     groups = predictions["group" if "group" in predictions else "id"].astype(str).map(plain)
     with style():
-        fig, (left, middle, right) = subplots(1, 3, figsize=(10.5, 3.9))
+        if classes:  # a matrix with a name for each row needs the height of two panels
+            fig, axes = subplot_mosaic("ab;ac", figsize=(9.5, 5.8), width_ratios=(1.7, 1))
+        else:
+            fig, axes = subplot_mosaic("abc", figsize=(10.5, 3.9))
+        left, middle, right = (axes[name] for name in "abc")
         if classes:
             names = predictions.get("target_class", predictions["target"].astype(str)).map(plain)
             chance = np.exp(said - np.logaddexp.reduce(said, axis=1, keepdims=True))
@@ -74,14 +78,18 @@ def evaluation_figure(predictions: pd.DataFrame, what: str = "label") -> Figure:
             _confusion(left, target.astype(int), said.argmax(axis=1), names)
             _calibrated(middle, chance.max(axis=1), right_one, "probability of the answer", "share of right answers")
             _by_group(right, groups, right_one, "share of right answers")
+            places = ("Left: confusion, a row a true class", "Top right", "Below it: share of right answers")
             words = f"{right_one.mean():.3f} of {len(target)} answers are right"
         else:
             _parity(left, target, said[:, 0], what)
             _calibrated(middle, said[:, 0], target, f"predicted {what}", f"mean found,\n{what}")
             _by_group(right, groups, np.abs(said[:, 0] - target), f"mean absolute error,\n{what}")
+            places = ("Left: prediction against target", "Middle", "Right: error")
             words = f"mean absolute error {np.abs(said[:, 0] - target).mean():.3g} over {len(target)} predictions"
     close(fig)
-    text = f"Prediction against target, calibration (bars: standard error) and error by group; {words}."
+    count = groups.nunique()
+    several_groups = f"in the {MOST_GROUPS} largest of {count} groups" if count > MOST_GROUPS else "by group"
+    text = f"{places[0]}. {places[1]}: calibration (bars: standard error). {places[2]} {several_groups}. {words.capitalize()}."
     return describe(fig, text, text)
 
 
@@ -98,7 +106,7 @@ def _confusion(ax: Axes, target: np.ndarray, answer: np.ndarray, names: Any) -> 
     kinds = sorted(set(target.tolist()) | set(answer.tolist()))
     counts = pd.crosstab(target, answer).reindex(index=kinds, columns=kinds, fill_value=0)
     shares = counts.div(counts.sum(axis=1).clip(lower=1), axis=0)
-    picture = ax.imshow(shares, cmap="viridis_r", vmin=0, vmax=1)
+    picture = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     ax.figure.colorbar(picture, ax=ax, label="share of the row")
     ticks = [label.get(kind, str(kind)) for kind in kinds]
     ax.set_xticks(range(len(kinds)), ticks, rotation=90, fontsize=8)

@@ -94,11 +94,16 @@ def render(scene: Scene, width: float = 6.4, height: float = 4.8) -> Figure:
 
 
 def panels(
-    scenes: Sequence[Scene], columns: int = 2, width: float = 7.2, height: float = 3.6, bar_title: str | None = None
+    scenes: Sequence[Scene],
+    columns: int = 2,
+    width: float = 7.2,
+    height: float = 3.6,
+    bar_title: str | None = None,
+    caption: str | None = None,
 ) -> Figure:
-    """Several scenes in one figure, `width` inches wide; `height` of one row. Give each a title.
+    """Several scenes in one figure with letters, `width` inches wide; `height` of one row. Give each a title.
 
-    One Å has the same length in all of them. The caption joins those of the scenes. Arrows can be compared between
+    One Å has the same length in all of them. Without `caption` those of the scenes are joined. Arrows can be compared between
     panels only where all have one `arrow_scale`. With `bar_title`, one colour bar of that title serves all panels;
     their colours must then have the same map and limits.
 
@@ -107,6 +112,10 @@ def panels(
     """
     if not scenes:
         raise ValueError("panels needs at least one scene")
+    scenes = [
+        replace(scene, title=f"({letter}) {scene.title or ''}".strip())
+        for letter, scene in zip(ascii_lowercase, scenes, strict=False)
+    ]
     bars = [bar for scene in scenes for bar in scene.colour_bars()]
     if bar_title is not None and len({(bar.cmap, bar.limits) for bar in bars}) != 1:
         raise ValueError("one colour bar for all panels needs the same map and limits in all; pass limits=...")
@@ -128,12 +137,8 @@ def panels(
             _draw_bar(
                 fig, replace(bars[0], values=everything, label=bar_title or "", unit=""), place, (width, height * rows)
             )
-        lettered = list(zip(ascii_lowercase, scenes, strict=False))
-        return describe(
-            fig,
-            " ".join(f"({letter}) {scene.caption()}" for letter, scene in lettered),
-            " ".join(f"({letter}) {scene.alt_text()}" for letter, scene in lettered),
-        )
+        said = " ".join(scene.caption() for scene in scenes) if caption is None else caption
+        return describe(fig, said, " ".join(scene.alt_text() for scene in scenes))
 
 
 def _empty(width: float, height: float) -> Figure:

@@ -194,7 +194,11 @@ def channel_head_mean(channel: int | None = None) -> Figure:
     names = [f"{atoms['resname'][row].title()}{atoms['residue'][row]} {atoms['name'][row]}" for row in rows[:3]]
     labels = dict(zip([0, *(1 + strong[:2]).tolist()], names, strict=True))
     scenes[0] = replace(scenes[0], labels=labels)
-    return still.panels(scenes, columns=2, width=7.2, height=3.1, bar_title="α (equal shares)")
+    caption = (
+        f"Who {names[0]} listens to in the last layer, trained: (a, b) two channels, (c) a head of {len(head)}, (d) the "
+        "mean over all channels. Lines: edges, coloured by attention in equal shares."
+    )
+    return still.panels(scenes, columns=2, width=7.2, height=3.1, bar_title="α (equal shares)", caption=caption)
 
 
 @figure(name="attention-whole-protein", notebook="08", data=DATA, trained=TRAINED)
@@ -213,7 +217,12 @@ def before_and_after(layer: int = 3, limit: float = 0.4) -> Figure:
         )
         for trace, title, labels in ((shown.before, "before training", 0), (shown.after, "after training", 4))
     ]
-    return still.panels(scenes, columns=2, width=7.2, height=3.0, bar_title="log₂ (received / equal share)")
+    caption = (
+        f"Attention that each residue of BPTI receives in layer {layer} against an equal share, mean over channels: (a) "
+        "before and (b) after training, with one colour bar."
+    )
+    title = "log₂ (received / equal share)"
+    return still.panels(scenes, columns=2, width=7.2, height=3.0, bar_title=title, caption=caption)
 
 
 def flat_camera(structure: Molecule, rows: list[int], across: float = 0.0, up: float = 1.2) -> Camera:
@@ -238,7 +247,11 @@ def term_panels(structure: Molecule, trace: list[LayerTrace], rows: list[int], c
         )
         for term, name in names.items()
     ]
-    return still.panels(scenes, columns=2, width=7.2, height=3.0)
+    caption = (
+        "The three vector terms of layer 2, each as its mean over the neighbours, and their sum, at each atom of a flat "
+        "group. Arrows are scaled in each panel for itself."
+    )
+    return still.panels(scenes, columns=2, width=7.2, height=3.0, caption=caption)
 
 
 @figure(name="vector-terms-at-a-ring", notebook="08", data=DATA, trained=TRAINED)
@@ -447,7 +460,11 @@ def enzyme_panels() -> Figure:
             title="closed: how much attention moves on",
         ),
     ]
-    return still.panels(scenes, columns=1, width=7.2, height=3.6)
+    caption = (
+        "Adenylate kinase: (a) open, coloured by how far each residue moves when it closes; (b) closed, by the share of its "
+        "attention (layer 2) that goes to other atoms than before."
+    )
+    return still.panels(scenes, columns=1, width=7.2, height=3.6, caption=caption)
 
 
 @figure(name="enzyme-by-residue", notebook="08", data=ENZYME, trained=TRAINED)
@@ -510,8 +527,16 @@ def turned_scene(angle: float = 0.0, term: str = "v_direction") -> Scene:
 @figure(name="turning-along", notebook="08", data=DATA, trained=TRAINED)
 def turning_along(angle: float = 70) -> Figure:
     """Two terms at a ring, as the protein lies in its file and turned by ``angle`` degrees."""
-    scenes = [turned_scene(turn, term) for term in ("v_direction", "v_cross") for turn in (0, angle)]
-    return still.panels(scenes, columns=2, width=7.2, height=3.0)
+    scenes = [
+        replace(scene := turned_scene(turn, term), title=f"{name}, {scene.title}")
+        for term, name in (("v_direction", "directions"), ("v_cross", "cross products"))
+        for turn in (0, angle)
+    ]
+    caption = (
+        "Two terms of layer 2 at the ring of phenylalanine 22: (a, c) as the protein lies in its file, (b, d) with the "
+        "protein turned and the model run anew. The arrows turn along."
+    )
+    return still.panels(scenes, columns=2, width=7.2, height=3.0, caption=caption)
 
 
 @cache

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.pyplot import figure as new_figure
 from matplotlib.pyplot import subplots
 from mpl_toolkits.mplot3d import Axes3D
+from scipy.spatial.transform import Rotation
 
 from eqgat.viz.style import COLOURS, PART_COLOURS, TERM_COLOURS, describe, element_colour
 from eqgat_course.ch14_paper_code_and_beyond.study import (
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
 _ATOMS = {1: element_colour("C"), 2: element_colour("N"), 6: element_colour("Cl")}
+AZIMUTH = -70  # degrees, of those who look at the clouds
 
 
 @figure(
@@ -142,10 +144,23 @@ def clouds() -> Figure:
     for place, name in enumerate(names):
         left, bottom = 0.5 * (place % 2), (2 - place // 2) / 3
         fig.text(left + 0.25, bottom + 0.30, name, ha="center", fontsize=13)
-        for column, data in enumerate(PAIRS[name]()):
+        first, second = PAIRS[name]()
+        if "−60" in name:
+            second = _as_reflection(first, second)
+        for column, data in enumerate((first, second)):
             box = (left + 0.25 * column - 0.01, bottom - 0.005, 0.27, 0.3)
             _draw(fig.add_axes(box, projection="3d"), data, elevation=90 if "ring" in name else 36)
     return fig
+
+
+def _as_reflection(first: Data, second: Data) -> Data:
+    """The second cloud turned to where a mirror beside the first, upright on the page, would show it."""
+    across = np.array([-np.sin(np.radians(AZIMUTH)), np.cos(np.radians(AZIMUTH)), 0.0])
+    seen, own = ((data.pos - data.pos.mean(dim=0)).double().numpy() for data in (first, second))
+    turn, _ = Rotation.align_vectors(seen - 2 * np.outer(seen @ across, across), own)
+    turned = second.clone()
+    turned.pos = torch.from_numpy(turn.apply(own)).to(second.pos.dtype)
+    return turned
 
 
 def _draw(ax: Axes3D, data: Data, elevation: float) -> None:
@@ -172,7 +187,7 @@ def _draw(ax: Axes3D, data: Data, elevation: float) -> None:
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), zlim=(-reach, reach))
     ax.set_box_aspect((1, 1, 1), zoom=1.06)
     ax.set_proj_type("ortho")
-    ax.view_init(elev=elevation, azim=-90 if elevation == 90 else -70)
+    ax.view_init(elev=elevation, azim=-90 if elevation == 90 else AZIMUTH)
     ax.set_axis_off()
 
 
@@ -217,7 +232,7 @@ def torsion_seen() -> Figure:
     notebook="14",
     data="counted for embedded structure 5pti, 459 atoms, 7,264 edges",
     trained="nothing",
-    caption="Multiplications of one layer (F_s = 100, F_v = 16, K = 32) per atom, by part: as printed, and with "
+    caption="Multiplications of one layer (100 scalar and 16 vector channels, 32 radial functions) per atom, by part: as printed, and with "
     "the two exact identities. Both give the same numbers.",
     alt="Two stacked horizontal bars. As printed: more than half of the bar is the first map of Eq. 1. With the "
     "identities: that part shrinks to a fifth, and the whole bar to about half; the second map of Eq. 1 is now "

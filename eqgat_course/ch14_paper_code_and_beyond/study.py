@@ -50,7 +50,7 @@ GROUPS = ("equations", "training", "data and metrics")
 
 @dataclass(frozen=True)
 class AuditRow:
-    """One difference: what the paper says, what the released code does, what this suite does, what it matters.
+    """One difference: what the paper says, what the released code does, what this suite does, why it matters.
 
     ``here`` names the option in code where there is one. ``matters`` is our own measurement or count, or where it is.
     ``where`` is the place in the released source: file, function.
@@ -81,7 +81,7 @@ def audit_table(group: str) -> str:
     """
     if group not in GROUPS:
         raise ValueError(f"there is no group {group!r}; there are {', '.join(GROUPS)}")
-    lines = ["| | the paper | the released code | this suite | what it matters |", "|---|---|---|---|---|"]
+    lines = ["| | the paper | the released code | this suite | why it matters |", "|---|---|---|---|---|"]
     for row in AUDIT:
         if row.group == group:
             where = re.sub(r"([_*])", r"\\\1", escape(row.where))  # else Markdown prints __init__ in bold
