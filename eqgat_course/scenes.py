@@ -80,11 +80,9 @@ def neighbourhood_scene(
                 )
             )
     atoms = local.atoms
-    # One label a residue, at its outermost atom: more would lie on top of each other.
-    camera = camera or Camera.facing(local.positions)
-    reach = (((local.positions - local.positions[0]) @ camera.rotation()[:2].T) ** 2).sum(axis=1)
-    outermost = pd.Series(reach).groupby(atoms["residue"].to_numpy()).idxmax().drop(atoms["residue"].iloc[0])
-    labels = {row: _atom_label(local, row) for row in [0, *outermost]}
+    # One label a residue, at the atom that gets most: more would lie on top of each other.
+    others = pd.Series(attention.tolist(), index=number.tolist()).groupby(atoms["residue"].to_numpy()[1:]).idxmax()
+    labels = {row: _atom_label(local, row) for row in [0, *others.drop(atoms["residue"].iloc[0], errors="ignore")]}
     return Scene.from_structure(
         local,
         edges=Edges(
@@ -92,7 +90,7 @@ def neighbourhood_scene(
         ),
         vectors=tuple(vectors),
         labels=labels,
-        camera=camera,
+        camera=camera or Camera.facing(local.positions),
         title=title,
     )
 

@@ -89,7 +89,7 @@ def evaluation_figure(predictions: pd.DataFrame, what: str = "label") -> Figure:
     close(fig)
     count = groups.nunique()
     several_groups = f"in the {MOST_GROUPS} largest of {count} groups" if count > MOST_GROUPS else "by group"
-    text = f"{places[0]}. {places[1]}: calibration (bars: standard error). {places[2]} {several_groups}. {words.capitalize()}."
+    text = f"{places[0]}. {places[1]}: calibration (bars: standard error). {places[2]} {several_groups}; {words}."
     return describe(fig, text, text)
 
 

@@ -228,7 +228,7 @@ def learning_handedness(results: dict[str, HandTest] | None = None) -> Figure:
     ends = "; ".join(f"{name} {result.history[-1]:.2f}" for name, result in results.items())
     return describe(
         fig,
-        "Two-layer models trained to tell the chiral centres of 5PTI (32 residues) from their mirror images. "
+        "Two-layer models (seed 0) trained to tell the chiral centres of 5PTI (32 residues) from their mirror images. "
         f"Left: training loss; without cross products it stays at ln 2, the loss of a guess. At the end: {ends}. Right: "
         "outputs for the other residues; without cross products residue and mirror image get the same number.",
         f"Left: loss against training step; it ends at: {ends}. Right: output for the mirror image against output for "

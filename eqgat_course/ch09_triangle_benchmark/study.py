@@ -117,7 +117,7 @@ def compare(frame: pd.DataFrame, reference: str = "EQGAT-Full") -> pd.DataFrame:
                     "numbers of": key[0],
                     "profile": "" if pd.isna(key[1]) else key[1],
                     "model": row["model"],
-                    f"MSE - {reference}": round(difference, 3),
+                    f"MSE minus {reference}'s": round(difference, 3),
                     "in spreads": round(ratio, 1),
                     "more than two spreads": verdict,
                 }
