@@ -21,6 +21,7 @@ help:
 	@echo "make site       make the site in build/site from the notebooks as they were executed last"
 	@echo "make test       install, run all tests and check the notebooks' outputs"
 	@echo "make lab        open notebooks without solutions in JupyterLab, in my-notebooks; what is there is kept"
+	@echo "make check      what to run before each commit: style, types, contracts, fast tests (under two minutes)"
 	@echo "make solutions  open the solved notebooks in JupyterLab"
 	@echo "make figures    rebuild every figure        make tables   rebuild every table"
 	@echo "make notebooks  execute the notebooks in place, as they are committed"

@@ -11,7 +11,6 @@ from eqgat.registry import Registry
 __all__ = ["ATOM3D", "SPLITS", "TASKS", "TaskSpec", "direction"]
 
 SPLITS = ("train", "val", "test")
-ATOM3D = ("lba", "psr", "rsr", "res", "ppi")
 _SMALLER = ("mse", "rmse", "mae", "cross_entropy")  # is better; of all other metrics, larger is
 
 
@@ -88,3 +87,5 @@ TASKS: Registry[TaskSpec] = Registry(
         "own-res": "eqgat.datasets.own.tasks:RESIDUES",
     },
 )
+# Those of ATOM3D, whose files are in its folder.
+ATOM3D = tuple(name for name, home in TASKS.homes.items() if home.startswith("eqgat.datasets.atom3d."))

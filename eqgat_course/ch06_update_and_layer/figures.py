@@ -73,7 +73,7 @@ def whole_layer() -> Figure:
     _arrow(ax, (4.4, 8.75), (3.8, 8.1))
     _arrow(ax, (4.8, 8.75), (6.2, 6.55))
     for begin, finish, text, where in (
-        ((3.8, 7.6), (5.4, 6.4), "coefficients\n$b_{ji}$", (4.2, 6.55)),
+        ((3.8, 7.6), (5.4, 6.4), "coefficients\n$b_{ji}$", (4.55, 6.2)),
         ((5.4, 2.9), (3.8, 2.9), "lengths $|u|$", (4.6, 3.15)),
         ((3.8, 2.3), (5.4, 2.3), "gate $g$", (4.6, 2.0)),
     ):

@@ -50,6 +50,7 @@ NOISE = 0.2  # Å along each axis, of the order of the errors of coordinates at 
 DATA = "embedded structure 5pti; EQGAT trained on RES environments of 513 proteins"
 ENZYME = "embedded structures adk_open and adk_closed; the trained model"
 TRAINED = "EQGAT on RES environments of 513 proteins, not ATOM3D's; the weights in `eqgat/pretrained/res`"
+TERM_NAMES = {"v_direction": "directions", "v_mix": "mixing", "v_cross": "cross products", "sum": "sum of the three"}
 
 
 def answers(logits: Tensor, count: int = 4) -> str:
@@ -195,10 +196,9 @@ def channel_head_mean(channel: int | None = None) -> Figure:
     labels = dict(zip([0, *(1 + strong[:2]).tolist()], names, strict=True))
     scenes[0] = replace(scenes[0], labels=labels)
     caption = (
-        f"Who {names[0]} listens to in the last layer, trained: (a, b) two channels, (c) a head of {len(head)}, (d) the "
-        "mean over all channels. Lines: edges, coloured by attention in equal shares."
+        f"Who {names[0]} listens to in the last layer, trained. Lines: edges, coloured by attention in equal shares."
     )
-    return still.panels(scenes, columns=2, width=7.2, height=3.1, bar_title="α (equal shares)", caption=caption)
+    return still.panels(scenes, height=3.1, bar_title="α (equal shares)", caption=caption)
 
 
 @figure(name="attention-whole-protein", notebook="08", data=DATA, trained=TRAINED)
@@ -218,11 +218,9 @@ def before_and_after(layer: int = 3, limit: float = 0.4) -> Figure:
         for trace, title, labels in ((shown.before, "before training", 0), (shown.after, "after training", 4))
     ]
     caption = (
-        f"Attention that each residue of BPTI receives in layer {layer} against an equal share, mean over channels: (a) "
-        "before and (b) after training, with one colour bar."
+        f"Attention that each residue of BPTI receives in layer {layer}, mean over channels, before and after training."
     )
-    title = "log₂ (received / equal share)"
-    return still.panels(scenes, columns=2, width=7.2, height=3.0, bar_title=title, caption=caption)
+    return still.panels(scenes, height=3.0, bar_title="log₂ (received / equal share)", caption=caption)
 
 
 def flat_camera(structure: Molecule, rows: list[int], across: float = 0.0, up: float = 1.2) -> Camera:
@@ -233,7 +231,6 @@ def flat_camera(structure: Molecule, rows: list[int], across: float = 0.0, up: f
 
 def term_panels(structure: Molecule, trace: list[LayerTrace], rows: list[int], channel: int, camera: Camera) -> Figure:
     """The three terms of the second layer at a flat group, and their sum; each panel has a scale of its own."""
-    names = {"v_direction": "directions", "v_mix": "mixing", "v_cross": "cross products", "sum": "sum of the three"}
     scenes = [
         terms_scene(
             structure,
@@ -245,13 +242,10 @@ def term_panels(structure: Molecule, trace: list[LayerTrace], rows: list[int], c
             title=f"{name}, channel {channel}",
             stretch=2 if term == "v_cross" else 1,
         )
-        for term, name in names.items()
+        for term, name in TERM_NAMES.items()
     ]
-    caption = (
-        "The three vector terms of layer 2, each as its mean over the neighbours, and their sum, at each atom of a flat "
-        "group. Arrows are scaled in each panel for itself."
-    )
-    return still.panels(scenes, columns=2, width=7.2, height=3.0, caption=caption)
+    caption = "Vector terms of layer 2 at a flat group: means over the neighbours of each atom, and their sum."
+    return still.panels(scenes, height=3.0, caption=f"{caption} Each panel has a scale of its own.")
 
 
 @figure(name="vector-terms-at-a-ring", notebook="08", data=DATA, trained=TRAINED)
@@ -460,11 +454,8 @@ def enzyme_panels() -> Figure:
             title="closed: how much attention moves on",
         ),
     ]
-    caption = (
-        "Adenylate kinase: (a) open, coloured by how far each residue moves when it closes; (b) closed, by the share of its "
-        "attention (layer 2) that goes to other atoms than before."
-    )
-    return still.panels(scenes, columns=1, width=7.2, height=3.6, caption=caption)
+    caption = "Adenylate kinase. What moves on: the share of a residue's attention in layer 2 that goes to other atoms."
+    return still.panels(scenes, columns=1, height=3.6, caption=caption)
 
 
 @figure(name="enzyme-by-residue", notebook="08", data=ENZYME, trained=TRAINED)
@@ -512,31 +503,16 @@ def turned_scene(angle: float = 0.0, term: str = "v_direction") -> Scene:
     turned = structure.with_positions(structure.positions @ matrix.T)
     model = models()[1]
     trace = model.trace(turned.graph(model.config.cutoff, torch.float64))
-    return terms_scene(
-        turned,
-        trace,
-        rows,
-        channel=strongest_cross(trace, rows),
-        terms=(term,),
-        camera=camera,
-        stretch=2,
-        title=f"turned by {angle:g}°",
-    )
+    channel, title = strongest_cross(trace, rows), f"{TERM_NAMES[term]}, turned by {angle:g}°"
+    return terms_scene(turned, trace, rows, channel=channel, terms=(term,), camera=camera, stretch=2, title=title)
 
 
 @figure(name="turning-along", notebook="08", data=DATA, trained=TRAINED)
 def turning_along(angle: float = 70) -> Figure:
     """Two terms at a ring, as the protein lies in its file and turned by ``angle`` degrees."""
-    scenes = [
-        replace(scene := turned_scene(turn, term), title=f"{name}, {scene.title}")
-        for term, name in (("v_direction", "directions"), ("v_cross", "cross products"))
-        for turn in (0, angle)
-    ]
-    caption = (
-        "Two terms of layer 2 at the ring of phenylalanine 22: (a, c) as the protein lies in its file, (b, d) with the "
-        "protein turned and the model run anew. The arrows turn along."
-    )
-    return still.panels(scenes, columns=2, width=7.2, height=3.0, caption=caption)
+    scenes = [turned_scene(turn, term) for term in ("v_direction", "v_cross") for turn in (0, angle)]
+    caption = "Two terms of layer 2 at the ring of phenylalanine 22. The model runs anew on the turned protein."
+    return still.panels(scenes, height=3.0, caption=caption)
 
 
 @cache

@@ -247,7 +247,7 @@ def power_curves() -> Figure:
         ax.plot(some, [100 * simulated_power(effect, n) for n in some], "o", mfc="white", color=colour)
         ax.text(*place, f"{effect:g}", color=colour, fontsize=14, ha="left", va="top", weight="bold")
     ax.axhline(80, color=COLOURS["grey"], lw=1.2, ls="--")
-    ax.text(100, 81.5, "80 %", ha="right", va="bottom", fontsize=SMALL, color="#555555")
+    ax.text(9.5, 81.5, "80 %", ha="center", va="bottom", fontsize=SMALL, color="#555555")
     ax.axvline(3, color=COLOURS["grey"], lw=1.2, ls=":")
     ax.text(3, 103, "n = 3", ha="center", va="bottom", fontsize=SMALL, color="#555555")
     ax.set(xscale="log", xlim=(2, 102), ylim=(0, 102), xlabel="runs of each model", ylabel="difference is found (%)")

@@ -10,7 +10,7 @@ import pytest
 
 # One process imports ever more of the package, and says after each step which libraries were loaded by then.
 STEPS = [
-    "import eqgat",
+    "from eqgat import EQGAT, EQGATConfig, radius_graph; import eqgat.structures, eqgat.symmetry, eqgat.inspection",
     "import eqgat_course, eqgat_course.grading.session",
     "from eqgat.training import read_results; import eqgat_course.experiments.tables",
     "from eqgat.datasets import load_atom3d; import eqgat.datasets.atom3d.prepared",
@@ -36,7 +36,7 @@ def loaded() -> list[set[str]]:
     return [set(json.loads(line)) for line in done.stdout.splitlines()]
 
 
-def test_the_core_brings_torch_and_scipy_alone(loaded):
+def test_model_molecules_and_symmetry_bring_torch_scipy_and_gemmi_alone(loaded):
     assert not loaded[0] & (OF_OTHERS | {"IPython", "pandas", "torch_geometric"})
 
 
