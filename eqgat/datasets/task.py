@@ -24,6 +24,8 @@ class TaskSpec:
         goal: what a model of it is trained for, as in "trained to ...".
         kind: what a prediction is. "regression": numbers; "ranking": a number, judged within groups of samples too;
             "classes": one logit a class; "pairs": the logit of two graphs, or of two atoms of one.
+        answers: what a trained model can be asked about: "structures", whole files; "residues", each of a file ("which
+            amino acid was here?"); "samples", those of the task alone.
         load: ``load(folder, **options)`` -> the data sets "train", "val" and "test", of one row of predictions an
             item. They have ``y``, all targets, and ``digest()``; they may have ``names`` and ``groups`` of the samples.
             ``folder`` is where the user keeps the data; None: what comes with the package, or is generated.
@@ -53,6 +55,7 @@ class TaskSpec:
     profiles: Mapping[str, Mapping[str, Any]]
     losses: tuple[str, ...] = ("mse",)
     goal: str = ""
+    answers: Literal["samples", "structures", "residues"] = "samples"
     finish: Callable[[Any, Mapping[str, Any]], Any] = lambda batch, _options: batch
     trivial: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     counts: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)

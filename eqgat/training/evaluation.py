@@ -66,7 +66,7 @@ class Trained(NamedTuple):
     @property
     def guesses(self) -> bool:
         """Whether it guesses which amino acid was there."""
-        return self.settings.task in ("res", "own-res")
+        return TASKS[self.settings.task].answers == "residues"
 
     @property
     def of_residues(self) -> bool:
@@ -176,7 +176,7 @@ def predict(source: str | Path | Trained, files: Iterable[str | Path]) -> tuple[
     """
     trained = source if isinstance(source, Trained) else load_trained(source)
     settings = trained.settings
-    if settings.task in ("ppi", "triangle"):
+    if TASKS[settings.task].answers == "samples":
         raise UserError(f"a model of {settings.task} does not answer for single structures")
     told: dict[str, str] = {}
     tables, answers = [], []
@@ -373,7 +373,7 @@ def _part_to_test(
         options = {k: v for k, v in options.items() if k in known_options(TASKS["own-res"].options)}
         return _told_part(load_residues(str(structures), whole=split == "all", **options), split)
     if structures is not None:
-        if trained.guesses or settings.task in ("ppi", "triangle"):
+        if TASKS[settings.task].answers != "structures":
             raise UserError(f"a model of {settings.task} cannot be tested on a table of labels")
         if labels is None:
             raise UserError("own structures need a table of labels (--labels)")

@@ -304,7 +304,7 @@ def _started(settings: Settings) -> EQGAT:
         name: settings.model_options[name] for name in ("out_channels", "readout") if name in settings.model_options
     }
     model = EQGAT.from_pretrained(saved_folder(settings.start), **shape)
-    if not settings.task.endswith("res"):
+    if TASKS[settings.task].answers != "residues":
         model.head = EQGAT(model.config).head
         model.fresh_parameters = tuple(f"head.{name}" for name in model.head.state_dict())
     return model

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from eqgat.datasets.atom3d import RESIDUES, ItemData, write_prepared
 from eqgat.datasets.atom3d.samples import count_hops
+from eqgat.datasets.atom3d.trivial import BURIAL
 from eqgat.training import read_predictions
 from eqgat.training.evaluation import metric_table
 from eqgat.training.metrics import pair_metrics
@@ -41,8 +42,6 @@ __all__ = [
     "stored_runs",
     "without_learning",
 ]
-
-BURIAL = 10.0  # Å around an alpha carbon
 
 
 def hop_table(graph: Data, layers: int) -> pd.DataFrame:

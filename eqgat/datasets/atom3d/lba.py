@@ -76,6 +76,7 @@ SPEC = atom3d_task(
     LBAOptions,
     goal="to predict how strongly a protein binds a ligand",
     kind="regression",
+    answers="structures",
     metrics=("mse", "rmse", "mae", "pearson", "spearman", "kendall"),
     reader=Reader(LBAOptions, parse, num_views=1, num_marks=0, classes=False),
     archive=Archive(

@@ -50,6 +50,7 @@ SPEC = atom3d_task(
     PSROptions,
     goal="to predict how close a model of a protein is to its measured structure",
     kind="ranking",
+    answers="structures",
     metrics=RANKING,
     reader=Reader(PSROptions, parse, num_views=1, num_marks=0, classes=False),
     archive=Archive(

@@ -115,6 +115,7 @@ SPEC = atom3d_task(
     RESOptions,
     goal="to name the amino acid at an alpha carbon",
     kind="classes",
+    answers="residues",
     metrics=("cross_entropy", "accuracy"),
     losses=("cross-entropy",),
     atom_options=("radius",),

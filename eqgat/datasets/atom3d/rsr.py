@@ -34,6 +34,7 @@ SPEC = atom3d_task(
     RSROptions,
     goal="to predict how close a model of an RNA is to its measured structure",
     kind="ranking",
+    answers="structures",
     metrics=RANKING,
     losses=("correlation", "mse"),
     reader=Reader(RSROptions, parse, num_views=1, num_marks=0, classes=False),

@@ -34,6 +34,7 @@ def _task(
         title=title,
         goal=goal,
         kind="regression" if numbers else "classes",
+        answers="residues" if load is load_residues else "structures",
         load=load,
         options=(options, GraphOptions),
         describe=describe,
