@@ -14,6 +14,7 @@ from eqgat import EQGAT, radius_graph
 from eqgat.baselines import GVPGNN, PaiNN, SchNet
 from eqgat.baselines.segnn import SEGNN
 from eqgat.layers import EQGATLayer
+from eqgat.saving import seeded
 
 __all__ = [
     "BOND",
@@ -128,21 +129,20 @@ def untrained(kind: str, seed: int = 0, num_layers: int = 3) -> nn.Module:
     """
     common: dict[str, Any] = {"num_elements": 9, "out_channels": 8, "num_layers": num_layers, "cutoff": CUTOFF}
     scalars = {**common, "scalar_channels": 16, "num_radial": 8}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        if kind == "SchNet":
-            return SchNet(**scalars).double()
-        if kind == "PaiNN":
-            return PaiNN(**scalars, vector_channels=8).double()
-        if kind == "GVP":
-            return GVPGNN(**scalars, vector_channels=8, edge_scalars=16, dropout=0.0).double()
-        if kind == "SEGNN":
-            return SEGNN(**common, width=76).double()
-        if kind == "EQGAT without cross product":
-            return EQGAT(**scalars, vector_channels=8, cross_product=None).double()
-        if kind != "EQGAT":
-            raise ValueError(f"there is no kind {kind!r}")
-        model = EQGAT(**scalars, vector_channels=8).double()
+    vectors = {**scalars, "vector_channels": 8}
+    kinds: dict[str, tuple[type[nn.Module], dict[str, Any]]] = {
+        "SchNet": (SchNet, scalars),
+        "PaiNN": (PaiNN, vectors),
+        "GVP": (GVPGNN, {**vectors, "edge_scalars": 16, "dropout": 0.0}),
+        "SEGNN": (SEGNN, {**common, "width": 76}),
+        "EQGAT": (EQGAT, vectors),
+        "EQGAT without cross product": (EQGAT, {**vectors, "cross_product": None}),
+    }
+    if kind not in kinds:
+        raise ValueError(f"there is no kind {kind!r}")
+    model = seeded(kinds[kind][0], seed, **kinds[kind][1]).double()
+    if kind != "EQGAT":
+        return model
     with torch.no_grad():
         for layer in cast(Iterable[EQGATLayer], model.layers):
             if len(layer.filter.sizes) == 4:

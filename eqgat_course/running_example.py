@@ -13,6 +13,7 @@ from eqgat import EQGAT
 from eqgat.datasets import embedded_structure
 from eqgat.layers import LayerTrace
 from eqgat.molecule import Molecule
+from eqgat.saving import seeded
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -118,21 +119,8 @@ def running_example(cutoff: float = 4.5) -> RunningExample:
     """
     structure = embedded_structure(RUNNING_EXAMPLE.structure)
     graph = structure.graph(cutoff=cutoff, dtype=torch.float64)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = (
-            EQGAT(
-                num_elements=9,
-                out_channels=1,
-                scalar_channels=8,
-                vector_channels=4,
-                num_layers=2,
-                num_radial=8,
-                cutoff=cutoff,
-            )
-            .double()
-            .eval()
-        )
+    size = {"scalar_channels": 8, "vector_channels": 4, "num_layers": 2, "num_radial": 8, "cutoff": cutoff}
+    model = seeded(EQGAT, 0, num_elements=9, out_channels=1, **size).double().eval()
     centre = structure.find_atom(RUNNING_EXAMPLE.chain, RUNNING_EXAMPLE.residue, RUNNING_EXAMPLE.name)
     return RunningExample(structure, graph, centre, model)
 

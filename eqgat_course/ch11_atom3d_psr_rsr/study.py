@@ -15,6 +15,7 @@ from eqgat import EQGAT
 from eqgat.datasets.atom3d import ItemData
 from eqgat.molecule import Molecule
 from eqgat.profiles import profile
+from eqgat.saving import seeded
 from eqgat_course.toy import ranking
 from eqgat_course.toy._schema import polymer
 from eqgat_course.toy.superposition import superpose
@@ -113,9 +114,7 @@ def readout_spread(data: ItemData, seed: int = 0) -> float:
 
     Root mean square over channels of the standard deviation over graphs, divided by that of the mean.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = EQGAT(num_elements=9, out_channels=1)
+    model = seeded(EQGAT, seed, num_elements=9, out_channels=1)
     seen: list[Tensor] = []
     model.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     with torch.no_grad():

@@ -21,6 +21,7 @@ from torch_geometric.data import Batch, Data
 from eqgat import EQGAT, radius_graph
 from eqgat.datasets import embedded_structure
 from eqgat.layers import AttentionFilter, Edges
+from eqgat.saving import seeded
 from eqgat.symmetry import random_rotation, relative_error
 from eqgat_course.clouds import PAIRS, chain, difference, untrained
 from eqgat_course.controls import capped_radius_graph, with_released_norm
@@ -100,11 +101,8 @@ def _breakable(code: re.Match[str]) -> str:
 
 def _small(**options: Any) -> EQGAT:
     """An untrained model of three layers in float64; the same weights whatever the options."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return EQGAT(
-            num_elements=9, out_channels=4, scalar_channels=16, vector_channels=8, num_layers=3, num_radial=8, **options
-        ).double()
+    size = {"scalar_channels": 16, "vector_channels": 8, "num_layers": 3, "num_radial": 8}
+    return seeded(EQGAT, 0, num_elements=9, out_channels=4, **size, **options).double()
 
 
 def symmetry_of_variants(seed: int = 0) -> dict[str, dict[str, float]]:
@@ -165,9 +163,7 @@ def message_sizes(data: Data, layer: int = 2) -> dict[str, dict[str, float]]:
         'vector_aggregation="sum"': {"vector_aggregation": "sum"},
     }
     for name, options in variants.items():
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = EQGAT(num_elements=9, out_channels=1, num_layers=layer, **options).double()
+        model = seeded(EQGAT, 0, num_elements=9, out_channels=1, num_layers=layer, **options).double()
         record = model.trace(data)[-1]
         sizes[name] = {
             term: float(getattr(record, term).square().sum(dim=1).mean().sqrt())
