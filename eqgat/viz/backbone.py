@@ -26,6 +26,10 @@ def secondary_structure(structure: Molecule) -> np.ndarray:
 
     Kabsch and Sander (Biopolymers 22, 2577, 1983), without their rarer classes: hydrogen bonds from the energy of two
     dipoles, helices from two turns i -> i + 4 in a row, strands from bridges. Runs of less than three are left out.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> "".join(secondary_structure(embedded_structure("5pti")))
+    'cccccccccccccccccsssssssccccssssssscccccccccccchhhhhhhhcccc'
     """
     bonded, inside = _hydrogen_bonds(structure)
     kind = np.full(len(bonded), COIL)
@@ -97,7 +101,12 @@ def _runs(mask: np.ndarray, gap: int = 0) -> list[np.ndarray]:
 
 
 def backbone_rows(structure: Molecule, names: tuple[str, ...]) -> np.ndarray:
-    """[names, R] row of the atom with each name in each polymer residue, -1 where it has none."""
+    """[names, R] row of the atom with each name in each polymer residue, -1 where it has none.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> backbone_rows(embedded_structure("5pti"), ("N", "CA"))[:, :2].tolist()  # of the first two residues
+    [[0, 11], [1, 12]]
+    """
     atoms = structure.atoms
     polymer = ~atoms["hetero"].astype(str).str.startswith("H").to_numpy()
     found = np.full((len(names), len(structure.residues)), -1)
@@ -118,7 +127,12 @@ class Ribbon:
 
 
 def ribbons(structure: Molecule) -> Iterator[Ribbon]:
-    """The pieces of chain between gaps, each as a smooth ribbon: wide in a helix, an arrow in a strand."""
+    """The pieces of chain between gaps, each as a smooth ribbon: wide in a helix, an arrow in a strand.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> [ribbon.centre.shape for ribbon in ribbons(embedded_structure("5pti"))]
+    [(457, 3)]
+    """
     place = structure.positions
     alpha, phosphorus, oxygen = backbone_rows(structure, ("CA", "P", "O"))
     trace = np.where(alpha >= 0, alpha, phosphorus)

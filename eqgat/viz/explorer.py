@@ -453,6 +453,11 @@ def attributed(molecule: Molecule, model: EQGAT, control: EQGAT, what: str) -> d
 
     Raises:
         ValueError: no such residue, or a model of the other kind.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> model = EQGAT(num_elements=9, out_channels=1, num_layers=1, scalar_channels=4, vector_channels=2)
+    >>> list(attributed(embedded_structure("5pti"), model, fresh(model), "graph"))
+    ['gradient: the first output', 'integrated gradients: the first output', 'attention rollout: the first output']
     """
     data = molecule.graph(model.config.cutoff, next(model.parameters()).dtype)
     if (what == "graph") != (model.config.readout == "graph"):

@@ -24,7 +24,14 @@ _OUTSIDE, _LABEL = 1000.0, 100.0  # what it costs to leave the picture, to lie o
 
 
 def draw_labels(scene: Scene, ax: Axes, points_per_angstrom: float) -> None:
-    """Write `scene.labels` onto axes that show the scene in page coordinates."""
+    """Write `scene.labels` onto axes that show the scene in page coordinates.
+
+    >>> from eqgat.viz.scene import Scene
+    >>> ax = matplotlib.figure.Figure().add_subplot(xlim=(-3, 3), ylim=(-2, 2))
+    >>> draw_labels(Scene([[0, 0, 0]], ["C"], labels={0: "Ala1"}), ax, points_per_angstrom=40)
+    >>> [text.get_text() for text in ax.texts]
+    ['Ala1']
+    """
     if not scene.labels:
         return
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()

@@ -15,7 +15,11 @@ NO_VALUE_COLOUR = "#BBBBBB"
 
 
 def as_array(values: Any, name: str, shape: tuple[int | None, ...], dtype: type = float) -> np.ndarray:
-    """A NumPy copy (of a torch tensor too) with the shape checked; None in `shape` fits any length."""
+    """A NumPy copy (of a torch tensor too) with the shape checked; None in `shape` fits any length.
+
+    >>> as_array([[0, 0, 1.5]], "positions", (None, 3)).shape
+    (1, 3)
+    """
     if hasattr(values, "detach"):
         values = values.detach().cpu().numpy()
     array: np.ndarray = np.array(values, dtype=dtype)
@@ -26,7 +30,11 @@ def as_array(values: Any, name: str, shape: tuple[int | None, ...], dtype: type 
 
 
 def strongest(values: np.ndarray, limit: int) -> np.ndarray:
-    """Indices of the `limit` largest absolute values, in their original order; ties go to the earlier one."""
+    """Indices of the `limit` largest absolute values, in their original order; ties go to the earlier one.
+
+    >>> strongest(np.array([0.1, -3.0, 2.0]), limit=2).tolist()
+    [1, 2]
+    """
     return np.sort(np.argsort(-np.abs(values), kind="stable")[:limit])
 
 
@@ -37,6 +45,9 @@ class Scalars:
     values: [N] or [E]; NaN is drawn grey. label: what they are; unit: "" for a pure number. cmap: a matplotlib map.
     limits: the values at the two ends of the colour bar; the range of the data if left out (evenly about zero for
     the diverging map).
+
+    >>> Scalars([0.0, 0.5, 3.0], "attention", limits=(0, 1)).describe()
+    'attention from 0 to 3 (1 outside the colour bar, which ends at 0 and 1)'
     """
 
     values: Any
@@ -105,6 +116,9 @@ class Edges:
     limit: the most edges to draw; the strongest are kept, or without values the shortest.
     Where an edge and its reverse are both there, each is drawn as the half of the line next to its receiver, so that
     both colours are seen; otherwise as a full line with a head at the receiver.
+
+    >>> Edges([[0, 1], [1, 0]], Scalars([0.2, 0.8], "attention")).scalars.ends
+    (0.2, 0.8)
     """
 
     index: Any
@@ -131,6 +145,10 @@ class Vectors:
     limit: the most arrows to draw; the longest are kept, and the caption says how many were left out.
     same_length: draw all of them equally long, for vectors whose lengths differ by orders of magnitude; key and caption
     then say the true length.
+
+    >>> vectors = Vectors([[0, 0, 2.0], [0, 0, 0]], "torque", kind="axial")
+    >>> vectors.key, vectors.kept().tolist()
+    ('torque (axial)', [0])
     """
 
     directions: Any
@@ -175,7 +193,11 @@ class Vectors:
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """Where the reader stands: `direction` points from the scene to the eye, `up` to the top of the page."""
+    """Where the reader stands: `direction` points from the scene to the eye, `up` to the top of the page.
+
+    >>> Camera(direction=(1.0, 0.0, 0.0)).rotation()[2].tolist()  # x points towards the eye
+    [1.0, 0.0, 0.0]
+    """
 
     direction: tuple[float, float, float] = (0.0, 0.0, 1.0)
     up: tuple[float, float, float] = (0.0, 1.0, 0.0)

@@ -42,6 +42,10 @@ class Scene:
 
     Raises:
         ValueError: if shapes do not agree, or an index points to no atom.
+
+    >>> attention = Scalars([0.5, 1.5], "attention received")
+    >>> Scene([[0, 0, 0], [1.2, 0, 0]], ["C", "O"], bonds=[[0, 1]], atom_scalars=attention).caption()
+    '2 atoms (1 C, 1 O). Atom colour: attention received from 0.5 to 1.5.'
     """
 
     positions: Any
@@ -304,7 +308,11 @@ class Scene:
 
 
 def round_unit(longest: float, length: float) -> float:
-    """Smallest of 1, 2, 5 times a power of ten with which `longest` is drawn at most `length` Å long."""
+    """Smallest of 1, 2, 5 times a power of ten with which `longest` is drawn at most `length` Å long.
+
+    >>> round_unit(longest=700.0, length=3.0)
+    500.0
+    """
     need = longest / length * (1 - 1e-9)
     power = 10.0 ** np.floor(np.log10(need))
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= need))

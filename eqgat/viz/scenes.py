@@ -31,6 +31,11 @@ def residue_scene(
     """A protein as a cartoon, each residue in a colour of its own: of ``values`` [R], or of the mean of [N] over its atoms.
 
     ``num_labels`` residues with the largest values are labelled, at their alpha carbons, none close to another label.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> protein = embedded_structure("5pti")
+    >>> residue_scene(protein, protein.bfactor, "B factor", "Å²", num_labels=1).labels
+    {449: 'Ala58'}
     """
     means = np.asarray(values, dtype=float)
     if len(means) != len(structure.residues):
@@ -65,6 +70,9 @@ def vector_kind(term: str, before: int, cross_product: bool = True) -> str:
     Vectors are polar after the first layer. The second adds axial ones to them and mixes both kinds, and its update
     puts pseudoscalars into s, so that from the third on even the coefficients differ in a mirror. Without cross
     products everything stays polar.
+
+    >>> vector_kind("v_cross", before=1), vector_kind("v_cross", before=2)
+    ('axial', 'mixed')
     """
     if before == 0 or not cross_product:
         return "polar"
@@ -74,7 +82,12 @@ def vector_kind(term: str, before: int, cross_product: bool = True) -> str:
 
 
 def residue_label(structure: Molecule, row: int) -> str:
-    """Of the residue of an atom: Phe22 for amino acids, PO4 70 for what is not written in letters alone."""
+    """Of the residue of an atom: Phe22 for amino acids, PO4 70 for what is not written in letters alone.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> residue_label(embedded_structure("5pti"), 0)
+    'Arg1'
+    """
     atom = structure.atoms.iloc[int(row)]
     name = atom["resname"].strip()
     return f"{name.capitalize()}{atom['residue']}" if name.isalpha() else f"{name} {atom['residue']}"

@@ -23,7 +23,11 @@ LICENCE = "package/LICENSE"
 
 @dataclass(frozen=True)
 class Script:
-    """One file of an npm package, pinned by version and SHA-256; `without` says what happens where it is missing."""
+    """One file of an npm package, pinned by version and SHA-256; `without` says what happens where it is missing.
+
+    >>> THREEDMOL.address
+    'https://cdn.jsdelivr.net/npm/3dmol@2.5.5/build/3Dmol-min.js'
+    """
 
     name: str
     package: str
@@ -71,6 +75,9 @@ def source(script: Script) -> str | None:
 
     Raises:
         ValueError: if the file is there but is not the pinned version as published.
+
+    >>> print(source(Script("none", "none", "1.0", "package/none.js", "", "")))
+    None
     """
     if not (script.path.exists() and script.licence_path.exists()):
         return None

@@ -86,7 +86,12 @@ class _Canvas:
 
 
 def render(scene: Scene, width: float = 6.4, height: float = 4.8) -> Figure:
-    """The figure of a scene, `width` by `height` inches, with caption and alternative text attached."""
+    """The figure of a scene, `width` by `height` inches, with caption and alternative text attached.
+
+    >>> from eqgat.viz.scene import Scene
+    >>> render(Scene([[0, 0, 0], [1.2, 0, 0]], ["C", "O"]), width=3.0, height=2.0).eqgat_details["caption"]
+    '2 atoms (1 C, 1 O).'
+    """
     with style():
         fig = _empty(width, height)
         _draw(scene, fig, _Layout.of(scene, width, height))
@@ -109,6 +114,11 @@ def panels(
 
     Raises:
         ValueError: no scene; or one colour bar is asked for and the scenes have several.
+
+    >>> from eqgat.viz.scene import Scene
+    >>> carbon, oxygen = Scene([[0, 0, 0]], ["C"], title="one"), Scene([[0, 0, 0]], ["O"], title="other")
+    >>> panels([carbon, oxygen]).eqgat_details["caption"]
+    '(a) one. 1 atom (1 C). (b) other. 1 atom (1 O).'
     """
     if not scenes:
         raise ValueError("panels needs at least one scene")

@@ -63,7 +63,11 @@ SIGN_COLOURS = {"plus": "#B2182B", "minus": "#2166AC"}
 
 
 def element_colour(element: str) -> str:
-    """Colour of a chemical element ("C", "CL" or "Cl") as a hexadecimal string; one shade for all rare elements."""
+    """Colour of a chemical element ("C", "CL" or "Cl") as a hexadecimal string; one shade for all rare elements.
+
+    >>> element_colour("CL"), element_colour("Fe")
+    ('#556B2F', '#9E9AC8')
+    """
     return ELEMENT_COLOURS.get(element.strip().capitalize(), OTHER_ELEMENT_COLOUR)
 
 
@@ -77,13 +81,24 @@ def plain(text: str) -> str:
 
 
 def use_style() -> None:
-    """Switch matplotlib to the suite's style sheet, for the rest of the session."""
+    """Switch matplotlib to the suite's style sheet, for the rest of the session.
+
+    >>> with mpl.rc_context():  # which puts back what was set before
+    ...     use_style()
+    ...     mpl.rcParams["font.size"]
+    13.0
+    """
     plt.style.use(STYLE_SHEET)
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The suite's style for the time of a `with` block, whatever was set before; a letter that the font lacks is a box."""
+    """The suite's style for the time of a `with` block, whatever was set before; a letter that the font lacks is a box.
+
+    >>> with style():
+    ...     mpl.rcParams["font.size"]
+    13.0
+    """
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         mpl.rcdefaults()
@@ -96,6 +111,10 @@ def describe(fig: Figure, caption: str, alt: str = "", trained: str = "") -> Fig
 
     `eqgat_course.figures.build` prefers them to what the decorator says; a notebook shows the caption under the figure
     and hands the alternative text to screen readers. Returns the same figure.
+
+    >>> fig = describe(Figure(), "Two atoms and the bond between them.", alt="Two balls and a stick.")
+    >>> details_of(fig)["alt"]
+    'Two balls and a stick.'
     """
     details = {"caption": caption, "alt": alt or caption, "trained": trained}
     fig.eqgat_details = {**details_of(fig), **{key: value for key, value in details.items() if value}}
@@ -104,12 +123,20 @@ def describe(fig: Figure, caption: str, alt: str = "", trained: str = "") -> Fig
 
 
 def details_of(fig: Figure) -> dict[str, str]:
-    """What `describe` attached: caption, alt and trained, as far as they are known."""
+    """What `describe` attached: caption, alt and trained, as far as they are known.
+
+    >>> details_of(describe(Figure(), "Two atoms.", trained="res"))
+    {'caption': 'Two atoms.', 'alt': 'Two atoms.', 'trained': 'res'}
+    """
     return dict(getattr(fig, "eqgat_details", {}))
 
 
 def png_bytes(fig: Figure, dpi: float | None = None) -> bytes:
-    """The figure as a PNG file in memory, without dates or versions: the same figure gives the same bytes."""
+    """The figure as a PNG file in memory, without dates or versions: the same figure gives the same bytes.
+
+    >>> png_bytes(Figure(figsize=(1, 1)))[1:4]
+    b'PNG'
+    """
 
     buffer = io.BytesIO()
     with style():
@@ -118,7 +145,11 @@ def png_bytes(fig: Figure, dpi: float | None = None) -> bytes:
 
 
 def as_files(fig: Figure, stem: str | Path) -> dict[Path, bytes]:
-    """What `save` writes: `stem`.png and `stem`.svg, with their content."""
+    """What `save` writes: `stem`.png and `stem`.svg, with their content.
+
+    >>> [str(path) for path in as_files(Figure(figsize=(1, 1)), "figure")]
+    ['figure.png', 'figure.svg']
+    """
     stem, contents = Path(stem), {}
     metadata: dict[str, dict[str, Any]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     with style():
@@ -134,6 +165,11 @@ def save(fig: Figure, stem: str | Path) -> list[Path]:
 
     Raises:
         UserError: the disk is full.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [path.name for path in save(Figure(figsize=(1, 1)), f"{folder}/figure")]
+    ['figure.png', 'figure.svg']
     """
     contents = as_files(fig, stem)
     write_files(contents)

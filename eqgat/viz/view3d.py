@@ -40,6 +40,10 @@ def setup() -> None:
 
     Running the cell again puts it there again, in the same place. A view made without `setup`, or outside a notebook,
     carries its own copy.
+
+    >>> with mpl.rc_context():  # which puts back the style that was there before
+    ...     setup()
+    <IPython.core.display.HTML object>
     """
     from IPython import get_ipython
     from IPython.display import HTML, display
@@ -61,6 +65,11 @@ def show(scene: Scene, width: int = 640, height: int = 440) -> None:
 
     These are separate outputs, so that the picture is seen wherever the view is not. `width`, `height`: of the view,
     in pixels; the picture has the same shape.
+
+    >>> from eqgat.viz.scene import Scene
+    >>> show(Scene([[0, 0, 0], [1.2, 0, 0]], ["C", "O"]))  # a notebook shows these two
+    <IPython.core.display.HTML object>
+    Figure(640x440)
     """
     from IPython.display import HTML, display
 
@@ -97,7 +106,12 @@ def py3dmol_view(molecule: Molecule, values: np.ndarray, width: int = 640, heigh
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """The interactive view of a scene. A notebook shows it; `to_html` makes a page of it. Sizes in pixels."""
+    """The interactive view of a scene. A notebook shows it; `to_html` makes a page of it. Sizes in pixels.
+
+    >>> from eqgat.viz.scene import Scene
+    >>> View(Scene([[0, 0, 0]], ["C"], title="Carbon")).to_html().count("<h1>Carbon</h1>")
+    1
+    """
 
     scene: Scene
     width: int = 640
@@ -145,17 +159,29 @@ class View:
 
 
 def source(name: str) -> str:
-    """A script or style of this package, as text."""
+    """A script or style of this package, as text.
+
+    >>> "eqgatViews" in source("view3d.js")
+    True
+    """
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
 def as_json(data: dict[str, Any]) -> str:
-    """JSON that may stand inside of a script element: a label that holds "</script>" or "<!--<script" would end it."""
+    """JSON that may stand inside of a script element: a label that holds "</script>" or "<!--<script" would end it.
+
+    >>> print(as_json({"label": "</script>"}))
+    {"label":"\\u003c/script>"}
+    """
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def inlined() -> str:
-    """3Dmol.js as a script element, or nothing. Loaders of modules are hidden from it: it shall define $3Dmol."""
+    """3Dmol.js as a script element, or nothing. Loaders of modules are hidden from it: it shall define $3Dmol.
+
+    >>> inlined()[:8] in ("<script>", "")
+    True
+    """
     text = scripts.source(scripts.THREEDMOL)
     if text is None:
         return ""
