@@ -43,6 +43,9 @@ class TaskSpec:
         atom_options: those that say which atoms graphs hold, by names that mean the same in all tasks that list them. A
             run that starts from the weights of another one has them from there.
         archive, reader, sizes: of the tasks of ATOM3D: see ``eqgat.datasets.atom3d.spec``.
+
+    >>> TASKS["lba"].title, TASKS["lba"].kind, TASKS["lba"].losses
+    ('LBA', 'regression', ('mse',))
     """
 
     name: str

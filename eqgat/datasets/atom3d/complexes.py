@@ -34,6 +34,11 @@ class Complexes(torch.utils.data.Dataset):
 
     Raises:
         UserError: data of another task, or fewer than one pair.
+
+    >>> from eqgat.datasets.atom3d.load import toy_items
+    >>> complexes = Complexes(ItemData("ppi", toy_items("ppi", "train")), pairs=2)
+    >>> complexes[0].y.flatten()
+    tensor([1., 1., 1., 1., 0., 0., 0., 0.])
     """
 
     def __init__(self, data: Atom3DData, pairs: int) -> None:

@@ -68,7 +68,14 @@ class Contents:
 
 @dataclass
 class ContentsBuilder:
-    """Collects ``Contents``, item after item."""
+    """Collects ``Contents``, item after item.
+
+    >>> from eqgat.datasets.atom3d.samples import Sample
+    >>> builder = ContentsBuilder(classes=False)
+    >>> builder.add(0, Parsed(samples=[Sample((), 6.5, "1abc", "1abc")]))
+    >>> builder.finish(num_items=1).y
+    tensor([[6.5000]])
+    """
 
     classes: bool
     radius: float | None = None  # of the graphs, which is part of what they are
@@ -119,7 +126,14 @@ class ContentsBuilder:
 
 
 def warn_of_broken(skipped: pd.DataFrame, num_items: int) -> None:
-    """A warning where whole items are left out."""
+    """A warning where whole items are left out.
+
+    >>> with warnings.catch_warnings(record=True) as told:
+    ...     warnings.simplefilter("always")
+    ...     warn_of_broken(pd.DataFrame({"name": [""], "reason": ["no atoms"]}), num_items=3)
+    >>> str(told[0].message)
+    '1 of 3 items are broken and left out; the first: no atoms. All are listed in .skipped'
+    """
     broken = skipped[skipped["name"] == ""]
     if len(broken):
         warnings.warn(

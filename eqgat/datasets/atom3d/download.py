@@ -99,6 +99,13 @@ def unpack(archive: str | Path, target: str | Path, limit: int | None = None) ->
         UserError: the archive is damaged or holds anything else; nothing is left behind but the archive.
         OSError: the disk is full or the folder closed; likewise.
         FileExistsError: ``target`` exists.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (Path(folder) / "inside").mkdir()
+    ...     unpack(shutil.make_archive(f"{folder}/packed", "tar", folder, "inside"), f"{folder}/out")
+    ...     (Path(folder) / "out").is_dir()
+    True
     """
     archive, target = Path(archive), Path(target)
     if target.exists():

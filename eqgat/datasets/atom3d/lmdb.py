@@ -53,6 +53,11 @@ class LMDBItems(Sequence[dict[str, Any]]):
 
     Attributes:
         folder: where it is.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     LMDBItems(write_lmdb(folder, [{"id": "1abc"}, {"id": "2xyz"}])).ids()
+    ['1abc', '2xyz']
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:

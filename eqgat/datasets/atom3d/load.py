@@ -129,7 +129,15 @@ def load_atom3d(
 
 
 def open_items(task: str, root: Path, split: str) -> Sequence[dict[str, Any]]:
-    """The items of a split; raises as ``load_atom3d`` does."""
+    """The items of a split; raises as ``load_atom3d`` does.
+
+    >>> import tempfile
+    >>> from eqgat.datasets.atom3d.lmdb import write_lmdb
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = write_lmdb(f"{folder}/data/train", [{"id": "1abc"}])
+    ...     len(open_items("lba", Path(folder), "train"))
+    1
+    """
     if not root.is_dir():
         wrong = f"{root} is a file" if root.exists() else f"no folder {root}"
         raise FileNotFoundError(

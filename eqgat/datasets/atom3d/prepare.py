@@ -30,6 +30,10 @@ def estimate(data: ItemData, sample: int = 20) -> Estimate:
 
     Raises:
         UserError: none of them can be read.
+
+    >>> from eqgat.datasets.atom3d.load import toy_items
+    >>> estimate(ItemData("lba", toy_items("lba", "train"))).items
+    1
     """
     count = len(data.items)
     chosen = sorted({k * count // sample for k in range(sample)}) if count else []
@@ -77,6 +81,15 @@ def prepare(
     Raises:
         FileNotFoundError: no data in ``root``.
         UserError: unknown task or option, unreadable data, or too little space.
+
+    >>> import tempfile
+    >>> from eqgat.datasets.atom3d.lmdb import write_lmdb
+    >>> from eqgat.datasets.atom3d.load import toy_items
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = write_lmdb(f"{folder}/train", toy_items("lba", "train"))
+    ...     _ = prepare("lba", folder)
+    lba: 1 items in train; about 0 MiB in ... and 0 min
+    train: 1 samples of 1 items; left out: 0 broken items and 0 samples (listed in ...)
     """
     root = Path(root).expanduser()
     out = root / "prepared" / task if out is None else Path(out).expanduser()

@@ -50,7 +50,11 @@ _FILES = {
 
 
 def find_prepared(task: str, root: Path, split: str) -> Path | None:
-    """The prepared folder of a split in ``root``: split, task/split or prepared/task/split; None if there is none."""
+    """The prepared folder of a split in ``root``: split, task/split or prepared/task/split; None if there is none.
+
+    >>> print(find_prepared("lba", Path("no/such/folder"), "train"))
+    None
+    """
     for folder in (root, root / split, root / task / split, root / "prepared" / task / split):
         if (folder / _META).is_file() and (folder.name == split or folder != root):
             return folder
@@ -66,6 +70,13 @@ class PreparedData(Atom3DData):
 
     Raises:
         UserError: a folder of another version, or a file that is missing, cut off or damaged.
+
+    >>> import tempfile
+    >>> from eqgat.datasets.atom3d.load import toy_items
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = write_prepared(ItemData("lba", toy_items("lba", "train")), f"{folder}/train")
+    ...     PreparedData(f"{folder}/train").name(0)
+    '1hvr'
     """
 
     def __init__(self, folder: str | os.PathLike[str], cutoff: float = 4.5, hops: int | None = None) -> None:
@@ -219,6 +230,12 @@ def write_prepared(data: ItemData, folder: str | os.PathLike[str], needed: float
     Raises:
         UserError: no graph can be made of the items; the disk is full.
         FileExistsError: the folder holds something else than prepared data.
+
+    >>> import tempfile
+    >>> from eqgat.datasets.atom3d.load import toy_items
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     len(write_prepared(ItemData("lba", toy_items("lba", "train")), f"{folder}/train"))
+    1
     """
     folder = Path(folder)
     if folder.exists() and not (folder / _META).is_file():

@@ -39,7 +39,13 @@ class PSROptions(AtomOptions):
 
 
 def parse(item: Mapping[str, Any], options: Any) -> Parsed:
-    """One graph, of all chosen atoms; for RSR too."""
+    """One graph, of all chosen atoms; for RSR too.
+
+    >>> from eqgat.datasets import embedded_structure
+    >>> item = {"id": "('T0759', 'a_decoy')", "scores": {"gdt_ts": 0.7}, "atoms": embedded_structure("5pti").atoms}
+    >>> parse(item, PSROptions()).samples[0].name
+    'T0759/a_decoy'
+    """
     target, decoy = target_and_decoy(item["id"])
     molecule, _ = read_molecule(table(item, "atoms", "x", "y", "z", "element"), options)
     return Parsed([molecule], [Sample((View(0),), finite_score(item, options.label), f"{target}/{decoy}", target)])

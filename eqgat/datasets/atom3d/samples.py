@@ -98,7 +98,11 @@ class Skipped(NamedTuple):
 
 @dataclass
 class Parsed:
-    """What one item gives."""
+    """What one item gives.
+
+    >>> Parsed([Atoms(np.array([6, 8], np.uint8), np.array([[0.0, 0, 0], [1.2, 0, 0]]), 2)]).size
+    8
+    """
 
     molecules: list[Atoms] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)

@@ -50,7 +50,11 @@ class SizeOptions:
 
 
 def atom3d_task(name: str, *options: type, **rest: Any) -> TaskSpec:
-    """A task of ATOM3D. ``rest``: the fields of ``TaskSpec`` that are its own."""
+    """A task of ATOM3D. ``rest``: the fields of ``TaskSpec`` that are its own.
+
+    >>> atom3d_task("lba", kind="regression", metrics=("mse",), profiles={}, sizes=(3507, 466, 490)).title
+    'LBA'
+    """
 
     def load(folder: str | None, **chosen: Any) -> dict[str, Any]:
         from eqgat.datasets.atom3d.load import load_splits  # with torch
@@ -94,6 +98,9 @@ def profiles(
     same models, for some minutes on one core of a CPU and small data: a larger learning rate that falls to zero along
     a cosine, smaller batches, targets and what the head sees standardised (regression), and in PPI whole complexes with pairs
     drawn anew in every epoch. It was chosen by validation metrics alone.
+
+    >>> profiles(layers=5, epochs=30, batch_size=16, quick={"epochs": 3})["quick"]["epochs"]
+    3
     """
     common = {"num_elements": 9, "num_layers": layers, "cutoff": 4.5, **model_options}
     base = {"batch_size": batch_size, "model_options": common}

@@ -58,7 +58,13 @@ def radius_of_gyration(pos: np.ndarray) -> float:
 
 
 def plain_scores(radius: float, clashes: float) -> dict[str, Callable[[Any], Tensor]]:
-    """Scores of the structures of a split, [n, 1]; the signs say whether a large one is good (GDT_TS) or bad (RMSD)."""
+    """Scores of the structures of a split, [n, 1]; the signs say whether a large one is good (GDT_TS) or bad (RMSD).
+
+    >>> from torch_geometric.data import Data
+    >>> data = [Data(pos=torch.tensor([[0.0, 0, 0], [2.0, 0, 0]]))]
+    >>> plain_scores(radius=-1.0, clashes=-1.0)["radius of gyration"](data)
+    tensor([[-1.]])
+    """
 
     def scores(quantity: Callable[[np.ndarray], float], sign: float) -> Callable[[Any], Tensor]:
         return lambda data: sign * torch.tensor([[quantity(data[k].pos.numpy())] for k in range(len(data))])
@@ -82,7 +88,13 @@ def ligand_and_pocket(data: Any) -> Tensor:
 
 
 def openness(data: Any) -> Tensor:
-    """Minus the atoms of its own partner within 10 Å of the alpha carbon, summed over both of a pair, [n, 1]."""
+    """Minus the atoms of its own partner within 10 Å of the alpha carbon, summed over both of a pair, [n, 1].
+
+    >>> from torch_geometric.data import Data
+    >>> partner = Data(pos=torch.tensor([[0.0, 0, 0], [2.0, 0, 0], [20.0, 0, 0]]), center_index=torch.tensor([0]))
+    >>> openness([(partner, partner)])
+    tensor([[-4.]])
+    """
 
     def near(graph: Any) -> int:
         return int(((graph.pos - graph.pos[graph.center_index]).norm(dim=1) < BURIAL).sum())
