@@ -298,7 +298,11 @@ def _clean(text: Any) -> str:
 
 
 def ordered(codes: np.ndarray) -> np.ndarray:
-    """Whole numbers, numbered anew: 0 for the first and all that equal it, 1 for the next other one, ..."""
+    """Whole numbers, numbered anew: 0 for the first and all that equal it, 1 for the next other one, ...
+
+    >>> ordered(np.array([7, 7, 2, 7])).tolist()
+    [0, 0, 1, 0]
+    """
     if codes.min() < 0 or codes.max() > 8 * len(codes):  # a table of all numbers would be large
         codes = np.unique(codes, return_inverse=True)[1]
     rows = np.arange(len(codes))
@@ -318,6 +322,12 @@ def _combined(*codes: np.ndarray) -> np.ndarray:
 
 
 def check_chains(there: list[str], wanted: Iterable[str]) -> None:
+    """Raises ``ValueError`` where one of the chains ``wanted`` is not ``there``.
+
+    >>> check_chains(["A", "B"], ["A", "C"])
+    Traceback (most recent call last):
+    ValueError: there is no chain 'C'; the chains are 'A', 'B'
+    """
     names = list(dict.fromkeys(there))
     if absent := [chain for chain in wanted if chain not in names]:
         raise ValueError(f"there is no chain {absent[0]!r}; the chains are {', '.join(map(repr, names))}")

@@ -36,7 +36,14 @@ COMMANDS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises ``UserError`` instead of printing its usage and leaving, and names an unknown option first."""
+    """A parser that raises ``UserError`` instead of printing its usage and leaving, and names an unknown option first.
+
+    >>> parser = Parser(prog="eqgat train")
+    >>> _ = parser.add_argument("--epochs", type=int)
+    >>> parser.parse_args(["--epoch", "3"])
+    Traceback (most recent call last):
+    eqgat.errors.UserError: there is no option --epoch; is --epochs meant?; eqgat train --help shows the options
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **options})
@@ -63,7 +70,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def all_commands() -> dict[str, tuple[str, str]]:
-    """The library's subcommands and those that other packages add."""
+    """The library's subcommands and those that other packages add.
+
+    >>> all_commands()["train"][0]
+    'eqgat.training.cli:train'
+    """
     commands = dict(COMMANDS)
     for entry in entry_points(group="eqgat.commands"):
         commands.update(entry.load())

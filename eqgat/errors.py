@@ -15,7 +15,12 @@ class UserError(ValueError):
 
 
 class StructureError(UserError):
-    """Atoms that cannot be read, or placed. ``file`` and ``line`` say where (in a table of atoms: its name and row)."""
+    """Atoms that cannot be read, or placed. ``file`` and ``line`` say where (in a table of atoms: its name and row).
+
+    >>> raise StructureError("atom CA has no coordinates", "1abc.pdb", 12)
+    Traceback (most recent call last):
+    eqgat.errors.StructureError: 1abc.pdb, line 12: atom CA has no coordinates
+    """
 
     def __init__(self, problem: str, file: str = "", line: int | None = None, unit: str = "line") -> None:
         place = f"{file}, {unit} {line}" if line is not None else file

@@ -56,6 +56,13 @@ def in_chunks(layers: Sequence[EQGATLayer], edges: Edges) -> Chunks | None:
 
     (A subclass, a part exchanged, a hook, half precision.) None, too, where a graph is so small that the readable layer,
     of fewer steps, is done sooner.
+
+    >>> from eqgat import EQGAT
+    >>> from eqgat.datasets import embedded_structure
+    >>> model = EQGAT(num_elements=9, out_channels=1, num_layers=1)
+    >>> edges = model.trace(embedded_structure("5pti").graph(cutoff=4.5))[0].edges
+    >>> len(in_chunks(model.layers, edges).parts)
+    6
     """
     plain = [layer for layer in layers if _is_plain(layer)]
     if len(plain) < len(layers) or edges.radial.dtype not in (torch.float32, torch.float64):

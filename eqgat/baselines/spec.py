@@ -32,6 +32,10 @@ class ModelSpec:
         settings: task -> fields of ``Settings`` that differ from the task's; "" for tasks that are not named.
         profiles: profile -> fields of ``Settings`` that differ from these in that profile.
         only_named: whether it is made for the tasks in ``settings`` alone.
+
+    >>> from eqgat.baselines.schnet import SPEC
+    >>> SPEC.model.__name__, SPEC.labels
+    ('SchNet', {'1': 'SchNet', '3': 'SchNet'})
     """
 
     model: type

@@ -25,6 +25,12 @@ def write_checkpoint(file: Path, content: dict[str, Any]) -> None:
 
     Raises:
         UserError: the disk is full.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_checkpoint(Path(folder) / "last.ckpt", {"epoch": 3})
+    ...     sorted(file.name for file in Path(folder).iterdir())
+    ['last.ckpt', 'last.ckpt.sha256']
     """
     stream = io.BytesIO()
     torch.save({"format": _FORMAT, **content}, stream)
@@ -41,6 +47,13 @@ def read_checkpoint(file: Path, settings: str, data: str) -> dict[str, Any]:
 
     Raises:
         UserError: a damaged file, one of another version, or one of other settings or data.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "last.ckpt"
+    ...     write_checkpoint(file, dict.fromkeys(_FIELDS - {"format"}, "as before"))
+    ...     read_checkpoint(file, settings="as before", data="as before")["epoch"]
+    'as before'
     """
     advice = "start the run anew with --restart"
     try:

@@ -49,6 +49,9 @@ def training_batches(
         seed, epoch: of the order.
         skip: batches already done, left out.
         rank, world: number of this process, and how many there are.
+
+    >>> [len(batch) for batch in training_batches(5, batch_size=2, seed=0, epoch=0)]
+    [2, 2, 1]
     """
     order = torch.randperm(size, generator=torch.Generator().manual_seed(_mix(seed, epoch))).tolist()
     batches = [order[start : start + batch_size] for start in range(0, size, batch_size)][skip:]
@@ -57,7 +60,11 @@ def training_batches(
 
 
 def evaluation_batches(size: int, batch_size: int, rank: int = 0, world: int = 1) -> list[list[int]]:
-    """Batches in order; process ``rank`` gets items rank, rank + world, ...; the last are repeated to equal length."""
+    """Batches in order; process ``rank`` gets items rank, rank + world, ...; the last are repeated to equal length.
+
+    >>> evaluation_batches(5, batch_size=2, rank=1, world=2)
+    [[1, 3], [4]]
+    """
     per_process = -(-size // world)
     own = [min(rank + k * world, size - 1) for k in range(per_process)]
     return [own[start : start + batch_size] for start in range(0, per_process, batch_size)]

@@ -46,7 +46,11 @@ __all__ = [
 
 
 class Trained(NamedTuple):
-    """A trained model with the settings of its run."""
+    """A trained model with the settings of its run.
+
+    >>> load_trained("res").classes[:3]
+    ('HIS', 'LYS', 'ARG')
+    """
 
     settings: Settings
     model: nn.Module
@@ -293,6 +297,13 @@ def evaluate(
 
     Raises:
         UserError: no such model, data or column; data that the model does not answer for.
+
+    >>> import shutil, tempfile
+    >>> from eqgat.datasets import embedded_path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = shutil.copy(embedded_path("5pti"), folder)
+    ...     evaluate("res", structures=folder).metrics["metric"].tolist()
+    ['accuracy', 'cross_entropy', 'share_of_commonest_class']
     """
     trained = source if isinstance(source, Trained) else load_trained(source)
     if split not in ("", "all", *SPLITS):

@@ -39,6 +39,13 @@ def own_settings(
 
     Raises:
         UserError: a table that cannot be used, unknown options or values.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "labels.csv"
+    ...     _ = file.write_text("structure,kind\\n1abc,enzyme\\n2xyz,antibody\\n")
+    ...     own_settings(file, "kind", classes=True).data_options["classes"]
+    ['antibody', 'enzyme']
     """
     table = read_labels(labels, target, classes)
     data = {"labels": str(labels), "target": target, **({"classes": list(table.classes)} if classes else {})}

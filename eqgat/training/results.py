@@ -87,6 +87,13 @@ def write_results(
 
     Raises:
         UserError: columns are missing or unknown; the disk is full.
+
+    >>> import tempfile
+    >>> common = dict.fromkeys(set(COLUMNS) - {"split", "metric", "value"}, "lba")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = write_results(folder, "a-run", common, {"test": {"mse": 0.5}})
+    ...     read_results(folder)["value"].tolist()
+    [0.5]
     """
     rows = pd.DataFrame(
         [
@@ -179,7 +186,12 @@ def read_history(run: str, folder: str | os.PathLike[str] | None = None) -> pd.D
 
 
 def read_predictions(run: str, folder: str | os.PathLike[str] | None = None) -> pd.DataFrame:
-    """Predictions of one run for its test set, see ``prediction_table``; arguments and errors as ``read_history``."""
+    """Predictions of one run for its test set, see ``prediction_table``; arguments and errors as ``read_history``.
+
+    >>> read_predictions("triangle-eqgat-quick-seed0", "no/such/store")
+    Traceback (most recent call last):
+    FileNotFoundError: no run 'triangle-eqgat-quick-seed0' in no/such/store
+    """
     names = {"id": str, "group": str}  # a structure may be called 0012 or NA
     table = _read_csv(_file_of(run, ".predictions.csv.gz", folder), compression="gzip", converters=names)
     return table if "group" in table else table.astype({"id": int})  # no names: numbers of the samples
@@ -237,7 +249,11 @@ def package_versions() -> str:
 
 
 def git_commit() -> str:
-    """Commit of the checkout that this package is in, "" outside of one; "+" if a file of the package was changed."""
+    """Commit of the checkout that this package is in, "" outside of one; "+" if a file of the package was changed.
+
+    >>> len(git_commit()) in (0, 12, 13)
+    True
+    """
     package = Path(__file__).resolve().parents[1]
     try:
         commit = _git(package, "rev-parse", "--short=12", "HEAD")

@@ -110,6 +110,13 @@ def train(
             are damaged; a full disk.
         FileNotFoundError: no such data.
         KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM came.
+
+    >>> import tempfile
+    >>> from eqgat.training import make_settings
+    >>> settings = make_settings("triangle", epochs=1, data_options={"n": 10, "num_points": 5})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sorted(train(settings, runs=folder).metrics)
+    ['test', 'val']
     """
     stop_at = None if time_limit is None else time.monotonic() + time_limit
     if data is not None and not Path(data).expanduser().is_dir():
@@ -240,6 +247,9 @@ def check_device(accelerator: str, devices: int, strategy: str) -> str:
 
     Raises:
         UserError: an unknown accelerator or strategy, one that is not there, or too few devices.
+
+    >>> check_device("cpu", devices=1, strategy="auto").split()[0]
+    'CPU'
     """
     from lightning.pytorch.accelerators import AcceleratorRegistry
     from lightning.pytorch.strategies import StrategyRegistry

@@ -65,6 +65,10 @@ class Task:
 
     Raises:
         UserError: a model that cannot be built with its options.
+
+    >>> task = Task(Settings("lba", "eqgat", "quick", 0, 1, 1, 1e-3))
+    >>> task.monitor, task.mode
+    ('mse', 'min')
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -209,6 +213,10 @@ class PairModel(nn.Module):
     Args:
         network: a model with ``readout="node"``; its own head is taken off.
         wide: GVP's head, 2F -> 4F -> 1 with ReLU and dropout.
+
+    >>> from eqgat.model import EQGAT
+    >>> PairModel(EQGAT(num_elements=9, out_channels=1, readout="node")).head[0]
+    Linear(in_features=200, out_features=100, bias=True)
     """
 
     def __init__(self, network: nn.Module, wide: bool = False) -> None:
@@ -265,6 +273,11 @@ def standardisation(task: Task, train: Any) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the training targets [out_channels]; 0 and 1 where the settings say raw.
 
     The deviation of a single target is taken to be 1.
+
+    >>> from types import SimpleNamespace
+    >>> task = Task(Settings("lba", "eqgat", "quick", 0, 1, 1, 1e-3, standardise=True))
+    >>> standardisation(task, SimpleNamespace(y=torch.tensor([[4.0], [6.0]])))
+    (tensor([5.]), tensor([1.4142]))
     """
     if not task.settings.standardise:
         return torch.zeros(task.num_outputs()), torch.ones(task.num_outputs())
@@ -286,6 +299,10 @@ class ReadoutNorm(nn.Module):
 
     Raises:
         UserError: the head does not start with a linear layer.
+
+    >>> norm = ReadoutNorm(nn.Linear(1, 1))
+    >>> norm(torch.tensor([[1.0], [3.0]])).flatten()
+    tensor([-1.0000,  1.0000])
     """
 
     def __init__(self, head: nn.Module) -> None:
