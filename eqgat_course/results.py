@@ -109,6 +109,8 @@ def trained_for(rows: pd.DataFrame) -> str:
 
 def _seeds(rows: pd.DataFrame) -> str:
     seeds = sorted(set(rows["seed"].astype(int)))
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"seeds {seeds[0]} to {seeds[-1]}"
     return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
 

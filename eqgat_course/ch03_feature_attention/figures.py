@@ -150,7 +150,7 @@ def attention_one_or_many() -> Figure:
     trained="nothing",
     caption="The weights of Phe22 CA for its neighbours under three kinds of attention, all untrained; dotted: equal "
     "shares. Dot product and GAT give one weight per neighbour; feature attention gives one per neighbour and channel "
-    "(three of eight).",
+    "(three are shown).",
 )
 def three_attentions() -> Figure:
     example = running_example()

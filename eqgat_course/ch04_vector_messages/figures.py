@@ -94,7 +94,7 @@ def direction_term_of_one_atom() -> Figure:
     trained="nothing",
     caption="Length of the sum (left) and of the mean (right) of the unit vectors p_ji,n of each atom of BPTI, "
     "against its number of neighbours. Buried atoms have neighbours all around, and their directions "
-    "cancel. The mean of unit vectors is never longer than one. Black: Phe22 CA.",
+    "cancel. The mean of unit vectors is at most as long as each of them. Black: Phe22 CA.",
 )
 def mean_direction_and_burial() -> Figure:
     example = running_example()
