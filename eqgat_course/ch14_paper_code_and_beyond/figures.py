@@ -339,10 +339,17 @@ def draw_time_against_atoms(rows: pd.DataFrame) -> Figure:
 def time_against_atoms() -> Figure:
     rows = benchmark("scale")
     fig = draw_time_against_atoms(rows)
-    first = rows.iloc[0]
+    first, told = rows.iloc[0], []
+    for side, words in (("EQGAT", "in chunks"), ("EQGAT readable", "readable layer")):
+        steps = rows[(rows["side"] == side) & (rows["quantity"] == "training step")].astype({"case": int})
+        ends = steps.sort_values("case").iloc[[0, -1]]
+        told.append(
+            f"{words} " + " and ".join(f"{row.value:.0f} µs with {row.case:,} atoms" for row in ends.itertuples())
+        )
     return describe(
         fig,
         "Five layers at full size on one structure, copies of an embedded protein in a row; memory beyond the input. Measured on one thread of a "
         f"CPU ({first['machine']}) at commit {first['commit']}; stored, not measured now. No network was trained here.",
-        alt="Left: in chunks the time per atom is level. Right: memory grows in proportion to the atoms.",
+        alt="Lines against the number of atoms. Left: time per atom, of a training step "
+        f"{'; '.join(told)}. Right: memory, which grows with the atoms.",
     )
