@@ -62,8 +62,10 @@ def figure(
         data: where the numbers come from, for readers ("embedded structure 1l2y", "figures/results/triangle.csv").
         trained: "nothing", or which model on which data; what only the results store knows, such as the profile, is
             attached with `eqgat.viz.describe`.
-        caption: one or two sentences. A caption made from the data is attached with `eqgat.viz.describe` instead.
-        alt: what a reader who cannot see the figure has to know; the caption if left out.
+        caption: one or two sentences, without a number that `data` and `trained` do not have: results are computed where
+            the figure is drawn, and attached with `eqgat.viz.describe` (`describe(fig, "", alt)` for the alt alone).
+        alt: what a reader who cannot see the figure has to know; the same holds. The caption if left out, also that of
+            `describe`.
 
     The function is called without arguments by `build`, so every argument needs a default. It runs in the suite's
     style, whatever the notebook has set.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import pandas as pd
 
+from eqgat.pretrained import pretrained_entries, pretrained_rows
 from eqgat.training.results import read_results, results_folder
 from eqgat.training.settings import MODELS
 from eqgat_course.experiments.tables import changes_in_words, paper_numbers
 
 __all__ = [
+    "NOT_TRAINED",
     "SHORT_NAMES",
     "TARGETS",
     "TRIANGLE_MODELS",
@@ -20,6 +23,7 @@ __all__ = [
     "in_cells",
     "quick_triangle_errors",
     "runs_in_words",
+    "shipped_model",
     "trained_for",
     "triangle_runs",
 ]
@@ -35,6 +39,7 @@ SHORT_NAMES = {
     "trivial: number of atoms": "number of atoms",
     "trivial: radius of gyration": "radius of gyration",
 }
+NOT_TRAINED = "nothing yet: the results store has no such runs"  # for a figure of the store
 TARGETS = ("distance", "perimeter", "area")
 TRIANGLE_MODELS = {name: entry.labels["3"] for name, entry in MODELS.items() if "3" in entry.labels}
 
@@ -77,18 +82,51 @@ def triangle_runs(results: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def trained_for(rows: pd.DataFrame) -> str:
-    """What was trained for a figure that shows these rows (columns model, data, profile); trivial answers are left out.
+    """What was trained for a figure that shows these rows; trivial answers are left out.
 
-    >>> trained_for(pd.DataFrame({"model": ["EQGAT", "trivial: mean"], "data": "triangles", "profile": ["quick", "none"]}))
+    Args:
+        rows: columns model, data, profile, and seed where it is known.
+
+    >>> rows = pd.DataFrame({"model": ["EQGAT", "trivial: mean"], "data": "triangles", "profile": ["quick", "none"]})
+    >>> trained_for(rows)
     'EQGAT on triangles, quick profile'
+    >>> trained_for(rows.assign(seed=0))
+    'EQGAT on triangles, quick profile, seed 0'
+    >>> trained_for(pd.concat([rows.assign(seed=0), rows.assign(seed=1), rows.assign(model="PaiNN", seed=0)[:1]]))
+    'EQGAT (seeds 0, 1), PaiNN (seed 0) on triangles, quick profile'
     """
     trivial = rows["model"].astype(str).str.startswith("trivial: ").astype(bool)  # also where there are no rows
     runs = rows[~trivial]
-    told = [
-        f"{', '.join(dict.fromkeys(models))} on {data}, {profile} profile"
-        for (data, profile), models in runs.groupby(["data", "profile"])["model"]
-    ]
-    return "; ".join(told) or "nothing yet: the results store has no such runs"
+    told = []
+    for (data, profile), own in runs.groupby(["data", "profile"]):
+        names = list(dict.fromkeys(own["model"].astype(str)))
+        seeds = [_seeds(own[own["model"] == name]) for name in names] if "seed" in own else [""] * len(names)
+        alike = len(set(seeds)) == 1
+        of = names if alike else [f"{name} ({which})" for name, which in zip(names, seeds, strict=True)]
+        told.append(f"{', '.join(of)} on {data}, {profile} profile{f', {seeds[0]}' if alike and seeds[0] else ''}")
+    return "; ".join(told) or NOT_TRAINED
+
+
+def _seeds(rows: pd.DataFrame) -> str:
+    seeds = sorted(set(rows["seed"].astype(int)))
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
+@cache
+def shipped_model(name: str = "res") -> str:
+    """What was trained for a figure that shows shipped weights of RES, from the rows that come with them.
+
+    >>> shipped_model()
+    "EQGAT with 27,940 parameters, quick profile, seed 0, on 20,475 RES environments of 513 proteins, not ATOM3D's; the weights in `eqgat/pretrained/res`"
+    """
+    run, entries = pretrained_rows(name).iloc[0], pretrained_entries(name)
+    return (
+        f"EQGAT with {int(run['parameters']):,} parameters, {run['profile']} profile, seed {run['seed']}, on "
+        f"{int(run['num_train']):,} RES environments of {int((entries['split'] == 'train').sum())} proteins, not ATOM3D's; "
+        f"the weights in `eqgat/pretrained/{name}`"
+    )
 
 
 def benchmark(part: str) -> pd.DataFrame:

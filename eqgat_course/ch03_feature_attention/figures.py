@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from eqgat.viz.style import CHANNEL_COLOURS, COLOURS, DIVERGING
+from eqgat.viz.style import CHANNEL_COLOURS, COLOURS, DIVERGING, describe
 from eqgat_course.figures import SMALL, figure
 from eqgat_course.running_example import RunningExample, running_example
 
@@ -100,10 +100,8 @@ def two_wishes(example: RunningExample) -> tuple[Tensor, Tensor, Tensor]:
     notebook="03",
     data=f"{DATA.split(';')[0]}; hand-made logits",
     trained="nothing",
-    caption="Two wishes at one atom: channel 0 wants the oxygens, channel 1 the three bonded atoms. With a weight "
+    caption="Two wishes at one atom: channel 0 wants the oxygens, channel 1 the bonded atoms. With a weight "
     "for each channel both come true; one weight per edge has to share.",
-    alt="Bars for the 20 neighbours of Phe22 CA. Left: channel 0 puts its weight on the five oxygens, channel 1 "
-    "on the three nearest atoms. Right: a single weight per edge splits between both groups.",
 )
 def attention_one_or_many() -> Figure:
     example = running_example()
@@ -135,7 +133,14 @@ def attention_one_or_many() -> Figure:
         ax.grid(axis="y", visible=False)
     left.set_yticks(y, labels, fontsize=SMALL)
     left.invert_yaxis()
-    return fig
+    return describe(
+        fig,
+        "",
+        f"Bars for the {len(labels)} neighbours of Phe22 CA. Left: channel 0 puts {100 * many[oxygen, 0].sum():.1f} % of its "
+        f"weight on the {int(oxygen.sum())} oxygens, channel 1 {100 * many[bonded, 1].sum():.1f} % on the "
+        f"{int(bonded.sum())} nearest atoms. Right: a single weight per edge splits between both groups, "
+        f"{100 * half[oxygen].sum():.1f} % and {100 * half[bonded].sum():.1f} %.",
+    )
 
 
 @figure(
@@ -143,17 +148,18 @@ def attention_one_or_many() -> Figure:
     notebook="03",
     data=f"{DATA.split(';')[0]}; untrained weights, seed 0",
     trained="nothing",
-    caption="The weights of Phe22 CA for its 20 neighbours under three kinds of attention, all untrained. Dot product and "
-    "GAT give one weight per neighbour; feature attention gives one per neighbour and channel (three of eight).",
-    alt="Three panels of bars for 20 neighbours, from near to far: dot-product attention and GAT with one bar for each "
-    "neighbour, feature attention with three. All lie near 1/20.",
+    caption="The weights of Phe22 CA for its neighbours under three kinds of attention, all untrained; dotted: equal "
+    "shares. Dot product and GAT give one weight per neighbour; feature attention gives one per neighbour and channel "
+    "(three are shown).",
 )
 def three_attentions() -> Figure:
     example = running_example()
     edges, _, labels = neighbours_by_distance(example)
     y = np.arange(len(labels))
     fig, axes = plt.subplots(1, 3, figsize=(6.8, 6.2), sharey=True, sharex=True)
+    ranges = []
     for ax, (title, weights) in zip(axes, three_kinds(example, edges).items(), strict=True):
+        ranges.append(f"{title} from {weights.min():.3f} to {weights.max():.3f}")
         channels = weights.shape[1]
         for channel in range(channels):
             colour = COLOURS["grey"] if channels == 1 else CHANNEL_COLOURS[channel]
@@ -170,7 +176,13 @@ def three_attentions() -> Figure:
     fig.legend(*axes[2].get_legend_handles_labels(), loc="outside lower right", ncols=3, fontsize=SMALL)
     axes[0].set_yticks(y, labels, fontsize=SMALL)
     axes[0].invert_yaxis()
-    return fig
+    return describe(
+        fig,
+        "",
+        f"Three panels of bars for {len(labels)} neighbours, from near to far: dot-product attention and GAT with one bar for "
+        f"each neighbour, feature attention with three. The weights: {'; '.join(ranges)}. A dotted line marks the equal "
+        f"share, {1 / len(labels):.3f}.",
+    )
 
 
 def three_kinds(example: RunningExample, edges: Tensor) -> dict[str, Tensor]:
@@ -194,11 +206,6 @@ def three_kinds(example: RunningExample, edges: Tensor) -> dict[str, Tensor]:
     notebook="03",
     data=DATA,
     trained="nothing",
-    caption="Attention of Phe22 CA in layer 2, as a multiple of the equal share 1/20. Above: the effective number "
-    "of neighbours in each channel. Without training all weights stay close to equal; what differs, "
-    "differs mostly by element.",
-    alt="Heat map with 20 rows, the neighbours from near to far, and 8 columns, the scalar channels. Rows of the "
-    "same element look alike. Bars above show effective numbers near 20 in all channels.",
 )
 def attention_of_one_atom(sharpness: float = 1.0) -> Figure:
     """``sharpness`` multiplies the logits before the softmax; 1 is the model itself."""
@@ -210,7 +217,8 @@ def attention_of_one_atom(sharpness: float = 1.0) -> Figure:
     limit = float(np.clip(ratio.abs().max(), np.log2(1.5), 4))
     fig, (top, ax) = plt.subplots(2, 1, figsize=(6.4, 7.4), sharex=True, height_ratios=(1, 6))
     channels = np.arange(attention.shape[1])
-    bars = top.bar(channels, effective_number(attention), 0.7, color=COLOURS["blue"])
+    effective = effective_number(attention)
+    bars = top.bar(channels, effective, 0.7, color=COLOURS["blue"])
     top.bar_label(bars, fmt="%.1f", fontsize=SMALL)
     top.set(ylim=(0, len(edges) * 1.35), yticks=[1, len(edges) // 2, len(edges)])
     top.set_ylabel("effective\nneighbours", fontsize=SMALL)
@@ -225,12 +233,26 @@ def attention_of_one_atom(sharpness: float = 1.0) -> Figure:
     bar = fig.colorbar(
         image,
         ax=ax,
-        label="attention α, in equal shares (1/20)",
+        label=f"attention α, in equal shares (1/{len(edges)})",
         ticks=np.log2(shares),
         extend="both" if float(ratio.abs().max()) > limit else "neither",
     )
     bar.ax.set_yticklabels([f"×{share:.3g}" for share in shares])
-    return fig
+    factor = "" if sharpness == 1 else f", its logits times {sharpness:g}"
+    return describe(
+        fig,
+        f"Attention of Phe22 CA in layer 2{factor}, as a multiple of the equal share 1/{len(edges)}. Above: the effective "
+        "number of neighbours in each channel."
+        + (
+            ""
+            if factor
+            else " Without training all weights stay close to equal; what differs, differs mostly by element."
+        ),
+        f"Heat map with {len(edges)} rows, the neighbours from near to far, and {len(channels)} columns, the scalar channels. "
+        f"The weights lie between {attention.min() * len(edges):.2f} and {attention.max() * len(edges):.2f} equal shares"
+        f"{'' if factor else '; rows of the same element look alike'}. Bars above show effective numbers between "
+        f"{effective.min():.1f} and {effective.max():.1f}.",
+    )
 
 
 @figure(
@@ -240,7 +262,6 @@ def attention_of_one_atom(sharpness: float = 1.0) -> Figure:
     trained="nothing",
     caption="How many neighbours a channel of Phe22 CA effectively listens to when its logits are multiplied by a "
     "factor, one line per channel. Factor 1 is the untrained model; training can make logits larger.",
-    alt="Eight falling curves, from 20 effective neighbours at small factors to about one at a factor of 1000.",
 )
 def attention_sharpness() -> Figure:
     example = running_example()
@@ -259,4 +280,12 @@ def attention_sharpness() -> Figure:
         ylim=(0, 21),
         yticks=[1, 5, 10, 15, 20],
     )
-    return fig
+    ends = [
+        f"{row.min():.1f} to {row.max():.1f} at {factor:g}"
+        for row, factor in ((numbers[0], factors[0]), (numbers[-1], factors[-1]))
+    ]
+    return describe(
+        fig,
+        "",
+        f"{numbers.shape[1]} falling curves of effective neighbours against the factor: {ends[0]}, {ends[1]}.",
+    )

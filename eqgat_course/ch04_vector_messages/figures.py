@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from eqgat.graph import edge_geometry
 from eqgat.layers import sum_over_neighbours
 from eqgat.symmetry import rotation_about
 from eqgat.viz.parts import Camera
-from eqgat.viz.style import COLOURS, SIGN_COLOURS
+from eqgat.viz.style import COLOURS, SIGN_COLOURS, describe
 from eqgat_course.figures import SMALL, figure
 from eqgat_course.running_example import running_example
 
@@ -34,8 +35,6 @@ ATOM_MARKERS = {"C": "o", "N": "^", "O": "s", "S": "D"}
     "along the line to the centre: red towards it (b > 0), blue away from it (b < 0), longer for larger "
     "|b|. The directions are the same in all four pictures; the coefficients are not. Black: the mean, ten "
     "times enlarged.",
-    alt="Four pictures of 20 atoms around one carbon. Each neighbour has an arrow along its line to the centre,"
-    " whose sign and length differ from channel to channel; so do the four mean arrows at the centre.",
 )
 def direction_term_of_one_atom() -> Figure:
     example = running_example()
@@ -80,19 +79,22 @@ def direction_term_of_one_atom() -> Figure:
         for element, marker in ATOM_MARKERS.items()
     ]
     fig.legend(handles=key, loc="outside upper center", ncols=3, fontsize=SMALL, handlelength=1.6, columnspacing=1.2)
-    return fig
+    return describe(
+        fig,
+        "",
+        f"Four pictures of {len(rows)} atoms around one carbon. Each neighbour has an arrow along its line to the centre, "
+        "whose sign and length differ from channel to channel; so do the four mean arrows at the centre.",
+    )
 
 
 @figure(
     name="mean-direction-and-burial",
     notebook="04",
-    data=f"{STRUCTURE}, all 459 atoms, cutoff 4.5 Å; no model",
+    data=f"{STRUCTURE}, all atoms, cutoff 4.5 Å; no model",
     trained="nothing",
     caption="Length of the sum (left) and of the mean (right) of the unit vectors p_ji,n of each atom of BPTI, "
     "against its number of neighbours. Buried atoms have neighbours all around, and their directions "
-    "cancel. The mean lies between 0 and 1 for all. Black: Phe22 CA.",
-    alt="Two scatter plots of 459 atoms. The length of the mean falls from about 0.9 with few neighbours to "
-    "about 0.1 with 29; the sum shows no such clear trend and reaches 9.",
+    "cancel. The mean of unit vectors is at most as long as each of them. Black: Phe22 CA.",
 )
 def mean_direction_and_burial() -> Figure:
     example = running_example()
@@ -112,7 +114,17 @@ def mean_direction_and_burial() -> Figure:
         )
         ax.set(title=title, xlabel="number of neighbours", ylim=(0, None))
     axes[0].set_ylabel("length of the vector")
-    return fig
+    mean = total / count
+    few, many = int(count.min()), int(count.max())
+    by_sum, by_mean = (spearmanr(count, length)[0] for length in (total, mean))
+    return describe(
+        fig,
+        "",
+        f"Two scatter plots of {len(count)} atoms. The mean is about {mean[count == few].mean():.1f} long with {few} "
+        f"neighbours, the fewest, and {mean[count == many].mean():.1f} with {many}, the most; the sum reaches "
+        f"{total.max():.1f}. Rank correlation with the number of neighbours: {by_sum:.2f} for the sum, {by_mean:.2f} for "
+        "the mean.",
+    )
 
 
 def relu_both_ways(vector: Tensor, angle: float) -> tuple[Tensor, Tensor]:
@@ -129,8 +141,6 @@ def relu_both_ways(vector: Tensor, angle: float) -> tuple[Tensor, Tensor]:
     caption="A component-wise ReLU on a vector. Left: first ReLU, then turn (blue), and first turn, then ReLU "
     "(orange), give different arrows. Right: the difference, as a share of the length of the vector, for "
     "all angles.",
-    alt="Left: two different arrows from the origin. Right: the error is zero at 0 and 360 degrees and reaches "
-    "the whole length of the vector at 180 degrees.",
 )
 def relu_on_a_vector(angle: float = 150.0) -> Figure:
     """``angle`` in degrees."""
@@ -167,7 +177,13 @@ def relu_on_a_vector(angle: float = 150.0) -> Figure:
         fontsize=SMALL,
     )
     right.set(xlabel="angle (degrees)", ylabel="difference / |v|", ylim=(-0.03, None), xticks=[0, 90, 180, 270, 360])
-    return fig
+    return describe(
+        fig,
+        "",
+        f"Left: two different arrows from the origin, for a turn by {angle:g} degrees. Right: the difference is "
+        f"{errors[0]:.2f} without a turn and largest at {degrees[np.argmax(errors)]} degrees, {max(errors):.2f} times "
+        "the length of the vector.",
+    )
 
 
 def vector_operations(v: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
@@ -192,8 +208,6 @@ def vector_operations(v: Tensor) -> dict[str, Callable[[Tensor], Tensor]]:
     caption="Relative error of f(R v) = R f(v) for five operations on vector features, against the angle of a "
     "turn about z. Mixing channels is exact at every angle. The others fail; one of them passes at "
     "every quarter turn.",
-    alt="Four curves rise from zero and one stays at zero. Scaling each component returns to zero at 90, 180 and "
-    "270 degrees; a bias is worst at 180 degrees.",
 )
 def broken_vector_operations() -> Figure:
     example = running_example()
@@ -202,10 +216,14 @@ def broken_vector_operations() -> Figure:
     degrees = np.arange(0, 361, 3)
     turns = [rotation_about(Z_AXIS, math.radians(d)) for d in degrees.tolist()]
     fig, ax = plt.subplots(figsize=(6.4, 4.6))
-    colours = ("black", "grey", "sky", "vermilion", "blue")
+    colours, told = ("black", "grey", "sky", "vermilion", "blue"), []
     for (name, f), colour in zip(vector_operations(v).items(), colours, strict=True):
         errors = [float((f(turn @ v) - turn @ f(v)).norm() / f(v).norm()) for turn in turns]
         ax.plot(degrees, errors, color=COLOURS[colour], label=name)
+        exact = [int(d) for d, error in zip(degrees, errors, strict=True) if error < 1e-9]
+        where = "all angles" if len(exact) == len(degrees) else f"{', '.join(map(str, exact))} degrees"
+        worst = "" if len(exact) == len(degrees) else f", largest at {degrees[np.argmax(errors)]}: {max(errors):.2f}"
+        told.append(f"{name}: zero at {where}{worst}")
     ax.set(xlabel="angle of the turn about z (degrees)", ylabel="relative error", xticks=[0, 90, 180, 270, 360])
     fig.legend(loc="outside upper center", ncols=2, fontsize=SMALL)
-    return fig
+    return describe(fig, "", f"Five curves of the error against the angle. {'; '.join(told)}.")

@@ -229,18 +229,20 @@ def prediction_against_angle() -> Figure:
     notebook="06",
     data="counted; printed values: Tables 2 and 3",
     trained="nothing",
-    caption="Trainable parameters by part, for the models of Tables 2 and 3 as released at start-up. Black marks: "
-    "the printed numbers. Two of Table 3 do not fit their models.",
-    alt="Stacked horizontal bars for seven models; the edge filter is the largest part; printed values agree but "
-    "for the two ablations of Table 3.",
 )
 def parameter_counts() -> Figure:
     fig, axes = subplots(2, 1, figsize=(6.4, 5.6), height_ratios=(4, 3))
+    told, wrong, largest = [], [], set()
     for ax, table in zip(axes, (2, 3), strict=True):
         rows = [row for row in PUBLISHED if row.table == table]
         for y, row in enumerate(rows):
-            left = 0.0
-            for (part, number), colour in zip(_parts(row.options).items(), PART_COLOURS, strict=True):
+            left, parts = 0.0, _parts(row.options)
+            count = sum(parts.values()) / 1000
+            told.append(f"{row.name} {count:.1f} ({row.printed:g} printed)")
+            largest.add(max(parts, key=parts.__getitem__))
+            if abs(count - row.printed) >= (1 if table == 2 else 0.05):  # Table 2 cuts off, Table 3 rounds to one digit
+                wrong.append(f"{row.name} of Table {table}")
+            for (part, number), colour in zip(parts.items(), PART_COLOURS, strict=True):
                 ax.barh(y, number / 1000, left=left, color=colour, height=0.6, label=part if y == 0 else None)
                 left += number / 1000
             ax.plot([row.printed] * 2, [y - 0.42, y + 0.42], color="black", lw=2.5)
@@ -249,7 +251,13 @@ def parameter_counts() -> Figure:
         ax.grid(axis="y", visible=False)
     axes[1].set_xlabel("parameters (thousands)")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=3, fontsize=11)
-    return fig
+    misfit = f"{len(wrong)} of {len(told)} do not fit their models: {', '.join(wrong)}." if wrong else "All fit."
+    return describe(
+        fig,
+        "Trainable parameters by part, for the models of Tables 2 and 3 as released at start-up. Black marks: the printed "
+        f"numbers. {misfit}",
+        f"Stacked horizontal bars, thousands of parameters: {'; '.join(told)}. Largest part: {' or '.join(sorted(largest))}. {misfit}",
+    )
 
 
 def _parts(options: dict) -> dict[str, int]:
@@ -293,6 +301,6 @@ def own_training(losses: list[float], logits: Tensor) -> Figure:
         fig,
         f"Training of an EQGAT made of own functions, and its answers to residues of proteins that it has not seen: "
         f"{wrong} of {logits.numel()} are wrong.",
-        f"Left: the loss stays near 0.69, then falls to {losses[-1]:.2f}. Right: the lower right quarter is where both "
+        f"Left: the loss begins at {losses[0]:.2f} and ends at {losses[-1]:.2f}. Right: the lower right quarter is where both "
         f"answers are right; {wrong} of {logits.numel()} answers are wrong.",
     )

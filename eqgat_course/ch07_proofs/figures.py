@@ -39,13 +39,16 @@ Z_AXIS = (0.0, 0.0, 1.0)
     caption="Down and right, or right and down: turning the vectors that the layer computed (pale) gives the "
     "vectors that the layer computes for the turned protein (dark). One colour a channel; each channel "
     "has a scale of its own, the same in both panels.",
-    alt="Four panels in a square: the neighbourhood of an atom, the same turned by 40 degrees, and the four "
-    "vectors at the atom after the first layer, before and after the turn. In the last panel "
-    "the vectors of both ways lie on each other.",
 )
 def commuting_square(angle: float = 40.0) -> Figure:
     """Eq. 7 as a square of four pictures, for the vectors of the central atom; ``angle`` in degrees."""
-    return _square(angle, running_example())
+    return describe(
+        _square(angle, running_example()),
+        "",
+        f"Four panels in a square: the neighbourhood of an atom, the same turned by {angle:g} degrees, and the four vectors "
+        "at the atom after the first layer, before and after the turn. In the last panel the vectors of both ways lie on "
+        "each other.",
+    )
 
 
 @figure(
@@ -164,9 +167,6 @@ def _between(fig: Figure, a: Axes, b: Axes, label: str, vertical: bool) -> None:
     trained="nothing",
     caption="Relative error of the vectors under rotation, by angle. What is proved stays at rounding for every "
     "angle; what is not proved shows, but not for every axis and angle.",
-    alt="Logarithmic plot of errors against the angle of rotation. The full model stays near 1e-15 in float64 and "
-    "1e-6 in float32. A bias on vectors and the released norm give errors up to about one; the released norm "
-    "is exact for rotations about x, and for 180 degrees about z.",
 )
 def error_against_angle() -> Figure:
     """Equivariance error of v against the angle of rotation, for the model in two precisions and two broken ones."""
@@ -176,7 +176,7 @@ def error_against_angle() -> Figure:
     biased = with_vector_bias(_model())
     angles = [1, 3, 6, *range(10, 181, 10)]
     fig = Figure()
-    ax = fig.subplots()
+    ax, told = fig.subplots(), []
     curves: list[tuple[str, EQGAT, tuple[float, float, float], torch.dtype, str, str, tuple[float, float]]] = [
         ("bias on vectors, about z", biased, Z_AXIS, torch.float64, "vermilion", "-", (100, 1.1e-3)),
         ("released norm, about z", broken, Z_AXIS, torch.float64, "orange", "-", (66, 8.0)),
@@ -186,6 +186,7 @@ def error_against_angle() -> Figure:
     ]
     for label, model, axis, dtype, colour, line, place in curves:
         errors = _vector_errors(model, graph, [rotation_about(axis, math.radians(angle)) for angle in angles], dtype)
+        told.append(f"{label} {min(errors):.0e} to {max(errors):.0e} (at {angles[-1]}: {errors[-1]:.0e})")
         ax.semilogy(angles, np.maximum(errors, LOWEST), line, color=COLOURS[colour])
         ax.text(*place, label, color=COLOURS[colour], ha="center", fontsize=12)
     ax.set(
@@ -194,7 +195,7 @@ def error_against_angle() -> Figure:
         ylim=(LOWEST, 100),
         xticks=range(0, 181, 30),
     )
-    return fig
+    return describe(fig, "", f"Logarithmic plot of errors against the angle of rotation in degrees: {'; '.join(told)}.")
 
 
 def _model(**options) -> EQGAT:
@@ -223,8 +224,6 @@ def _vector_errors(model: EQGAT, graph: Data, matrices: list[Tensor], dtype: tor
     trained="nothing",
     caption="The error that rounding leaves: it does not grow with depth, but in proportion to the distance of the "
     "molecule from the origin. Bands: smallest to largest of five rotations.",
-    alt="Two panels with logarithmic error. Left: flat over 16 layers, near 1e-15 in float64 and 4e-7 in float32. "
-    "Right: growing in proportion to the distance from the origin beyond 10 Å, to 2e-4 at 10000 Å in float32.",
 )
 def rounding_error() -> Figure:
     """Error of v against depth and against the distance from the origin, in float32 and float64."""
@@ -233,7 +232,7 @@ def rounding_error() -> Figure:
     fig = Figure(figsize=(6.4, 3.7))
     by_depth, by_place = fig.subplots(1, 2, sharey=True)
     deep, shallow = _model(num_layers=16), _model()
-    places = [1, 10, 100, 1e3, 1e4]
+    places, flat, far = [1, 10, 100, 1e3, 1e4], [], []
     for dtype, name, colour in ((torch.float32, "float32", "vermilion"), (torch.float64, "float64", "blue")):
         depth, place = [], []
         for seed in range(5):
@@ -258,10 +257,18 @@ def rounding_error() -> Figure:
             ax.semilogy(x, np.median(errors, axis=0), color=COLOURS[colour], marker="o", ms=4, label=name)
             ax.fill_between(x, np.min(errors, axis=0), np.max(errors, axis=0), color=COLOURS[colour], alpha=0.25, lw=0)
         by_depth.text(8.5, np.max(depth) * 4, name, color=COLOURS[colour], ha="center")
+        layers, away = np.median(depth, axis=0), np.median(place, axis=0)
+        flat.append(f"{layers.min():.0e} to {layers.max():.0e} in {name}")
+        far.append(f"{away[1]:.0e} at {places[1]} Å and {away[-1]:.0e} at {places[-1]:.0f} Å in {name}")
     by_depth.set(xlabel="layer", ylabel="relative error of $v$", xticks=(1, 4, 8, 12, 16), ylim=(1e-16, 1e-2))
     by_place.set(xlabel="distance from the origin (Å)", xscale="log")
     by_place.xaxis.set_minor_locator(NullLocator())
-    return fig
+    return describe(
+        fig,
+        "",
+        f"Two panels with logarithmic error, medians. Left: no growth over {len(layers)} layers, {' and '.join(flat)}. "
+        f"Right: growing with the distance from the origin, {'; '.join(far)}.",
+    )
 
 
 def _cast(data: Data, dtype: torch.dtype) -> Data:
@@ -274,7 +281,8 @@ def _cast(data: Data, dtype: torch.dtype) -> Data:
     name="learned-or-built",
     notebook="07",
     data="random triangles in float32, networks trained in this figure's function",
-    trained="two networks on raw coordinates and an EQGAT of one layer, on random triangles",
+    trained="two networks of three linear maps (width 64) on raw coordinates and an EQGAT of one layer (F_s 16, F_v 4), on "
+    "random triangles: 300 steps of 128 triangles each, seed 0",
 )
 def learned_or_built() -> Figure:
     """How much the output changes when the input is turned: learned from data, or built in."""
@@ -398,10 +406,6 @@ def superposed_rmsd(pos: Tensor, reference: Tensor) -> float:
     notebook="07",
     data="residues 47-58 of embedded structure 5pti",
     trained="nothing",
-    caption="The last 12 residues of BPTI, the atoms displaced at random, after 300 coordinate updates. A second "
-    "run that starts turned and 100 Å away follows the same path.",
-    alt="Left: backbone of the peptide, disturbed, repaired and true; the last two nearly coincide. Right: the "
-    "deviation falls with the number of updates, in the same way for the run that starts turned and shifted.",
 )
 def coordinate_update_path(steps: int = 300) -> Figure:
     """A disturbed peptide repaired by iterating p_i <- p_i + sum_j p_ji,n s_ji, from two orientations."""
@@ -426,7 +430,8 @@ def coordinate_update_path(steps: int = 300) -> Figure:
     left.axis("off")
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), fontsize=12)
     shown = range(0, steps + 1)
-    right.plot(shown, [superposed_rmsd(path[k], true) for k in shown], color=COLOURS["black"], label="first run")
+    away = [superposed_rmsd(path[k], true) for k in shown]
+    right.plot(shown, away, color=COLOURS["black"], label="first run")
     right.plot(
         shown,
         [superposed_rmsd(moved[k], true) for k in shown],
@@ -441,9 +446,12 @@ def coordinate_update_path(steps: int = 300) -> Figure:
     exact = "less than 1e-9 Å" if gap < 1e-9 else f"{gap:.0e} Å"
     return describe(
         fig,
-        caption="The last 12 residues of BPTI, the atoms displaced at random, and the same after "
+        "The last 12 residues of BPTI, the atoms displaced at random, and the same after "
         f"{steps} coordinate updates. A second run starts turned and 100 Å away and follows the same path: "
         f"turned back, its positions differ from those of the first run by {exact} at every step.",
+        "Left: backbone of the peptide, disturbed, repaired and true; the last two nearly coincide. Right: the deviation from "
+        f"the true structure falls from {away[0]:.2f} to {away[-1]:.2f} Å, in the same way for the run that starts turned and "
+        "shifted.",
     )
 
 

@@ -36,20 +36,20 @@ from eqgat_course.ch08_seeing_a_protein.study import (
     removals,
     upright_shares,
 )
-from eqgat_course.figures import figure
+from eqgat_course.figures import SMALL, figure
 from eqgat_course.handedness import without_cross_product
 from eqgat_course.residues import aromatic_rings, bonds_between, peptide_planes, residue_answers, without_side_chain
+from eqgat_course.results import shipped_model
 from eqgat_course.scenes import neighbourhood_scene, terms_scene
 from eqgat_course.shapes import handed_vectors, neighbourhood_change
 
 MODEL = "res"
 RADIUS = 9.0  # Å, of the environments that the model was trained on
-SMALL = 11.5
 HIDDEN = (21, 22, 33, 35, 45)  # residues of BPTI whose side chains are hidden
 NOISE = 0.2  # Å along each axis, of the order of the errors of coordinates at 2 Å resolution
-DATA = "embedded structure 5pti; EQGAT trained on RES environments of 513 proteins"
+DATA = "embedded structure 5pti; the trained model"
 ENZYME = "embedded structures adk_open and adk_closed; the trained model"
-TRAINED = "EQGAT on RES environments of 513 proteins, not ATOM3D's; the weights in `eqgat/pretrained/res`"
+TRAINED = shipped_model(MODEL)
 TERM_NAMES = {"v_direction": "directions", "v_mix": "mixing", "v_cross": "cross products", "sum": "sum of the three"}
 
 

@@ -23,7 +23,14 @@ from eqgat_course.ch09_triangle_benchmark.study import target_variances
 from eqgat_course.experiments.robustness import read_noise
 from eqgat_course.experiments.tables import paper_numbers
 from eqgat_course.figures import figure
-from eqgat_course.results import TARGETS, TRIANGLE_MODELS, trained_for, triangle_profiles, triangle_runs
+from eqgat_course.results import (
+    NOT_TRAINED,
+    TARGETS,
+    TRIANGLE_MODELS,
+    trained_for,
+    triangle_profiles,
+    triangle_runs,
+)
 
 TARGET_COLOURS = {"distance": COLOURS["blue"], "perimeter": COLOURS["orange"], "area": COLOURS["vermilion"]}
 LINES = {
@@ -85,10 +92,8 @@ def _origin(rows: pd.DataFrame, profile: str) -> str:
     notebook="09",
     data="generated: first 4,000 clouds of the Triangle data, seed 0",
     trained="nothing",
-    caption="What the error of predict-the-mean is made of. In Å nearly all of it is the area. In nm, with the "
-    "same clouds, it is the perimeter. Divided by each target's variance, all three weigh the same.",
-    alt="Three stacked bars. In Å nine tenths are area; in nm almost nine tenths are perimeter; in units of each "
-    "target's own standard deviation the three thirds are equal.",
+    caption="What the error of predict-the-mean is made of. In Å most of it is the area. In nm, with the same clouds, "
+    "it is the perimeter. Divided by each target's variance, all three weigh the same.",
 )
 def error_shares() -> Figure:
     variance = target_variances("full").numpy()
@@ -98,9 +103,12 @@ def error_shares() -> Figure:
         "each in its own\nstandard deviation": np.ones(3),
     }
     fig, ax = subplots(figsize=(6.4, 3.2))
-    for row, values in enumerate(units.values()):
-        left = 0.0
-        for name, share in zip(TARGETS, 100 * values / values.sum(), strict=True):
+    told = []
+    for row, (unit, values) in enumerate(units.items()):
+        left, shares = 0.0, 100 * values / values.sum()
+        words = ", ".join(f"{name} {share:.0f} %" for name, share in zip(TARGETS, shares, strict=True))
+        told.append(f"{unit}: {words}".replace("\n", " "))
+        for name, share in zip(TARGETS, shares, strict=True):
             ax.barh(row, share, left=left, color=TARGET_COLOURS[name], height=0.62, label=name if row == 0 else None)
             if share > 6:
                 ax.text(
@@ -118,7 +126,7 @@ def error_shares() -> Figure:
     ax.grid(axis="y", visible=False)
     ax.set(xlim=(0, 100), xlabel="share of the mean squared error (%)")
     fig.legend(loc="outside upper center", ncol=3)
-    return fig
+    return describe(fig, "", f"Three stacked bars. {'; '.join(told)}.".replace("lengths", "Lengths", 1))
 
 
 def side_lengths(n: int = 2000) -> torch.Tensor:
@@ -133,10 +141,6 @@ def side_lengths(n: int = 2000) -> torch.Tensor:
     notebook="09",
     data="generated: first 2,000 clouds of the Triangle data, seed 0",
     trained="nothing",
-    caption="Left: lengths of the triangles' sides. Sides longer than the cutoff of 10 Å (orange) are no "
-    "edges of the graph; no network is told their length. Right: few triangles have all sides as edges.",
-    alt="Left: a histogram from 2 to 20 Å with a peak near 10 Å, just over half of it beyond the cutoff. Right: "
-    "bars for none, one, two and three sides beyond the cutoff; two is the most frequent.",
 )
 def sides_and_cutoff(cutoff: float = 10.0) -> Figure:
     sides = side_lengths()
@@ -160,7 +164,17 @@ def sides_and_cutoff(cutoff: float = 10.0) -> Figure:
     right.set(xlabel="sides beyond the cutoff", ylabel="triangles (%)", xticks=range(4), ylim=(0, beyond.max() * 1.12))
     for ax in (left, right):
         ax.grid(axis="x", visible=False)
-    return fig
+    far, peak = 100 * float((sides >= cutoff).double().mean()), int(counts.argmax())
+    numbers = ("none", "one", "two", "three")
+    told = ", ".join(f"{number} {share:.0f} %" for number, share in zip(numbers, beyond.tolist(), strict=True))
+    return describe(
+        fig,
+        f"Left: lengths of the triangles' sides. Sides longer than the cutoff of {cutoff:g} Å (orange) are no edges of the "
+        f"graph; no network is told their length. Right: {beyond[0]:.0f} % of the triangles have all sides as edges.",
+        f"Left: a histogram from {edges[0]:g} to {edges[-1]:g} Å with a peak between {edges[peak]:g} and "
+        f"{edges[peak + 1]:g} Å, {far:.0f} % of it beyond the cutoff. Right: share of the triangles by the number of sides "
+        f"beyond the cutoff: {told}.",
+    )
 
 
 @figure(name="triangle-learning-curves", notebook="09", data=STORE, trained=TRAINED)
@@ -293,7 +307,7 @@ def table_3_as_figure() -> Figure:
     if "quick" in of:
         ours += " The quick profile's clouds are smaller: its errors cannot be compared with the others."
     caption = f"Table 3. Left: the paper's means and standard deviations. Beside it: our runs. {ours}"
-    return describe(fig, caption, caption, _trained(pd.concat(of.values())) if of else TRAINED)
+    return describe(fig, caption, caption, _trained(pd.concat(of.values())) if of else NOT_TRAINED)
 
 
 def _errors(ax: Axes, low: float, high: float) -> None:
@@ -351,20 +365,20 @@ def triangle_structure() -> Figure:
     name="triangle-noise",
     notebook="09",
     data="generated Triangle clouds with displaced points; figures/results/noise.csv",
-    trained="the models on generated Triangle clouds without noise",
-    alt="Lines, one a model: the error grows with the noise and nears that of predict-the-mean.",
+    trained=f"{TRAINED} without noise",
 )
 def error_against_noise() -> Figure:
     rows = read_noise()
     fig, ax = subplots(figsize=(6.4, 4.4))
     if rows.empty:
         _nothing(ax)
-        return describe(fig, "No model was tested on noisy clouds yet.")
-    levels = sorted(set(rows["noise"]))
+        return describe(fig, "No model was tested on noisy clouds yet.", trained=NOT_TRAINED)
+    levels, told = sorted(set(rows["noise"])), []
     for model in (name for name in TRIANGLE_MODELS if name in set(rows["model"])):
         errors = rows[rows["model"] == model].groupby("noise")["mse"].agg(["mean", "min", "max"])
         colour, line = LINES[model]
         label = _name(model).replace("\n", " ")
+        told.append(f"{label} from {errors['mean'].iloc[0]:.3g} to {errors['mean'].iloc[-1]:.3g}")
         ax.plot(range(len(levels)), errors["mean"], line, color=colour, marker="o", ms=5, label=label)
         ax.fill_between(range(len(levels)), errors["min"], errors["max"], color=colour, alpha=0.15, lw=0)
     blind = float(rows["mse_of_the_mean"].iloc[0])
@@ -380,7 +394,10 @@ def error_against_noise() -> Figure:
     return describe(
         fig,
         "Error on test clouds whose points were displaced, against the size of the displacements; the answers asked for are "
-        f"those of the clean clouds. Quick profile, {_seeds(rows)} seeds a model, lines are means, bands "
-        f"the best and the worst seed; {', '.join(sorted(set(rows['device'])))}, commit "
+        f"those of the clean clouds. {' and '.join(sorted(set(rows['profile']))).capitalize()} profile, {_seeds(rows)} seeds "
+        f"a model, lines are means, bands the best and the worst seed; {', '.join(sorted(set(rows['device'])))}, commit "
         f"{', '.join(sorted(set(rows['commit'])))}.",
+        f"Lines, one a model: mean error without noise and with {levels[-1]:g} Å of it: {'; '.join(told)}; "
+        f"predict-the-mean {blind:.3g}.",
+        _trained(rows).replace(CLOUDS, f"{CLOUDS} without noise"),
     )

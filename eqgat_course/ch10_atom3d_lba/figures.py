@@ -69,14 +69,13 @@ def pocket() -> Figure:
     trained="nothing",
     caption="What the edges of two LBA graphs join. Few of them cross from the pocket to the ligand, and those "
     "that do carry all that a network can learn about binding.",
-    alt="Two stacked bars of directed edges. Edges within the pocket are by far the most, those between pocket "
-    "and ligand about a tenth.",
 )
 def edges() -> Figure:
     fig, ax = subplots(figsize=(6.4, 2.7))
-    names = ("1hvr", "10gs")
+    names, told = ("1hvr", "10gs"), []
     for row, name in enumerate(names):
         counts, left = edge_kinds(complex_graph(name)), 0
+        told.append(f"{name.upper()}: {', '.join(f'{counts[kind]:,} {words}' for kind, words in KIND_NAMES.items())}")
         for kind in ("pocket", "between", "ligand"):
             ax.barh(
                 row,
@@ -101,7 +100,7 @@ def edges() -> Figure:
     ax.grid(axis="y", visible=False)
     ax.set(xlabel="directed edges")
     fig.legend(loc="outside upper center", ncol=2)
-    return fig
+    return describe(fig, "", f"Two stacked bars of directed edges. {'; '.join(told)}.")
 
 
 def three_predictors(n: int = 60, seed: int = 3) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -234,7 +233,7 @@ def memorising(history: pd.DataFrame | None = None) -> Figure:
     name="lba-table-1",
     notebook="10",
     data=f"the paper's Table 1; {STORE}",
-    trained="EQGAT on the data that the caption names",
+    trained="the models of those runs, if the store has any",
 )
 def table_1(bound: float = largest_spread(rmse=1.58, pearson=0.53)) -> Figure:
     """The LBA column of Table 1 on the left, our runs on the right. ``bound``: on the labels' standard deviation."""

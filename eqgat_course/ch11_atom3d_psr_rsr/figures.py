@@ -22,7 +22,7 @@ from eqgat_course.figures import figure
 from eqgat_course.results import SHORT_NAMES, beside_the_paper, runs_in_words, trained_for
 from eqgat_course.toy import ranking
 from eqgat_course.toy._schema import polymer
-from eqgat_course.toy.decoys import clashes
+from eqgat_course.toy.decoys import CLASH, clashes
 from eqgat_course.toy.superposition import structure_scores, superpose
 
 SMALL = 11.5
@@ -153,27 +153,33 @@ def mean_and_global(frame: pd.DataFrame | None = None) -> Figure:
     notebook="11",
     data=DECOYS,
     trained="nothing",
-    caption="Spearman correlation with GDT_TS, target by target, of two plain numbers that know nothing of "
-    "proteins: minus the pairs of atoms closer than 2.5 Å, and minus the radius of gyration. What such a "
-    "number reaches is the score a model has to beat on these decoys.",
 )
 def trivial() -> Figure:
     frame = decoy_scores()
     fig, ax = subplots(figsize=(6.4, 3.2))
     colours = {"close pairs": COLOURS["blue"], "radius of gyration": COLOURS["orange"]}
-    targets = list(dict.fromkeys(frame["target"]))
+    targets, told = list(dict.fromkeys(frame["target"])), []
+    names = [*targets, "mean R_S", "global R_S"]
     for place, (column, colour) in enumerate(colours.items()):
         values = [spearmanr(-rows[column], rows["gdt_ts"])[0] for _, rows in frame.groupby("target", sort=False)]
         values += [np.mean(values), spearmanr(-frame[column], frame["gdt_ts"])[0]]
+        words = ", ".join(f"{name} {value:.2f}" for name, value in zip(names, values, strict=True))
+        told.append(f"minus {column}: {words}")
         at = np.arange(len(values)) + 0.38 * (place - 0.5)
         bars = ax.bar(at, values, 0.35, color=colour, label=f"minus {column}")
         ax.bar_label(bars, fmt="%.2f", fontsize=10, padding=2)
-    ax.set_xticks(range(len(targets) + 2), [*targets, "mean $R_S$", "global $R_S$"])
+    ax.set_xticks(range(len(targets) + 2), [name.replace("R_S", "$R_S$") for name in names])
     ax.axvline(len(targets) - 0.5, color=COLOURS["grey"], lw=1)
     ax.grid(axis="x", visible=False)
     ax.set(ylabel="Spearman with GDT_TS", ylim=(0, 1.12))
     fig.legend(loc="outside upper center", ncol=2)
-    return fig
+    return describe(
+        fig,
+        "Spearman correlation with GDT_TS, target by target, of two plain numbers that know nothing of proteins: minus the "
+        f"pairs of atoms closer than {CLASH:g} Å, and minus the radius of gyration. What such a number reaches is the score "
+        "a model has to beat on these decoys.",
+        f"Bars of the correlation. {'; '.join(told)}.".replace("minus", "Minus", 1),
+    )
 
 
 @figure(
@@ -209,7 +215,7 @@ def rna_overlay(frame: int = 3) -> Molecule:
     name="psr-rsr-table-1",
     notebook="11",
     data="the paper's Table 1; the results store, figures/results/psr and figures/results/rsr",
-    trained="EQGAT on the data that the caption names",
+    trained="the models of those runs, if the store has any",
 )
 def table_1() -> Figure:
     """Mean against global Spearman of the paper's models, and below both of our runs."""

@@ -25,6 +25,7 @@ from eqgat_course.ch12_atom3d_res_ppi.study import (
     all_pairs,
     area_by_group,
     at_scale,
+    auc_by_counting,
     curves,
     drawn_scores,
     hop_table,
@@ -34,7 +35,7 @@ from eqgat_course.ch12_atom3d_res_ppi.study import (
 )
 from eqgat_course.figures import figure
 from eqgat_course.residues import without_side_chain
-from eqgat_course.results import trained_for
+from eqgat_course.results import NOT_TRAINED, shipped_model, trained_for
 from eqgat_course.toy.ppi import ppi_item
 
 LAYERS = 5
@@ -100,8 +101,6 @@ def interface_scene() -> Scene:
     trained="nothing",
     caption="What five layers have to compute for one answer at one alpha carbon: edges into the atoms whose "
     "states the next layer asks for (dark), against all edges (light). The answer is the same.",
-    alt="Five pairs of bars, layer 1 to 5. All edges: the same height in each. Needed edges fall from over half of "
-    "them in layer 1 to a few in layer 5.",
 )
 def work_by_layer() -> Figure:
     structure, centre, _ = environment()
@@ -117,7 +116,12 @@ def work_by_layer() -> Figure:
     ax.grid(axis="x", visible=False)
     ax.set(xlabel="layer", ylabel="edges", xticks=layers, ylim=(0, 1.1 * graph.num_edges))
     fig.legend(loc="outside upper center", ncol=2)
-    return fig
+    counts = ", ".join(f"{count:,} in layer {layer}" for layer, count in zip(layers, needed, strict=True))
+    return describe(
+        fig,
+        "",
+        f"Pairs of bars, one a layer. All edges: {graph.num_edges:,}, the same height in each. Needed edges: {counts}.",
+    )
 
 
 @figure(
@@ -125,11 +129,6 @@ def work_by_layer() -> Figure:
     notebook="12",
     data="seven scores, chosen for the notebook",
     trained="nothing",
-    caption="Seven pairs, three of which touch. Left: ROC curve; each filled cell is one ordered pair (touching "
-    "above not touching), 10 of 12. Right: precision at each pair that touches; their mean is the average "
-    "precision.",
-    alt="Left: a staircase from (0, 0) to (1, 1) over a grid of 3 by 4 cells, 10 of them filled. Right: points of "
-    "precision 1, 0.67 and 0.75 at recalls of one third, two thirds and 1.",
 )
 def curves_by_hand() -> Figure:
     table = curves(SCORES, TRUTH)
@@ -146,10 +145,21 @@ def curves_by_hand() -> Figure:
     right.plot(table["recall"][1:], table["precision"][1:], "-", color=COLOURS["grey"])
     right.plot(hits["recall"], hits["precision"], "o", color=COLOURS["vermilion"], ms=8)
     right.axhline(positives / len(TRUTH), color=COLOURS["black"], ls=":", lw=1.2)
-    right.text(0.02, positives / len(TRUTH) + 0.02, "no order at all: 3/7", fontsize=SMALL)
+    right.text(0.02, positives / len(TRUTH) + 0.02, f"no order at all: {positives}/{len(TRUTH)}", fontsize=SMALL)
     right.set(xlabel="recall", ylabel="precision", xlim=(0, 1.05), ylim=(0, 1.08))
     right.set_xticks([1 / 3, 2 / 3, 1], ["1/3", "2/3", "1"])
-    return fig
+    right_order = auc_by_counting(torch.tensor(SCORES), torch.tensor(TRUTH))
+    cells = f"{round(right_order * positives * negatives)} of {positives * negatives}"
+    points = ", ".join(
+        f"{precision:.2f} at recall {k}/{positives}" for k, precision in enumerate(hits["precision"], start=1)
+    )
+    return describe(
+        fig,
+        f"{len(TRUTH)} pairs, {positives} of which touch. Left: ROC curve; each filled cell is one ordered pair (touching above "
+        f"not touching), {cells}. Right: precision at each pair that touches; their mean is the average precision.",
+        f"Left: a staircase from (0, 0) to (1, 1) over a grid of {positives} by {negatives} cells, {cells} filled. Right: points "
+        f"of precision: {points}.",
+    )
 
 
 @cache
@@ -161,12 +171,10 @@ def pairs_of_test() -> pd.DataFrame:
 @figure(
     name="ppi-drawn-pairs",
     notebook="12",
-    data="embedded complexes 1hvr AB, 1a28 AB, 7ddo AC; 200 draws of pairs",
+    data="embedded complexes 1hvr AB, 1a28 AB, 7ddo AC; 200 draws of 10 touching pairs and 10 others a complex",
     trained="nothing",
     caption="One fixed scorer (both residues lie open), nothing trained. Left: its ROC AUC on 200 draws of 10 "
     "touching pairs and 10 others a complex; the line is its AUC on all pairs. Right: more negatives.",
-    alt="Left: a histogram about as wide as 0.3. Right: with growing numbers of negatives the ROC AUC stays level "
-    "and the average precision falls towards zero.",
 )
 def drawn_pairs() -> Figure:
     pairs = pairs_of_test()
@@ -191,7 +199,15 @@ def drawn_pairs() -> Figure:
     right.set(xscale="log", xlabel="negatives for each positive", ylim=(0, 1))
     right.set_xticks(ratios, [str(ratio) for ratio in ratios])
     right.minorticks_off()
-    return fig
+    first, last = by_ratio[0], by_ratio[-1]
+    return describe(
+        fig,
+        "",
+        f"Left: a histogram from {draws.min():.2f} to {draws.max():.2f}, with a line at {whole['roc_auc']:.2f}. Right: from "
+        f"{ratios[0]} to {ratios[-1]} negatives for each positive the ROC AUC goes from {first['roc_auc']:.2f} to "
+        f"{last['roc_auc']:.2f} and the average precision from {first['average_precision']:.2f} to "
+        f"{last['average_precision']:.2f}.",
+    )
 
 
 def _score(pairs: pd.DataFrame) -> dict[str, float]:
@@ -232,7 +248,9 @@ def _nothing(ax: Axes) -> None:
     ax.set(xticks=[], yticks=[])
 
 
-@figure(name="atom3d-res-ppi-curves", notebook="12", data=STORE, trained="EQGAT on the data that the caption names")
+@figure(
+    name="atom3d-res-ppi-curves", notebook="12", data=STORE, trained="the models of those runs, if the store has any"
+)
 def learning_curves() -> Figure:
     """Validation metric against the epoch, RES and PPI, from the store."""
     fig, axes = subplots(1, 2, figsize=(6.4, 3.6))
@@ -262,7 +280,7 @@ def learning_curves() -> Figure:
     name="atom3d-res-ppi-results",
     notebook="12",
     data=f"the paper's Table 1; {STORE}",
-    trained="EQGAT on the data that the caption names",
+    trained="the models of those runs, if the store has any",
 )
 def results() -> Figure:
     """The paper's numbers on ATOM3D above, ours on other data below."""
@@ -323,7 +341,7 @@ def results() -> Figure:
     name="res-more-proteins",
     notebook="12",
     data=f"the runs of the plans res-weights and res-proteins in {STORE}",
-    trained="EQGAT, its ablation without cross products, PaiNN and SchNet on RES environments, not ATOM3D's",
+    trained="the models of those runs, if the store has any",
 )
 def more_proteins() -> Figure:
     """Accuracy of RES against the number of training proteins, and other models at all of them."""
@@ -331,7 +349,7 @@ def more_proteins() -> Figure:
     fig, ax = subplots(figsize=(6.4, 4.0))
     if rows.empty:
         _nothing(ax)
-        return describe(fig, "No runs of the plan res-weights yet.", "No runs of the plan res-weights yet.")
+        return describe(fig, "No runs of the plan res-weights yet.", trained=NOT_TRAINED)
     looks = {
         "eqgat": ("blue", "o"),
         "eqgat-no-cross-product": ("pink", "s"),
@@ -361,19 +379,21 @@ def more_proteins() -> Figure:
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.minorticks_off()
     ax.legend(fontsize=SMALL, loc="upper left")
+    tested = read_predictions(rows["run"].iloc[0])["group"].nunique()
     caption = (
-        f"Accuracy on the environments of 70 test proteins, in % (environments trained on): {'; '.join(told)}; the best "
-        f"constant answer {line:.1f}. Bars: 95 %, whole test proteins drawn anew. Small networks, one run a point, 10 epochs, "
-        "of which validation chooses one."
+        f"Accuracy on the environments of {tested} test proteins, in % (environments trained on): {'; '.join(told)}; the best "
+        f"constant answer {line:.1f}. Bars: 95 %, whole test proteins drawn anew. Small networks, one run a point, "
+        f"{rows['epochs'].max()} epochs, of which validation chooses one."
     )
-    return describe(fig, caption, caption)
+    of = f"{ticks[0]:,} to {ticks[-1]:,} RES environments, not ATOM3D's"
+    return describe(fig, caption, caption, _trained(rows.assign(data=of)))
 
 
 @figure(
     name="ppi-more-complexes",
     notebook="12",
     data=f"the runs of PPI of the plan atom3d in {STORE}",
-    trained="EQGAT, PaiNN and SchNet on PPI pairs of 114 complexes, not ATOM3D's",
+    trained="the models of those runs, if the store has any",
 )
 def more_complexes() -> Figure:
     """PPI on the larger set: the area of each run with its interval, and two models complex by complex."""
@@ -383,7 +403,7 @@ def more_complexes() -> Figure:
     if rows.empty:
         _nothing(left)
         _nothing(right)
-        return describe(fig, "No runs of PPI on the larger set yet.", "No runs of PPI on the larger set yet.")
+        return describe(fig, "No runs of PPI on the larger set yet.", trained=NOT_TRAINED)
     rows = rows.sort_values(["model", "seed"]).reset_index(drop=True)
     value, low, high = (rows[name].to_numpy() for name in ("value", "low", "high"))
     left.errorbar(value, rows.index, xerr=(value - low, high - value), fmt="o", color=COLOURS["blue"], capsize=3, ms=7)
@@ -395,7 +415,8 @@ def more_complexes() -> Figure:
         left.axvline(place, color=COLOURS[colour], linestyle=style, linewidth=1.4)
     left.set_title(f"chance 0.5 (dotted),\ncount of atoms {count:.2f} (dashed)", fontsize=SMALL)
     told = [f"{name} {each:.3f} ({a:.3f} to {b:.3f})" for name, each, a, b in zip(names, value, low, high, strict=True)]
-    caption = f"ROC AUC on the pairs of 30 test complexes: {'; '.join(told)}; counting atoms {count:.3f}."
+    tested = read_predictions(rows["run"].iloc[0])["group"].nunique()
+    caption = f"ROC AUC on the pairs of {tested} test complexes: {'; '.join(told)}; counting atoms {count:.3f}."
     first = {model: own["run"].iloc[0] for model, own in rows.groupby("model")}
     if {"eqgat", "painn"} <= set(first):
         areas = pd.DataFrame({model: area_by_group(read_predictions(first[model])) for model in ("painn", "eqgat")})
@@ -409,14 +430,16 @@ def more_complexes() -> Figure:
         caption += f" Right: complex by complex, seed 0; EQGAT's area is the larger one in {above} of {len(areas)}."
     else:
         _nothing(right)
-    return describe(fig, f"{caption} Bars: 95 %, whole test complexes drawn anew. One run a point.", caption)
+    of = f"PPI pairs of {rows['trained on'].max()} complexes, not ATOM3D's"
+    caption += " Bars: 95 %, whole test complexes drawn anew. One run a point."
+    return describe(fig, caption, caption, _trained(rows.assign(data=of)))
 
 
 @figure(
     name="res-answers",
     notebook="12",
     data=f"the run of the shipped weights in {STORE}",
-    trained="EQGAT on RES environments of 513 proteins, not ATOM3D's",
+    trained=shipped_model(),
 )
 def res_answers() -> Figure:
     """Which residues are taken for which, whether the chances hold, and the share of right answers by protein."""

@@ -189,7 +189,7 @@ def at_scale(results: pd.DataFrame, *plans: str, task: str = "res") -> pd.DataFr
     """A task on larger sets: each metric on the test set of each run of these plans that the store has.
 
     Returns:
-        A row for each run and metric: model, parameters, seed, epochs, proteins (drawn of the training set; "all"),
+        A row for each run and metric: model, profile, parameters, seed, epochs, proteins (drawn of the training set; "all"),
         trained on (samples: environments, or complexes), metric, value, low, high (95 %, whole proteins or complexes
         drawn anew), constant (what a fixed answer gets, chosen afterwards: the commonest class; the frequencies; half
         an area), run, to read its predictions by, and data, as in the store.
@@ -211,6 +211,7 @@ def at_scale(results: pd.DataFrame, *plans: str, task: str = "res") -> pd.DataFr
             first = run.iloc[0]
             about = {
                 "model": settings.model,
+                "profile": settings.profile,
                 "parameters": int(first["parameters"]),
                 "seed": settings.seed,
                 "epochs": int(first["epochs"]),

@@ -23,18 +23,18 @@ from eqgat_course.ch13_ablations.study import (
     paper_differences,
     paper_rows,
     power,
+    runs_needed,
     simulated_power,
     store_label,
 )
 from eqgat_course.figures import figure
-from eqgat_course.results import trained_for
+from eqgat_course.results import NOT_TRAINED, shipped_model, trained_for
 
 SHORT = {FULL: "full", ABLATED[0]: "no cross\nproduct", ABLATED[1]: "no feature\nattention"}
 LOOKS = {FULL: (COLOURS["blue"], "o"), ABLATED[0]: (COLOURS["orange"], "s"), ABLATED[1]: (COLOURS["black"], "D")}
 UNITS = {"mean of the three": "mixed units", "distance": "Å²", "perimeter": "Å²", "area": "Å⁴"}
 STORE = "the results store, figures/results/triangle"
 PAPER = "the paper's Tables 3 and 4"
-TRAINED = "EQGAT on RES environments of 513 proteins, not ATOM3D's; the weights in `eqgat/pretrained/res`"
 SMALL = 11.5
 
 
@@ -91,13 +91,11 @@ WITHOUT = ["without cross\nproduct", "without feature\nattention"]
 @figure(
     name="ablation-paper-intervals",
     notebook="13",
-    data=f"computed from {PAPER}, n = 3",
+    data=f"computed from {PAPER}, n = 3, intervals of 95 %",
     trained="nothing; the runs are the paper's",
     caption="How much better the full model is than each ablated one: differences of the paper's means with "
     "Welch's 95 % intervals, with three runs each, as the paper says for the ATOM3D tasks and we take it for "
     "Triangle. To the right of the dashed line the part helps. Hollow: the interval contains zero.",
-    alt="Four panels with two intervals each. Seven of the eight contain zero; the one for PSR global R_S without "
-    "feature attention does not, and the one without cross product begins just below zero there.",
 )
 def paper_intervals() -> Figure:
     fig, panels = _grid(WITHOUT, 4.0)
@@ -106,7 +104,16 @@ def paper_intervals() -> Figure:
         _intervals(ax, rows[rows["column"] == name])
         ax.set_title(name[:-2].replace("R_S", "$R_S$"), fontsize=SMALL + 1)
     fig.supxlabel("gain of the full model over the ablated one (right: the part helps)", fontsize=SMALL + 1)
-    return fig
+    sure = rows[(rows["low"] > 0) | (rows["high"] < 0)]
+    told = [
+        f"{row.column[:-2]}, {row.model}: {row.difference:.2g} ({row.low:.2g} to {row.high:.2g})"
+        for row in rows.itertuples()
+    ]
+    return describe(
+        fig,
+        "",
+        f"Four panels with two intervals each; {len(rows) - len(sure)} of {len(rows)} contain zero. {'; '.join(told)}.",
+    )
 
 
 @figure(
@@ -157,7 +164,7 @@ def equal_models(pairs: int = 40, n: int = 3) -> Figure:
 def _nothing(fig: Figure, ax: Axes) -> Figure:
     text = "The results store has no runs yet."
     ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, fontsize=9)
-    return describe(fig, text, trained="nothing yet")
+    return describe(fig, text, trained=NOT_TRAINED)
 
 
 @figure(
@@ -218,19 +225,19 @@ def our_intervals() -> Figure:
         f"difference of the means and Welch's 95 % interval; in brackets the seeds of each. The axis is logarithmic beyond 1. {int(rows['stands'].sum())} of {len(rows)} differences are "
         "significant after Holm's correction for all of them (orange)."
     )
-    return describe(fig, caption, caption, "EQGAT and its variants on generated Triangle clouds, quick profile")
+    seeds = f"{rows['n'].min()} to {rows['n'].max()} seeds of each"
+    trained = f"EQGAT and its variants on generated Triangle clouds, quick profile, {seeds}"
+    return describe(fig, caption, caption, trained)
 
 
 @figure(
     name="ablation-power",
     notebook="13",
-    data="computed: noncentral t; circles: 20,000 simulated comparisons each",
+    data="computed: noncentral t at the level of 5 %; circles: 20,000 simulated comparisons each",
     trained="nothing",
     caption="How often a true difference is found, against the number of runs of each model. The numbers at the "
     "lines are the difference in spreads of single runs. Lines: Student's t test at 5 %; circles: Welch's "
     "interval, simulated.",
-    alt="Four rising curves. With three runs a difference of one spread is found in about one case in six, one of "
-    "four spreads nearly always; for 80 % a difference of one spread takes 17 runs, of half a spread 64.",
 )
 def power_curves() -> Figure:
     fig, ax = subplots(figsize=(6.4, 4.3))
@@ -254,13 +261,18 @@ def power_curves() -> Figure:
     ticks = [2, 3, 5, 10, 20, 50, 100]
     ax.set_xticks(ticks, [str(tick) for tick in ticks])
     ax.minorticks_off()
-    return fig
+    told = [
+        f"of {effect:g} {'spread' if effect == 1 else 'spreads'} in {100 * power(effect, 3):.0f} % of cases (80 % take "
+        f"{runs_needed(effect)} runs)"
+        for effect in styles
+    ]
+    return describe(fig, "", f"{len(told)} rising curves. With three runs a difference is found: {'; '.join(told)}.")
 
 
 @figure(
     name="knocked-out",
     notebook="13",
-    trained=TRAINED,
+    trained=shipped_model(),
     data="the shipped RES weights on embedded structures, test split",
 )
 def knocked_out() -> Figure:

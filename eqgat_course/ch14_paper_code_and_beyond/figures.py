@@ -38,11 +38,6 @@ AZIMUTH = -70  # degrees, of those who look at the clouds
     notebook="14",
     data="embedded structure 5pti; untrained model, F_s 16, F_v 8, seed 0",
     trained="nothing",
-    caption="Change of an untrained model's prediction when BPTI is turned (filled) or its atoms are listed in "
-    "another order (open), relative to its size; the graph is built anew. Grey: rounding. Two choices of "
-    "the released code stand far out: its norm, and its cap of 32 neighbours (with hydrogens).",
-    alt="Dot plot with seven rows on a logarithmic axis. Five rows have both dots near 1e-16 to 1e-15. Released "
-    "norm: rotation near 1e-2, permutation near 1e-16. Released cap: both near 1e-3.",
 )
 def symmetry_errors(errors: dict[str, dict[str, float]] | None = None) -> Figure:
     errors = symmetry_of_variants() if errors is None else errors
@@ -74,14 +69,23 @@ def symmetry_errors(errors: dict[str, dict[str, float]] | None = None) -> Figure
     ax.axvspan(1e-18, 1e-14, color="0.93", zorder=0)
     ax.annotate("rounding", (1e-16, len(errors) - 0.75), fontsize=12, ha="center", color="0.35")
     fig.legend(loc="outside upper right", ncol=2)
-    return fig
+    out = [f'"{name}"' for name, error in errors.items() if max(error.values()) > 1e-10]
+    told = [f"{name} {error['rotation']:.0e} and {error['permutation']:.0e}" for name, error in errors.items()]
+    return describe(
+        fig,
+        "Change of an untrained model's prediction when BPTI is turned (filled) or its atoms are listed in another order "
+        "(open), relative to its size; the graph is built anew. Grey: rounding. H: hydrogens; released: as in the code of the "
+        f"paper, which caps the number of neighbours. Far out: {' and '.join(out) or 'none'}.",
+        f"Dot plot with {len(errors)} rows on a logarithmic axis, change when turned and when listed anew: {'; '.join(told)}.",
+    )
 
 
 @figure(
     name="hand-by-protein",
     notebook="14",
     data="embedded chains: 10 proteins to train on, 15 others to test on",
-    trained="three small EQGATs (two layers; no cross product; one layer) on residues of 10 of the proteins and their mirror images",
+    trained="three small EQGATs (two layers; no cross product; one layer), seed 0, on residues of 10 of the proteins and "
+    "their mirror images",
 )
 def hand_by_protein(results: dict[str, HandTest] | None = None) -> Figure:
     """``results``: what ``learn_handedness`` returned, by label; trained here if not given (some seconds)."""
@@ -128,7 +132,7 @@ def train_hands() -> dict[str, HandTest]:
 @figure(
     name="clouds-by-hand",
     notebook="14",
-    data="built by hand; edges 4 Å, cutoff 4.5 Å",
+    data="built by hand; edges 4 Å, cutoff 4.5 Å, one half of a cube turned by 45 degrees",
     trained="nothing",
     caption="Pairs of clouds, all edges 4 Å long. Grey: carbon, blue: nitrogen, olive: chlorine. Which model "
     "tells which pair apart is in the notebook's table.",
@@ -194,9 +198,9 @@ def _draw(ax: Axes3D, data: Data, elevation: float) -> None:
 @figure(
     name="torsion-seen",
     notebook="14",
-    data="chain of four carbons, built by hand; untrained models, seed 1",
+    data="chain of four carbons, built by hand, torsions from -180 to 180 degrees; untrained models, seed 1",
     trained="nothing",
-    caption="One output of untrained models against the torsion of a chain of four atoms; 0° is cis. Left: SchNet, "
+    caption="One output of untrained models against the torsion of a chain of four atoms, zero where it is cis. Left: SchNet, "
     "and EQGAT with one layer, see nothing of it. Right: EQGAT with three layers. Without cross products "
     "the curve is the same for φ and −φ, with them it is not.",
     alt="Output against torsion from -180 to 180 degrees. Left: two flat lines, SchNet and EQGAT with one layer. "
@@ -230,13 +234,10 @@ def torsion_seen() -> Figure:
 @figure(
     name="operations-counted",
     notebook="14",
-    data="counted for embedded structure 5pti, 459 atoms, 7,264 edges",
+    data="counted for the graph of embedded structure 5pti; 100 scalar and 16 vector channels, 32 radial functions",
     trained="nothing",
     caption="Multiplications of one layer (100 scalar and 16 vector channels, 32 radial functions) per atom, by part: as printed, and with "
     "the two exact identities. Both give the same numbers.",
-    alt="Two stacked horizontal bars. As printed: more than half of the bar is the first map of Eq. 1. With the "
-    "identities: that part shrinks to a fifth, and the whole bar to about half; the second map of Eq. 1 is now "
-    "the largest part.",
 )
 def operations() -> Figure:
     graph = running_example().graph
@@ -245,8 +246,11 @@ def operations() -> Figure:
         for name in ("as printed", "factored")
     }
     fig, ax = subplots(figsize=(6.4, 3.4))
-    for row, parts in enumerate(counts.values()):
+    told = []
+    for row, (name, parts) in enumerate(counts.items()):
         left = 0.0
+        shares = ", ".join(f"{part} {100 * parts[part] / sum(parts.values()):.0f} %" for part in PARTS)
+        told.append(f"{name}: {sum(parts.values()) / len(graph.z) / 1000:.0f} thousand an atom ({shares})")
         for part, colour in zip(PARTS, PART_COLOURS, strict=False):
             width = parts[part] / len(graph.z) / 1000
             ax.barh(row, width, left=left, color=colour, height=0.55, label=part if row == 0 else None)
@@ -261,7 +265,8 @@ def operations() -> Figure:
     )
     ax.grid(axis="y", visible=False)
     fig.legend(loc="outside lower center", ncol=2)
-    return fig
+    of = f"{len(graph.z):,} atoms and {graph.edge_index.shape[1]:,} edges"
+    return describe(fig, "", f"Two stacked horizontal bars, for {of}. {'; '.join(told)}.".replace("as", "As", 1))
 
 
 @figure(
@@ -269,7 +274,6 @@ def operations() -> Figure:
     notebook="14",
     data="figures/bench/numbers.csv",
     trained="nothing",
-    alt="Bars: time and memory of a training step of the models.",
 )
 def step_time() -> Figure:
     rows = benchmark("models")
@@ -295,13 +299,16 @@ def step_time() -> Figure:
         ax.set(xscale="log", ylim=(len(values) - 0.5, -0.5), xlabel=label)
         ax.set_xlim(0.5 * min(values), 6 * max(values))
         ax.grid(axis="y", visible=False)
-    first = steps.iloc[0]
+    first, told = steps.iloc[0], []
+    for row in steps.itertuples():
+        memory = rows[(rows["quantity"] == "memory of a step") & (rows["side"] == row.side)]["value"].iloc[0]
+        told.append(f"{row.side} {row.value:.2f} s, {memory:,.0f} MiB")
     return describe(
         fig,
         "A training step on 64 Triangle clouds of 100 points (radius 10, cutoff 10), sizes of the full profile; logarithmic "
         f"axes. Measured on one thread of a CPU ({first['machine']}) at commit {first['commit']}; stored, not measured "
         "now. No network was trained here.",
-        alt="Bars for the models, sorted: seconds of a training step, and its memory. SEGNN has the longest bar in both.",
+        alt=f"Bars for the models, sorted by the time of a training step, with its memory: {'; '.join(told)}.",
     )
 
 
@@ -328,15 +335,21 @@ def draw_time_against_atoms(rows: pd.DataFrame) -> Figure:
     notebook="14",
     data="figures/bench/numbers.csv",
     trained="nothing",
-    alt="Time per atom and memory against the number of atoms.",
 )
 def time_against_atoms() -> Figure:
     rows = benchmark("scale")
     fig = draw_time_against_atoms(rows)
-    first = rows.iloc[0]
+    first, told = rows.iloc[0], []
+    for side, words in (("EQGAT", "in chunks"), ("EQGAT readable", "readable layer")):
+        steps = rows[(rows["side"] == side) & (rows["quantity"] == "training step")].astype({"case": int})
+        ends = steps.sort_values("case").iloc[[0, -1]]
+        told.append(
+            f"{words} " + " and ".join(f"{row.value:.0f} µs with {row.case:,} atoms" for row in ends.itertuples())
+        )
     return describe(
         fig,
         "Five layers at full size on one structure, copies of an embedded protein in a row; memory beyond the input. Measured on one thread of a "
         f"CPU ({first['machine']}) at commit {first['commit']}; stored, not measured now. No network was trained here.",
-        alt="Left: in chunks the time per atom is level. Right: memory grows in proportion to the atoms.",
+        alt="Lines against the number of atoms. Left: time per atom, of a training step "
+        f"{'; '.join(told)}. Right: memory, which grows with the atoms.",
     )

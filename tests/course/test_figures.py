@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from eqgat.datasets import embedded_structure
+from eqgat.training import results
 from eqgat.viz import describe, still
 from eqgat.viz.style import details_of
 from eqgat_course import figures
 from eqgat_course.ch00_start_here.figures import neighbourhood
+from eqgat_course.experiments import robustness
 from eqgat_course.running_example import RUNNING_EXAMPLE
 
 
@@ -78,6 +80,67 @@ def test_registered_figures_have_source_caption_and_alternative_text():
     for entry in entries.values():
         assert re.fullmatch(r"\d\d", entry.notebook), entry.name
         assert entry.data, entry.name
+
+
+NUMBER = re.compile(r"(?<![\w.])\d[\d,.]*(?:e[-+]?\d+)?")
+REFERENCE = re.compile(r"\b(?:Eqs?|Figs?|Tables?|Section)\b\.? \d+[a-z]?(?:(?:, | and |–)\d+)*")
+COUNT = "one|two|three|four|five|six|seven|eight|nine|ten|all|none|half|most"
+IN_WORDS = re.compile(
+    rf"\b(?:tenths?|fifths?|(?:{COUNT}) of (?:the )?(?:{COUNT}|table)|"
+    r"(?:about|near|nearly|almost|roughly|over|than) (?:an? )?(?:half|third|quarter|one))\b",
+    re.IGNORECASE,
+)
+
+
+def typed_results(caption: str, source: str) -> list[str]:
+    """Numbers of a caption that nothing computes: neither of its source, nor of an equation or table, nor 0 or 1."""
+    known = {number.rstrip(".,") for number in NUMBER.findall(source)} | {"0", "1"}
+    numbers = [number.rstrip(".,") for number in NUMBER.findall(REFERENCE.sub("", caption))]
+    return [number for number in numbers if number not in known] + IN_WORDS.findall(caption)
+
+
+@pytest.mark.parametrize("name", figures.load_all())
+def test_what_a_decorator_says_holds_no_result(name):
+    entry = figures.REGISTRY[name]
+    for words in (entry.caption, entry.alt):
+        found = typed_results(words, f"{entry.data} {entry.trained}")
+        assert not found, (
+            f"{found}: compute it in the figure and hand it to `describe`, or name it in data= or trained="
+        )
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        "a correlation of 0.43",
+        "near 1e-5",
+        "at 4e-7, then flat",
+        "29 neighbours",
+        "7,264 edges",
+        "Nine tenths are area",
+        "about half of it",
+        "just over half",
+        "Seven of the eight contain zero",
+        "Two of Table 3 do not fit",
+    ],
+)
+def test_a_result_in_a_decorator_is_noticed(result):
+    assert typed_results(f"Eq. 4 and Table 3 at 4.5 Å: {result}.", "cutoff 4.5 Å, seed 2")
+    assert not typed_results("Eqs. 3–6 and Fig. 1a at 4.5 Å, channel 0.", "cutoff 4.5 Å, seed 2")
+
+
+def test_a_figure_of_an_empty_store_says_that_nothing_was_trained(monkeypatch, tmp_path):
+    for module in (results, robustness):
+        monkeypatch.setattr(module, "results_folder", lambda: tmp_path)
+    of_store = [
+        entry
+        for name, entry in figures.load_all().items()
+        if entry.trained != "nothing"
+        and ("runs, if the store has" in entry.trained or name.startswith(("triangle-", "ablation-our")))
+    ]
+    trained = {entry.name: details_of(entry.draw())["trained"] for entry in of_store}
+    assert len(trained) > 8
+    assert {name: words for name, words in trained.items() if "nothing yet" not in words or "profile" in words} == {}
 
 
 def test_fig_1a_has_the_neighbours_of_the_graph():
