@@ -23,6 +23,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eqgat.cli import Parser
@@ -33,6 +34,15 @@ from eqgat_course.chapters import modules
 
 SMALL = 11.5  # points: still 8 when a figure is printed 4.5 inches wide
 README = "README.md"
+
+
+def no_runs_yet(ax: Axes) -> None:
+    """What stands in a panel for which the results store has no runs."""
+    ax.text(
+        0.5, 0.5, "no runs in the\nresults store yet", ha="center", va="center", transform=ax.transAxes, fontsize=SMALL
+    )
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
 
 
 @dataclass(frozen=True)

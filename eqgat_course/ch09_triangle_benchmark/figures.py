@@ -22,7 +22,7 @@ from eqgat.viz.style import COLOURS, describe
 from eqgat_course.ch09_triangle_benchmark.study import target_variances
 from eqgat_course.experiments.robustness import read_noise
 from eqgat_course.experiments.tables import paper_numbers
-from eqgat_course.figures import figure
+from eqgat_course.figures import figure, no_runs_yet
 from eqgat_course.results import (
     NOT_TRAINED,
     TARGETS,
@@ -50,19 +50,12 @@ SHORT = {
 STORE = "the results store, figures/results/triangle"
 CLOUDS = "generated Triangle clouds"
 TRAINED = f"the models of Table 3 on {CLOUDS}"
-EMPTY = "no runs of the Triangle data\nin the results store yet"
 SMALL = 11.5
 
 
 def _name(model: str) -> str:
     label = TRIANGLE_MODELS[model]
     return SHORT.get(label, label)
-
-
-def _nothing(ax: Axes) -> None:
-    ax.text(0.5, 0.5, EMPTY, ha="center", va="center", transform=ax.transAxes)
-    ax.set(xticks=[], yticks=[])
-    ax.grid(False)
 
 
 def _seeds(rows: pd.DataFrame) -> str:
@@ -201,7 +194,7 @@ def learning_curves(histories: Mapping[str, Sequence[pd.DataFrame]] | None = Non
         )
     fig, ax = subplots(figsize=(6.4, 4.4))
     if not histories:
-        _nothing(ax)
+        no_runs_yet(ax)
     for model in (name for name in TRIANGLE_MODELS if name in histories):
         shortest = min(len(history) for history in histories[model])
         values = np.array([history["val_mse"].to_numpy()[:shortest] for history in histories[model]])
@@ -255,7 +248,7 @@ def error_by_target(shares: Mapping[str, Mapping[str, float]] | None = None, tit
     models = [name for name in TRIANGLE_MODELS if name in shares]
     fig, ax = subplots(figsize=(6.4, 1.6 + 0.85 * max(len(models), 2)))
     if not models:
-        _nothing(ax)
+        no_runs_yet(ax)
     for place, target in enumerate(TARGETS):
         rows_ = np.arange(len(models)) + 0.26 * (place - 1)
         values = [100 * shares[model][target] for model in models]
@@ -299,9 +292,8 @@ def table_3_as_figure() -> Figure:
         ax.set_title(f"ours, {name} profile,\n{points} points, n = {_seeds(rows)}", fontsize=SMALL)
         _errors(ax, rows["value"].min() / 1.4, rows["value"].max() * 1.4)
     if not of:
-        words = EMPTY.replace(" in", "\nin").replace("runs of", "runs of\n")
-        others[0].text(0.5, 0.5, words, ha="center", va="center", transform=others[0].transAxes, fontsize=SMALL)
-        others[0].set(title="ours", xticks=[])
+        no_runs_yet(others[0])
+        others[0].set_title("ours")
     ours = " ".join(_origin(rows, name) for name, rows in of.items())
     ours = f"{ours} Circles are runs, bars their means." if of else "None of ours yet."
     if "quick" in of:
@@ -371,7 +363,7 @@ def error_against_noise() -> Figure:
     rows = read_noise()
     fig, ax = subplots(figsize=(6.4, 4.4))
     if rows.empty:
-        _nothing(ax)
+        no_runs_yet(ax)
         return describe(fig, "No model was tested on noisy clouds yet.", trained=NOT_TRAINED)
     levels, told = sorted(set(rows["noise"])), []
     for model in (name for name in TRIANGLE_MODELS if name in set(rows["model"])):

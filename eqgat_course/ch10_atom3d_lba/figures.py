@@ -18,7 +18,7 @@ from eqgat.viz.parts import Camera
 from eqgat.viz.scene import Scene
 from eqgat.viz.style import COLOURS, describe
 from eqgat_course.ch10_atom3d_lba.study import complex_graph, edge_kinds, family_labels, largest_spread, memorise
-from eqgat_course.figures import figure
+from eqgat_course.figures import figure, no_runs_yet
 from eqgat_course.results import SHORT_NAMES, beside_the_paper, runs_in_words, trained_for
 from eqgat_course.toy.lba import LIGANDS, lba_item
 
@@ -246,10 +246,7 @@ def table_1(bound: float = largest_spread(rmse=1.58, pearson=0.53)) -> Figure:
     _dots(right, ours, COLOURS["blue"])
     right.set_title("ours, other data" if len(ours) else "ours", fontsize=SMALL)
     if ours.empty:
-        right.text(
-            0.5, 0.5, "no runs of LBA\nin the results store yet", ha="center", va="center", transform=right.transAxes
-        )
-        right.set(xticks=[], yticks=[])
+        no_runs_yet(right)
     caption = (
         "LBA, test RMSE in units of pK; lower is better. Left: the paper's Table 1, mean and standard "
         f"deviation; dotted: the spread of that test set's labels is {bound:.2f} at most (see text). Right: our "

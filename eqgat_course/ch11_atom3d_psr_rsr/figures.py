@@ -18,7 +18,7 @@ from eqgat.viz.parts import Camera
 from eqgat.viz.scene import Scene
 from eqgat.viz.style import COLOURS, describe
 from eqgat_course.ch11_atom3d_psr_rsr.study import TEST, alpha_carbons, overlay, ranking_toy
-from eqgat_course.figures import figure
+from eqgat_course.figures import figure, no_runs_yet
 from eqgat_course.results import SHORT_NAMES, beside_the_paper, runs_in_words, trained_for
 from eqgat_course.toy import ranking
 from eqgat_course.toy._schema import polymer
@@ -245,8 +245,7 @@ def table_1() -> Figure:
 def _rows(ax: Axes, frame: pd.DataFrame) -> None:
     """One row a model: mean and global Spearman side by side."""
     if frame.empty:
-        ax.text(0.5, 0.5, "no runs in the\nresults store yet", ha="center", va="center", transform=ax.transAxes)
-        ax.set(xticks=[], yticks=[])
+        no_runs_yet(ax)
         return
     names = frame["model"].replace(SHORT_NAMES)
     plain = frame["model"].str.startswith("trivial: ")

@@ -7,7 +7,6 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.pyplot import subplots
 
@@ -33,7 +32,7 @@ from eqgat_course.ch12_atom3d_res_ppi.study import (
     stored_runs,
     without_learning,
 )
-from eqgat_course.figures import figure
+from eqgat_course.figures import figure, no_runs_yet
 from eqgat_course.residues import without_side_chain
 from eqgat_course.results import NOT_TRAINED, shipped_model, trained_for
 from eqgat_course.toy.ppi import ppi_item
@@ -243,11 +242,6 @@ def _short_origin(rows: pd.DataFrame) -> str:
     return "no runs" if rows.empty else f"{rows['profile'].iloc[0]} profile, n = {rows['seed'].nunique()}"
 
 
-def _nothing(ax: Axes) -> None:
-    ax.text(0.5, 0.5, "no runs in the\nresults store yet", ha="center", va="center", transform=ax.transAxes)
-    ax.set(xticks=[], yticks=[])
-
-
 @figure(
     name="atom3d-res-ppi-curves", notebook="12", data=STORE, trained="the models of those runs, if the store has any"
 )
@@ -261,7 +255,7 @@ def learning_curves() -> Figure:
         trained.append(f"{task.upper()}: {_trained(rows)}")
         ax.set_title(f"{task.upper()}, {_short_origin(rows)}", fontsize=SMALL)
         if rows.empty:
-            _nothing(ax)
+            no_runs_yet(ax)
             continue
         for row in rows.itertuples():
             history = read_history(f"{task}-{row.model}-{row.profile}-seed{row.seed}")
@@ -348,7 +342,7 @@ def more_proteins() -> Figure:
     rows = at_scale(read_results(), "res-weights", "res-proteins").query("metric == 'accuracy'")
     fig, ax = subplots(figsize=(6.4, 4.0))
     if rows.empty:
-        _nothing(ax)
+        no_runs_yet(ax)
         return describe(fig, "No runs of the plan res-weights yet.", trained=NOT_TRAINED)
     looks = {
         "eqgat": ("blue", "o"),
@@ -401,8 +395,8 @@ def more_complexes() -> Figure:
     rows = at_scale(store, "atom3d", task="ppi").query("metric == 'roc_auc'")
     fig, (left, right) = subplots(1, 2, figsize=(6.8, 3.6), width_ratios=(1.25, 1))
     if rows.empty:
-        _nothing(left)
-        _nothing(right)
+        no_runs_yet(left)
+        no_runs_yet(right)
         return describe(fig, "No runs of PPI on the larger set yet.", trained=NOT_TRAINED)
     rows = rows.sort_values(["model", "seed"]).reset_index(drop=True)
     value, low, high = (rows[name].to_numpy() for name in ("value", "low", "high"))
@@ -429,7 +423,7 @@ def more_complexes() -> Figure:
         right.set_title(f"each test complex;\nEQGAT ahead in {above} of {len(areas)}", fontsize=SMALL)
         caption += f" Right: complex by complex, seed 0; EQGAT's area is the larger one in {above} of {len(areas)}."
     else:
-        _nothing(right)
+        no_runs_yet(right)
     of = f"PPI pairs of {rows['trained on'].max()} complexes, not ATOM3D's"
     caption += " Bars: 95 %, whole test complexes drawn anew. One run a point."
     return describe(fig, caption, caption, _trained(rows.assign(data=of)))

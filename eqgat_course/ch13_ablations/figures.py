@@ -27,7 +27,7 @@ from eqgat_course.ch13_ablations.study import (
     simulated_power,
     store_label,
 )
-from eqgat_course.figures import figure
+from eqgat_course.figures import figure, no_runs_yet
 from eqgat_course.results import NOT_TRAINED, shipped_model, trained_for
 
 SHORT = {FULL: "full", ABLATED[0]: "no cross\nproduct", ABLATED[1]: "no feature\nattention"}
@@ -162,9 +162,8 @@ def equal_models(pairs: int = 40, n: int = 3) -> Figure:
 
 
 def _nothing(fig: Figure, ax: Axes) -> Figure:
-    text = "The results store has no runs yet."
-    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, fontsize=9)
-    return describe(fig, text, trained=NOT_TRAINED)
+    no_runs_yet(ax)
+    return describe(fig, "The results store has no runs yet.", trained=NOT_TRAINED)
 
 
 @figure(
