@@ -142,6 +142,7 @@ def test_fields_of_a_graph_follow_their_atoms_and_graphs_stay_apart():
 
     def received(data):
         source, receiver = data.edge_index
+        assert (receiver.diff() >= 0).all(), "a model takes edges only if they are sorted by receiver"
         values = data.charge[source] * (data.pos[source] - data.pos[receiver]).norm(dim=1)
         return torch.zeros(15).double().index_add(0, receiver, values), data.charge.clone(), data.batch.double()
 
@@ -195,6 +196,27 @@ def test_rotation_about_an_axis_by_hand():
     assert torch.allclose(matrix @ torch.tensor([1.0, 0, 0]).double(), torch.tensor([0.0, 1, 0]).double(), atol=1e-15)
     with pytest.raises(ValueError, match="axis"):
         rotation_about((0, 0, 0), 1.0)
+
+
+def test_rotations_by_other_angles_by_hand():
+    """A third of a turn about (1, 1, 1) takes x to y, y to z, z to x; half a turn about (1, 1, 0) swaps x and y.
+
+    A sixth of a turn about z, whose sine is not that of its cosine, takes x to (1/2, √3/2, 0).
+    """
+    for axis, angle, images in [
+        ((1, 1, 1), 2 * math.pi / 3, [[0, 1, 0], [0, 0, 1], [1, 0, 0]]),
+        ((1, 1, 0), math.pi, [[0, 1, 0], [1, 0, 0], [0, 0, -1]]),
+        ((0, 0, 1), math.pi / 3, [[1 / 2, math.sqrt(3) / 2, 0], [-math.sqrt(3) / 2, 1 / 2, 0], [0, 0, 1]]),
+    ]:
+        expected = torch.tensor(images, dtype=torch.float64).T  # the images of x, y and z are the columns
+        assert (rotation_about(axis, angle) - expected).abs().max() < 1e-15
+
+
+def test_relative_error_by_hand():
+    """Relative to the largest number that is expected; with nothing to compare, or nothing but zeros, still a number."""
+    assert relative_error(torch.tensor([1.0, -3.5]), torch.tensor([1.0, -4.0])) == 1 / 8
+    assert relative_error(torch.tensor([0.0, -0.25]), torch.zeros(2)) == 1 / 4
+    assert relative_error(torch.empty(0, 3), torch.empty(0, 3)) == 0
 
 
 def test_transform_keeps_the_original_and_the_edges():
