@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
+from torch import nn
 from torch_geometric.data import Data
 
 from eqgat import EQGAT, radius_graph
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def make_graph(num_atoms: int = 25, seed: int = 0, cutoff: float = 4.5) -> Data:
@@ -16,7 +21,7 @@ def make_graph(num_atoms: int = 25, seed: int = 0, cutoff: float = 4.5) -> Data:
     return Data(z=z, pos=pos, edge_index=radius_graph(pos, cutoff))
 
 
-def randomised(model: EQGAT, seed: int = 0) -> EQGAT:
+def randomised(model: Module, seed: int = 0) -> Module:
     """The model with every parameter moved off its start: biases are no longer 0, the gains of a norm no longer 1."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -83,6 +83,7 @@ MUTANTS = [
     Mutant("graph", "relative / distance * apart", "relative / distance", "no direction where atoms coincide"),
     Mutant("graph", ".detach().double()", ".detach().half().double()", "neighbours in the precision of the positions"),
     Mutant("graph", "    check_positions(pos)\n", "", "bad positions are refused"),
+    Mutant("graph", "> 1e-10  # Å", "> 1e-3  # Å", "atoms coincide to 1e-10 Å, no farther"),
     Mutant("radial", "torch.where(x < 1, value, 0.0)", "value", "nothing beyond the cutoff"),
     Mutant(
         "radial", "(p + 1) * (p + 2) / 2 * x**p", "(p + 1) * (p + 2) / 2 * x ** (p + 1)", "the envelope's first power"
@@ -99,6 +100,7 @@ MUTANTS = [
     Mutant("radial", "x.square() / 6 +", "x.square() / 3 +", "the series near zero"),
     Mutant("radial", "envelope.unsqueeze(-1) * bessel_basis", "bessel_basis", "the envelope scales the basis"),
     Mutant("radial", "or exponent < 2", "or exponent < 1", "a smooth envelope at zero"),
+    Mutant("radial", "small = x < 1e-3", "small = x < 1e-1", "the short series near zero alone"),
     Mutant("layers", "clamp(min=1).to(values.dtype)", "to(values.dtype)", "an empty graph has mean zero"),
     Mutant("layers", "logits - largest.index_select(0, receiver)", "logits", "the softmax does not overflow"),
     Mutant(
@@ -152,6 +154,32 @@ MUTANTS = [
         "self.v_in[self.edges.source], self.v_partner",
         "the cross term of the trace",
     ),
+    Mutant(
+        "layers",
+        "nn.Linear(num_scalar, num_scalar)  # W_s",
+        "nn.Linear(num_scalar, num_scalar, bias=False)  # W_s",
+        "the bias of W_s",
+    ),
+    Mutant(
+        "layers",
+        "vector_channels, 2 * vector_channels, bias=False",
+        "vector_channels, 2 * vector_channels",
+        "no bias on vectors: into the update",
+    ),
+    Mutant(
+        "layers",
+        "self.vector_out = nn.Linear(vector_channels, vector_channels, bias=False)",
+        "self.vector_out = nn.Linear(vector_channels, vector_channels)",
+        "no bias on vectors: out of the update",
+    ),
+    Mutant(
+        "layers",
+        "nn.Linear(num_vector, num_vector, bias=False)  # W_v",
+        "nn.Linear(num_vector, num_vector)  # W_v",
+        "no bias on vectors: W_v",
+    ),
+    Mutant("layers", ".to(v.dtype)  # autocast", "  # autocast", "mixed vectors in float32 under autocast"),
+    Mutant("layers", "epsilon: float = 1e-6) -> None", "epsilon: float = 1e-3) -> None", "the norm's epsilon"),
     Mutant("model", "nn.init.zeros_(module.bias)", "pass", "biases start at zero"),
     Mutant(
         "model",
@@ -181,6 +209,20 @@ MUTANTS = [
     Mutant("model", "        check_graph(data, self.config.num_elements)\n", "", "bad graphs are refused"),
     Mutant("model", "        check_lengths(distance, self.config.cutoff)\n", "", "edges of another cutoff are refused"),
     Mutant("model", "    @torch.no_grad()\n    def trace", "    def trace", "a trace without gradients"),
+    Mutant("model", "BesselBasis(c.num_radial, c.cutoff)", "BesselBasis(c.num_radial, 4.5)", "the cutoff of the basis"),
+    Mutant(
+        "model",
+        "return None if self.norms else len(self.layers)",
+        "return len(self.layers)",
+        "through the norm an answer depends on all atoms",
+    ),
+    Mutant(
+        "model",
+        "torch.bincount(receiver, minlength",
+        "torch.bincount(source, minlength",
+        "neighbours are those that an atom hears",
+    ),
+    Mutant("model", "if self.fast and records is None else None", "if records is None else None", "fast=False"),
     Mutant("symmetry", "q = q * r.diagonal().sign()", "q = q", "uniform rotations"),
     Mutant("symmetry", "    q[:, 0] *= torch.linalg.det(q).sign()\n", "", "rotations without mirror"),
     Mutant("symmetry", "[1.0, 1.0, -1.0]", "[1.0, -1.0, -1.0]", "a reflection"),
@@ -220,6 +262,11 @@ MUTANTS = [
         "order = order[batch[order].argsort(stable=True)].flip(0)",
         "graphs of a batch stay together",
     ),
+    Mutant("symmetry", "(1 - turn.cos())", "(1 + turn.cos())", "the angle of a rotation"),
+    Mutant(
+        "symmetry", "edge_index[:, edge_index[1].argsort(stable=True)]", "edge_index", "edges stay sorted by receiver"
+    ),
+    Mutant("symmetry", "    if expected.numel() == 0:\n        return 0.0\n", "", "nothing to compare is no error"),
     Mutant(
         "inspection",
         "over_channels(record.attention, channels), edges.source",
@@ -244,6 +291,14 @@ MUTANTS = [
         "edges.receiver, len(record.s)) for",
         "terms are averaged",
     ),
+    Mutant("inspection", "(received / equal).log2()", "(received / equal).log()", "the logarithm to base 2"),
+    Mutant(
+        "inspection",
+        "weight = 1 / edges.num_neighbours[edges.receiver]",
+        "weight = 1 / edges.num_neighbours[edges.source]",
+        "uniform weights are those of the receiver",
+    ),
+    Mutant("inspection", '"untrained": measure(*untrained)', '"untrained": measure(*trained)', "the untrained control"),
     Mutant("shapes", "full_matrices=True)[2][2]", "full_matrices=True)[2][0]", "the normal of a plane"),
     Mutant("shapes", "positions - positions.mean(dim=0)", "positions", "a plane need not pass the origin"),
     Mutant(
@@ -335,6 +390,10 @@ MUTANTS = [
     ),
     Mutant("molecule", "if len(symbol) == 2 or len(name) > 3", "if len(name) > 3", "calcium in the columns of PDB"),
     Mutant("molecule", " & ~(hydrogen[i] & hydrogen[j])", "", "no bond between hydrogens"),
+    Mutant("molecule", " & (self.insertion_code == insertion_code)", "", "a residue has its insertion code"),
+    Mutant("molecule", "_BOND_TOLERANCE = 0.4", "_BOND_TOLERANCE = 0.25", "the longest bond"),
+    Mutant("molecule", "(distance > 0.4)", "(distance > 0.0)", "the shortest bond"),
+    Mutant("molecule", "return pairs[np.lexsort(pairs.T[::-1])]", "return pairs", "bonds ascend"),
     Mutant("atom_rows", "np.abs(self.positions) <= MAX_COORDINATE", "np.abs(self.positions) < np.inf", "no far atoms"),
     Mutant("structures", '"utf-8-sig")', '"utf-8")', "a byte order mark"),
     Mutant("structures", '.replace("\\r", "\\n")', "", "lines that end as on an old Macintosh"),

@@ -69,6 +69,16 @@ def test_coincident_atoms_are_neighbours_without_direction_and_with_finite_gradi
     assert torch.isfinite(pos.grad).all()
 
 
+def test_atoms_coincide_up_to_1e_10_angstrom_and_no_farther():
+    """Along (3, 4, 0) / 5: at 1e-9 Å there is a direction, at 1e-11 Å there is none and the distance is 0."""
+    unit = torch.tensor([0.6, 0.8, 0], dtype=torch.float64)
+    for length, factor in ((1e-9, 1.0), (1e-11, 0.0)):
+        pos = torch.stack([torch.zeros_like(unit), length * unit])
+        distance, direction = edge_geometry(pos, torch.tensor([[0], [1]]))
+        assert distance.item() == pytest.approx(factor * length, rel=1e-12, abs=0)
+        torch.testing.assert_close(direction[0], factor * unit, rtol=0, atol=1e-12)
+
+
 def test_first_and_second_derivatives_equal_finite_differences_away_from_zero():
     pos = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     edges = radius_graph(pos, 4.5)

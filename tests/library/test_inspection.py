@@ -16,6 +16,9 @@ from eqgat.inspection import (
     heads,
     mean_terms,
     over_channels,
+    residue_preference,
+    uniform_attention,
+    with_controls,
 )
 from eqgat.layers import Edges, LayerTrace
 
@@ -84,8 +87,38 @@ def test_attention_and_shares_by_hand():
     assert share[2].isnan()
 
 
+def test_preference_of_residues_by_hand():
+    """Received 1, 1/4 and 3/4, equal shares 1, 1/2 and 1/2: log2 of 1, of 1/2 and of 3/2, and of 5/4 over 3/2."""
+    record = by_hand([0.25, 0.75, 1.0])
+    assert residue_preference(record, torch.tensor([0, 1, 2])).tolist() == [0, -1, math.log2(3 / 2)]
+    assert residue_preference(record, torch.tensor([1, 1, 0])).tolist() == pytest.approx(
+        [math.log2(3 / 2), math.log2(5 / 6)]
+    )
+
+
+def test_uniform_attention_by_hand():
+    """Atom 0 has two neighbours and gives each a half; atom 1 has one; the record that was given stays."""
+    record = by_hand([0.25, 0.75, 1.0])
+    assert uniform_attention(record).attention.flatten().tolist() == [0.5, 0.5, 1]
+    assert record.attention.flatten().tolist() == [0.25, 0.75, 1]
+
+
+def test_each_control_is_the_measure_of_its_own_records():
+    """What atom 2 receives in two layers: 3/4 and 1/4 trained, 5/8 and 7/8 untrained, 1/2 if all weights are equal."""
+    trained, untrained = ([by_hand([1 - x, x, 1.0]) for x in pair] for pair in ((0.75, 0.25), (0.625, 0.875)))
+
+    def measure(first, second):
+        return [float(attention_received(record)[2]) for record in (first, second)]
+
+    found = with_controls(measure, trained, untrained)
+    assert found == {"trained": [0.75, 0.25], "untrained": [0.625, 0.875], "uniform": [0.5, 0.5]}
+
+
 def test_mean_terms_add_up_to_the_message(graph, model):
+    """To 1e-12; terms rounded to float32 do not."""
     for record in model.trace(graph):
         terms = mean_terms(record)
         assert list(terms) == ["v_direction", "v_mix", "v_cross"]
-        torch.testing.assert_close(sum(terms.values()), record.vector_message, rtol=0, atol=1e-12)
+        rounded = sum(term.float().double() for term in terms.values())
+        assert (sum(terms.values()) - record.vector_message).abs().max() < 1e-12
+        assert (rounded - record.vector_message).abs().max() > 1e-12

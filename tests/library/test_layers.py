@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from helpers import make_graph, make_model, randomised
+from torch import nn
 from torch.nn.functional import silu
 from torch_geometric.data import Batch
 
@@ -18,6 +19,7 @@ from eqgat.layers import (
     neighbour_softmax,
     sum_over_neighbours,
 )
+from eqgat.symmetry import random_rotation
 from eqgat_course.literal import literal_layer, literal_norm
 
 VARIANTS = [
@@ -34,6 +36,11 @@ def random_states(graph, seed=2):
     generator = torch.Generator().manual_seed(seed)
     s = torch.randn(len(graph.z), 12, generator=generator, dtype=torch.float64)
     return s, torch.randn(len(graph.z), 3, 5, generator=generator, dtype=torch.float64)
+
+
+def to_float32(x):
+    """What float32 keeps of the numbers: a comparison that asks for more must fail with it."""
+    return x.float().double()
 
 
 def relative(ours, literal):
@@ -54,9 +61,57 @@ def test_layer_equals_literal_equations(options, number):
     with torch.no_grad():
         literal = literal_layer(layer, s, v, edges.source, edges.receiver, edges.radial, edges.direction)
         record = layer(s, v, edges)
-        rounded = layer(s.float().double(), v.float().double(), edges)
+        rounded = layer(to_float32(s), to_float32(v), edges)
     assert relative(record.s, literal[0]) < EXACT < relative(rounded.s, literal[0])
     assert relative(record.v, literal[1]) < EXACT < relative(rounded.v, literal[1])
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_a_layer_turns_with_its_vectors(options):
+    """Vectors and directions turned, no parameter at its start: v turns, s stays. With a bias on vectors it fails."""
+    graph, model = make_graph(), randomised(make_model(**options))
+    layer, edges = model.layers[1], model.trace(graph)[1].edges
+    (s, v), turn = random_states(graph), random_rotation(1)
+    turned = edges._replace(direction=edges.direction @ turn.T)
+
+    def errors():
+        with torch.no_grad():
+            before, after = layer(s, v, edges), layer(s, turn @ v, turned)
+        return relative(after.s, before.s), relative(after.v, turn @ before.v)
+
+    assert max(errors()) < EXACT
+    layer.update.vector_in.bias = nn.Parameter(torch.full((10,), 1e-3, dtype=torch.float64))
+    assert min(errors()) > 1e6 * EXACT
+
+
+def test_scalar_message_by_hand():
+    """W_s = 2 with bias 3, equal weights: from 1 and 5 comes (5 + 13) / 2 = 9, from 4 alone 11, from nobody 0."""
+    layer = make_model(num_layers=1, scalar_channels=1).layers[0]
+    none = torch.zeros(3, 8, dtype=torch.float64)
+    source, receiver = torch.tensor([1, 2, 0]), torch.tensor([0, 0, 1])
+    edges = Edges(source, receiver, none[:, 0], none[:, :3], none, torch.tensor([2.0, 1, 0]).double())
+    with torch.no_grad():
+        layer.filter.out.weight.zero_()
+        layer.scalar_weight.weight.fill_(2)
+        layer.scalar_weight.bias.fill_(3)
+        record = layer(torch.tensor([[4.0], [1], [5]]).double(), torch.zeros(3, 3, 5).double(), edges)
+    assert record.scalar_message.flatten().tolist() == [9, 11, 0]
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_a_layer_under_autocast(options):
+    """Products in bfloat16, states and mixed vectors in float32; the trace can be read; the answer is coarse, but right."""
+    graph, model = make_graph(), randomised(make_model(**options)).float()
+    graph.pos = graph.pos.float()
+    expected = model.trace(graph)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model.trace(graph)
+        for ours, exact in zip(found, expected, strict=True):
+            for name in ("s", "v", "v_mixed", "v_cross"):
+                value, wanted = getattr(ours, name), getattr(exact, name)
+                assert value.dtype == torch.float32, name
+                assert (value - wanted).abs().max() <= 0.05 * wanted.abs().max(), name
+    assert relative(found[-1].s, expected[-1].s) > 1e-5, "nothing was computed in bfloat16"
 
 
 def test_norm_equals_its_literal_form_in_each_graph_of_a_batch():
@@ -87,16 +142,19 @@ def test_mean_over_graph_of_empty_and_full_graphs():
 
 
 def test_filter_equals_concatenation():
-    """The split first map of the edge MLP equals the map of the concatenation [s_i || s_j || radial] (Eq. 1)."""
+    """The split first map of the edge MLP equals the map of the concatenation [s_i || s_j || radial] (Eq. 1).
+
+    A concatenation rounded to float32 fails the same comparison.
+    """
     graph, model = make_graph(), randomised(make_model())
     with torch.no_grad():
         trace = model.trace(graph)[1]
         source, receiver = graph.edge_index
         concatenated = torch.cat([trace.s_in[receiver], trace.s_in[source], trace.edges.radial], dim=1)
         layer = model.layers[1]
-        f = layer.filter.out(silu(layer.filter.hidden(concatenated)))
+        f, rounded = (layer.filter.out(silu(layer.filter.hidden(x))) for x in (concatenated, to_float32(concatenated)))
     ours = torch.cat([trace.attention_logits, trace.b_direction, trace.b_mix, trace.b_cross], dim=1)
-    assert (ours - f).abs().max() < 1e-13
+    assert (ours - f).abs().max() < 1e-13 < (ours - rounded).abs().max()
 
 
 @pytest.mark.parametrize(("kind", "channels"), [("feature", 12), ("scalar", 1)])
@@ -119,12 +177,15 @@ def test_softmax_sums_to_one_in_each_channel():
 
 
 def test_softmax_by_hand_and_without_overflow():
-    """logits ln 1, ln 2, ln 5 -> 1/8, 2/8, 5/8; adding 10,000 to all changes nothing."""
+    """logits ln 1, ln 2, ln 5 -> 1/8, 2/8, 5/8; adding 10,000 to all changes nothing, but where float32 holds them."""
     logits = torch.tensor([[1.0], [2.0], [5.0]], dtype=torch.float64).log()
     receiver = torch.zeros(3, dtype=torch.int64)
     expected = torch.tensor([[1 / 8], [2 / 8], [5 / 8]], dtype=torch.float64)
-    assert torch.allclose(neighbour_softmax(logits, receiver, 1), expected)
-    assert torch.allclose(neighbour_softmax(logits + 1e4, receiver, 1), expected, atol=1e-11)
+    assert relative(neighbour_softmax(logits, receiver, 1), expected) < 1e-15
+    large = logits + 1e4  # float64 holds it to 1e-12, float32 to 5e-4
+    assert relative(neighbour_softmax(large, receiver, 1), expected) < 1e-11
+    for rounded in (to_float32(logits), to_float32(large)):
+        assert relative(neighbour_softmax(rounded, receiver, 1), expected) > 1e-9
 
 
 def small_prediction(options):
@@ -156,13 +217,20 @@ def test_gradcheck_of_the_softmax():
 
 @pytest.mark.parametrize("options", [{}, {"norm": "equivariant"}], ids=str)
 def test_trace_terms_add_up_to_the_message(options):
-    """The three vector terms of the trace, edge by edge, average to the recorded message (Eq. 6)."""
+    """The three vector terms of the trace, edge by edge, average to the recorded message (Eq. 6).
+
+    Terms rounded to float32 do not, to the same 1e-12.
+    """
     graph = make_graph()
     for layer in make_model(**options).trace(graph):
         terms = layer.v_direction + layer.v_mix + layer.v_cross
         count = layer.edges.num_neighbours.clamp(min=1)
-        message = sum_over_neighbours(terms, layer.edges.receiver, len(graph.z)) / count[:, None, None]
-        assert (message - layer.vector_message).abs().max() < 1e-12
+        message, rounded = (
+            sum_over_neighbours(x, layer.edges.receiver, len(graph.z)) / count[:, None, None]
+            for x in (terms, to_float32(terms))
+        )
+        error, coarse = ((x - layer.vector_message).abs().max() for x in (message, rounded))
+        assert error < 1e-12 < coarse
 
 
 def test_trace_is_the_forward_pass():
@@ -205,6 +273,16 @@ def test_direction_mix_and_cross_terms_by_hand():
     assert record.v_cross.flatten().tolist() == [0, 0, 5]  # 5 x × y = 5 z
     assert record.vector_message[1].flatten().tolist() == [0, -3, 7]
     assert record.vector_message[0].abs().max() == 0  # atom 0 has no neighbour
+
+
+def test_the_norm_adds_a_millionth_to_a_mean_square():
+    """Scalars of ±1/1000 and vectors as long: a mean square of 1e-6, so that 1/1000 over sqrt(2e-6) is left, 1/sqrt(2)."""
+    s, v = torch.tensor([[1e-3], [-1e-3]]).double(), torch.tensor([[[1e-3], [0], [0]], [[0], [0], [-1e-3]]]).double()
+    with torch.no_grad():
+        s, v = EquivariantNorm(1).double()(s, v, torch.tensor([0, 0]), 1)
+    root = 1 / math.sqrt(2)
+    assert s.flatten().tolist() == pytest.approx([root, -root], rel=1e-6)
+    assert v.flatten().tolist() == pytest.approx([root, 0, 0, 0, 0, -root], rel=1e-6)
 
 
 def test_equivariant_norm_by_hand():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import pickle
 import random
 from itertools import pairwise
@@ -17,6 +18,7 @@ from torch_geometric.data import Batch, Data
 import eqgat
 from eqgat import EQGAT, radius_graph
 from eqgat.errors import UserError
+from eqgat.fast import in_chunks
 from eqgat.files import write_checked
 from eqgat_course.literal import literal_encode, literal_forward
 
@@ -146,6 +148,71 @@ def test_a_bad_graph_is_refused_by_the_model_itself(change, message, fast):
 def test_what_is_no_graph_is_refused_by_its_name(thing):
     with pytest.raises(UserError, match=f"Data of torch_geometric, or a Batch of them; got {type(thing).__name__}"):
         make_model()(thing)
+
+
+@pytest.mark.parametrize("cutoff", [4.5, 6.0])
+def test_the_basis_has_the_cutoff_of_the_model(cutoff):
+    """Half way, the envelope is 219/256 (see test_radial), and sqrt(2/c) sin(k π/2) / (c/2) alternates 1, 0, -1, 0."""
+    pos = torch.tensor([[0.0, 0, 0], [0, cutoff / 2, 0]]).double()
+    pair = Data(z=torch.tensor([1, 2]), pos=pos, edge_index=torch.tensor([[1, 0], [0, 1]]))
+    radial = make_model(cutoff=cutoff, num_radial=4).trace(pair)[0].edges.radial
+    largest = 219 / 256 * math.sqrt(2 / cutoff) / (cutoff / 2)
+    expected = largest * torch.tensor([1.0, 0, -1, 0], dtype=torch.float64)
+    torch.testing.assert_close(radial, expected.expand(2, 4), rtol=1e-12, atol=1e-12)
+
+
+def test_vectors_are_averaged_over_those_that_an_atom_hears():
+    """Edges in one direction: atom 0 hears 1 (along x) and 2 (along y), atom 1 hears 2, atom 2 hears nobody.
+
+    Atom 0 is told half of each of its two terms, atom 1 its only term whole.
+    """
+    pos = torch.tensor([[0.0, 0, 0], [-1, 0, 0], [0, -2, 0]]).double()
+    graph = Data(z=torch.tensor([1, 2, 3]), pos=pos, edge_index=torch.tensor([[1, 2, 2], [0, 0, 1]]))
+    first = randomised(make_model()).trace(graph)[0]
+    assert first.edges.num_neighbours.tolist() == [2, 1, 0]
+    along_x, along_y, only = first.b_direction
+    torch.testing.assert_close(first.vector_message[0], torch.stack([along_x / 2, along_y / 2, 0 * along_x]))
+    assert first.vector_message[1].norm(dim=0).tolist() == pytest.approx(only.abs().tolist())
+    assert first.vector_message[2].abs().max() == 0
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+@pytest.mark.parametrize("norm", [None, "equivariant"])
+def test_an_answer_depends_on_atoms_as_far_away_as_hops_says(num_layers, norm):
+    """A chain of atoms, an edge from each to the next: the last element whose change is heard at the first atom."""
+    pos = torch.zeros(6, 3).double()
+    pos[:, 0] = 4 * torch.arange(6)
+    chain = Data(z=torch.full((6,), 1), pos=pos, edge_index=radius_graph(pos, 4.5))
+    model = randomised(make_model(num_layers=num_layers, norm=norm, readout="node"))
+    answer, heard = model(chain)[0], []
+    for number in range(6):
+        other = chain.clone()
+        other.z[number] = 2
+        heard.append(bool((model(other)[0] - answer).abs().max() > 1e-12))
+    reach = 5 if norm else num_layers
+    assert heard == [number <= reach for number in range(6)]
+    assert model.hops == (None if norm else num_layers)
+
+
+def test_the_layers_run_as_they_stand_where_fast_is_false(monkeypatch):
+    """In ``eqgat.fast`` only if the model says so, also if that is changed later, and never for a trace."""
+    asked = []
+
+    def spy(layers, edges):
+        asked.append(len(layers))
+        return in_chunks(layers, edges)
+
+    monkeypatch.setattr("eqgat.model.in_chunks", spy)
+    graph, model = make_graph(), make_model(fast=False)
+    model(graph)
+    assert asked == []
+    model.fast = True
+    model(graph)
+    assert asked == [3]
+    model.trace(graph)
+    assert asked == [3]
+    EQGAT(model.config)(graph)  # fast is the default
+    assert asked == [3, 3]
 
 
 def test_edges_in_any_order_within_a_receiver_are_taken():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -69,6 +70,20 @@ def test_residues_sequence_and_atoms():
         protease.find_atom("B", 25, "SG")
     with pytest.raises(ValueError, match=r"^residue 1025 of chain 'B' in .* does not exist$"):
         protease.find_atom("B", 1025, "CA")
+
+
+def test_an_atom_is_found_by_the_insertion_code_of_its_residue():
+    molecule = Molecule(
+        symbol=["C", "C", "C"],
+        positions=3.8 * np.eye(3),
+        atom_name=["CA", "CA", "CA"],
+        residue_number=[52, 52, 53],
+        insertion_code=[" ", "A", " "],
+        chain_name=["H", "H", "H"],
+    )
+    assert [molecule.find_atom("H", 52, "CA"), molecule.find_atom("H", 52, "CA", "A")] == [0, 1]
+    with pytest.raises(ValueError, match=r"^residue 53A of chain 'H' in the molecule does not exist$"):
+        molecule.find_atom("H", 53, "CA", "A")
 
 
 def test_a_free_amino_acid_is_not_part_of_the_sequence(write):
@@ -165,6 +180,33 @@ def test_bonds_are_the_chemical_ones():
     assert ion not in sodium.bonds()
     water = Molecule(symbol=["O", "H", "D"], positions=[[0, 0, 0], [0.6, 0.6, 0], [0.6, -0.3, 0]])
     assert water.bonds().tolist() == [[0, 1], [0, 2]]  # two hydrogens 0.9 Å apart have none
+
+
+@pytest.mark.parametrize(
+    ("symbols", "distance", "bonded"),
+    [
+        ("CC", 1.85, True),
+        ("CC", 1.87, False),
+        ("SS", 2.49, True),
+        ("SS", 2.51, False),
+        ("CC", 0.41, True),
+        ("CC", 0.39, False),
+    ],
+)
+def test_the_shortest_and_the_longest_bond_by_hand(symbols, distance, bonded):
+    """From 0.4 Å, closer are two places of one atom, to 0.4 Å more than both radii: carbon's 0.73 Å, sulphur's 1.05 Å."""
+    molecule = Molecule(symbol=list(symbols), positions=[[0, 0, 0], [0, distance, 0]])
+    assert molecule.bonds().tolist() == ([[0, 1]] if bonded else [])
+
+
+def test_bonds_ascend():
+    """A chain of 40 carbons, 1.5 Å apart, whose rows are mixed: each bond once, i < j, sorted by i, then by j."""
+    place = np.random.default_rng(0).permutation(40)
+    positions = np.zeros((40, 3))
+    positions[:, 0] = 1.5 * place
+    along = np.argsort(place).tolist()  # the rows as they follow each other in the chain
+    expected = sorted(sorted(pair) for pair in pairwise(along))
+    assert Molecule(symbol=["C"] * 40, positions=positions).bonds().tolist() == expected
 
 
 def test_a_ligand_has_no_alpha_carbon_and_no_residue_to_ask_about(write):
