@@ -256,6 +256,28 @@ def check_output(
         )
 
 
+def check_new_file(file: str | os.PathLike[str], option: str, inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """Check, before a command starts its work, that the file which it was told to write can be written where it is.
+
+    Raises:
+        UserError: naming ``option``: a folder, or in a folder that is not there or cannot be written to; and as
+            ``check_output``.
+
+    >>> check_new_file("no/such/folder/page.html", "--out")
+    Traceback (most recent call last):
+    eqgat.errors.UserError: --out: there is no folder no/such/folder to write page.html into; make it, or give another one
+    """
+    file = Path(file)
+    if file.is_dir():
+        raise UserError(f"{option} {file} is a folder; give the name of a file in it")
+    if not file.parent.is_dir():
+        raise UserError(
+            f"{option}: there is no folder {file.parent} to write {file.name} into; make it, or give another one"
+        )
+    is_writable(file.parent, option)
+    check_output(file, inputs)
+
+
 def stem(name: str) -> str:
     """A file's name without the endings of structure files, as text: bytes that are no UTF-8 become the sign for that.
 
