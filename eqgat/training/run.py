@@ -124,10 +124,13 @@ def train(
     for folder, option in ((runs, "--runs"), (results, "--results")):
         if folder is not None:
             is_writable(folder, option)
-    if devices < 1 or nodes < 1 or workers < 0 or settings.batch_size % (devices * nodes):
+    for option, value, least in (("--devices", devices, 1), ("--nodes", nodes, 1), ("--workers", workers, 0)):
+        if value < least:
+            raise UserError(f"{option} must be at least {least}; got {value}")
+    if settings.batch_size % (devices * nodes):
         raise UserError(
-            f"a batch of {settings.batch_size} graphs cannot be shared by {devices} x {nodes} devices with {workers} "
-            "workers; choose --batch-size as a multiple of the number of devices"
+            f"a batch of {settings.batch_size} graphs cannot be shared by {devices} x {nodes} devices; choose "
+            "--batch-size as a multiple of the number of devices"
         )
     task = make_task(settings)
     network = task.build()

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from eqgat.datasets.atom3d.lmdb import BrokenItem
 from eqgat.datasets.atom3d.samples import Atoms, Parsed, View, make_graph
+from eqgat.datasets.atom3d.spec import GraphOptions
 from eqgat.datasets.task import ATOM3D, TASKS
 from eqgat.errors import UserError
 from eqgat.options import check_values
@@ -43,7 +44,7 @@ def make_options(task: str, **options: Any) -> Any:
     check_values([kind], options, task)
     try:
         return kind(**options)
-    except ValueError as error:
+    except UserError as error:
         raise UserError(f"{task}: {error}") from error
 
 
@@ -172,8 +173,9 @@ class Atom3DData(torch.utils.data.Dataset):
     def __init__(self, task: str, split: str, options: Any, cutoff: float, hops: int | None = None) -> None:
         self.task, self.split, self.options, self.cutoff, self.hops = task, split, options, cutoff, hops
         self.reader = TASKS[task].reader
-        if hops is not None and (hops < 1 or not self.reader.num_marks):
-            raise UserError(f"hops must be at least 1, or None, and needs graphs with a centre; got {hops} for {task}")
+        GraphOptions(cutoff, hops)
+        if hops is not None and not self.reader.num_marks:
+            raise UserError(f"hops needs graphs with a centre; got {hops} for {task}, whose graphs have none")
 
     @property
     def radius(self) -> float | None:
