@@ -18,9 +18,11 @@ from pathlib import Path
 from eqgat.errors import UserError
 
 __all__ = [
+    "check_new_file",
     "check_output",
     "check_space",
     "checksum",
+    "home",
     "is_structure",
     "is_writable",
     "new_folder",
@@ -256,6 +258,22 @@ def check_output(
         )
 
 
+def home(path: str | os.PathLike[str]) -> Path:
+    """A path with a home folder in the place of ~ or ~NAME.
+
+    Raises:
+        UserError: there is no user of that name.
+
+    >>> home("~nobody-of-this-name/data")
+    Traceback (most recent call last):
+    eqgat.errors.UserError: '~nobody-of-this-name/data' begins with the name of no user here; give the whole path
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{str(path)!r} begins with the name of no user here; give the whole path") from error
+
+
 def check_new_file(file: str | os.PathLike[str], option: str, inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
     """Check, before a command starts its work, that the file which it was told to write can be written where it is.
 
@@ -308,7 +326,7 @@ def is_writable(folder: str | os.PathLike[str], option: str) -> None:
     eqgat.errors.UserError: --results /dev/null/results: /dev/null is a file; give a folder
     """
     try:
-        folder = Path(folder).expanduser().absolute()
+        folder = home(folder).absolute()
         if "\0" in str(folder):
             raise OSError("a null character is in its name")
         place = next(path for path in (folder, *folder.parents) if path.exists())

@@ -39,8 +39,9 @@ def named_values(texts: Iterable[str], **given: Any) -> dict[str, Any]:
     """
     values = dict(given)
     for name, value in map(named_value, texts):
-        if values.setdefault(name, value) != value:
+        if name in values and values[name] != value:
             raise UserError(f"{name} is given twice, as {values[name]!r} and as {value!r}; give it once")
+        values[name] = value
     return values
 
 

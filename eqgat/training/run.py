@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from eqgat.errors import UserError
-from eqgat.files import is_writable, read_checked, write_checked
+from eqgat.files import home, is_writable, read_checked, write_checked
 from eqgat.saving import SETTINGS
 from eqgat.training.checkpoint import read_checkpoint
 from eqgat.training.memory import freed_memory_kept
@@ -119,7 +119,7 @@ def train(
     ['test', 'val']
     """
     stop_at = None if time_limit is None else time.monotonic() + time_limit
-    if data is not None and not Path(data).expanduser().is_dir():
+    if data is not None and not home(data).is_dir():
         raise FileNotFoundError(f"there is no folder {data!r} (--data)")
     for folder, option in ((runs, "--runs"), (results, "--results")):
         if folder is not None:

@@ -272,7 +272,7 @@ def _check_data_options(task: TaskSpec, values: dict[str, Any], cutoff: float | 
     for kind in task.options:
         if isinstance(kind, type):  # a class of options looks at their values when it is made
             kind(**{name: value for name, value in values.items() if name in known_options([kind])})
-    if cutoff is not None and values.get("cutoff", cutoff) != cutoff:
+    if cutoff is not None and "cutoff" in values and values["cutoff"] != cutoff:
         raise UserError(
             f"the edges would have the cutoff {values['cutoff']} Å (--option), and the model {cutoff} Å; "
             f"give --model-option cutoff={values['cutoff']} alone: the edges follow the model"

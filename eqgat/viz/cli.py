@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eqgat.cli import Parser
-from eqgat.files import check_new_file, stem
+from eqgat.files import check_new_file, home, stem
 
 __all__ = ["main"]
 
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="attributions of a prediction too: of a residue, as A:22 or A:52B, or of the graph",
     )
     arguments = parser.parse_args(argv)
-    out = Path(stem(Path(arguments.file).name) + ".html" if arguments.out is None else arguments.out).expanduser()
+    out = home(stem(Path(arguments.file).name) + ".html" if arguments.out is None else arguments.out)
     names = [name for name in (arguments.file, arguments.other) if name is not None]
     check_new_file(out, "--out", names)
     chains = None if arguments.chains is None else arguments.chains.split(",")

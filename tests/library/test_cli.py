@@ -290,6 +290,7 @@ def _nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
             "lba --model-option cutoff=6 --option cutoff=5",
             "the edges would have the cutoff 5 Å (--option), and the model 6 Å",
         ),
+        ("lba --model-option cutoff=NaN", "cutoff must be a positive length in Å; got nan"),
         ("lba --option hops=3", "hops needs graphs with a centre"),
         ("res --option hops=0", "hops must be at least 1"),
         ("res --option hops=2", "hops=2 leaves out atoms that the answer depends on: the model sees 5 edges away"),
@@ -346,6 +347,22 @@ def test_an_unknown_option_before_a_subcommand_is_named(line: str, capsys: pytes
     assert main(["coursework", *line.split()]) == 2
     said = capsys.readouterr().err
     assert f"there is no option {line[:6]} before the command (build, lab, grade, map)" in said
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("train lba --data ~nobody-x/a", "train lba --runs ~nobody-x/a", "train --structures ~nobody-x/a"),
+        *("predict res ~nobody-x/a.pdb", "predict res a.pdb -o ~nobody-x/a.csv", "explore 5pti -o ~nobody-x/a.html"),
+        *("explore 5pti --model ~nobody-x/a", "evaluate ~nobody-x/a", "tables --out ~nobody-x/a"),
+        *("prepare lba ~nobody-x/a", "download lba ~nobody-x/a", "runs --data-root ~nobody-x/a"),
+    ],
+)
+def test_the_home_of_nobody_is_refused(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if line.startswith("train --structures"):
+        line += " --labels labels.csv --target a"
+    assert main(line.split()) == 2
+    assert "begins with the name of no user here; give the whole path" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["predict res nothing.pdb", "explore 5pti"])
