@@ -15,7 +15,6 @@ from torch import Tensor
 
 from eqgat.datasets.atom3d.lmdb import BrokenItem
 from eqgat.datasets.atom3d.samples import Atoms, Parsed, View, make_graph
-from eqgat.datasets.atom3d.spec import GraphOptions
 from eqgat.datasets.task import ATOM3D, TASKS
 from eqgat.errors import UserError
 from eqgat.options import check_values
@@ -173,9 +172,8 @@ class Atom3DData(torch.utils.data.Dataset):
     def __init__(self, task: str, split: str, options: Any, cutoff: float, hops: int | None = None) -> None:
         self.task, self.split, self.options, self.cutoff, self.hops = task, split, options, cutoff, hops
         self.reader = TASKS[task].reader
-        GraphOptions(cutoff, hops)
-        if hops is not None and not self.reader.num_marks:
-            raise UserError(f"hops needs graphs with a centre; got {hops} for {task}, whose graphs have none")
+        if hops is not None and (hops < 1 or not self.reader.num_marks):
+            raise UserError(f"hops must be at least 1, or None, and needs graphs with a centre; got {hops} for {task}")
 
     @property
     def radius(self) -> float | None:
