@@ -322,11 +322,11 @@ def _combined(*codes: np.ndarray) -> np.ndarray:
 
 
 def check_chains(there: list[str], wanted: Iterable[str]) -> None:
-    """Raises ``ValueError`` where one of the chains ``wanted`` is not ``there``.
+    """Raises ``UserError`` where one of the chains ``wanted`` is not ``there``.
 
     >>> check_chains(["A", "B"], ["A", "C"])
     Traceback (most recent call last):
-    ValueError: there is no chain 'C'; the chains are 'A', 'B'
+    eqgat.errors.UserError: there is no chain 'C'; the chains are 'A', 'B'
     """
     names = list(dict.fromkeys(there))
     if absent := [chain for chain in wanted if chain not in names]:
