@@ -11,7 +11,7 @@ import numpy as np
 
 from eqgat.chemistry import NUMBERS, infer_element, is_pushed_left, is_virtual, is_water, residue_letter
 from eqgat.columns import Coded
-from eqgat.errors import StructureError
+from eqgat.errors import StructureError, UserError
 
 MAX_COORDINATE = 1e5  # Å; what is farther away is no coordinate
 NUMERIC = ("occupancy", "bfactor", "serial")
@@ -102,7 +102,7 @@ class AtomRows:
             wanted: list[Any] = [choices.chains] if one else list(choices.chains)
             try:
                 check_chains(self.coded["chain_name"].values, wanted)
-            except ValueError as error:
+            except UserError as error:
                 raise StructureError(str(error), self.where(0)[0]) from None  # no row is to blame
             other = self.coded["chain_name"].where(lambda chain: chain not in wanted)
             self.drop(other, "chain", f"chains={wanted!r}")
@@ -322,12 +322,12 @@ def _combined(*codes: np.ndarray) -> np.ndarray:
 
 
 def check_chains(there: list[str], wanted: Iterable[str]) -> None:
-    """Raises ``ValueError`` where one of the chains ``wanted`` is not ``there``.
+    """Raises ``UserError`` where one of the chains ``wanted`` is not ``there``.
 
     >>> check_chains(["A", "B"], ["A", "C"])
     Traceback (most recent call last):
-    ValueError: there is no chain 'C'; the chains are 'A', 'B'
+    eqgat.errors.UserError: there is no chain 'C'; the chains are 'A', 'B'
     """
     names = list(dict.fromkeys(there))
     if absent := [chain for chain in wanted if chain not in names]:
-        raise ValueError(f"there is no chain {absent[0]!r}; the chains are {', '.join(map(repr, names))}")
+        raise UserError(f"there is no chain {absent[0]!r}; the chains are {', '.join(map(repr, names))}")

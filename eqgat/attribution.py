@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from eqgat.errors import UserError
 from eqgat.layers import LayerTrace, sum_over_neighbours
 from eqgat.model import EQGAT
 from eqgat.saving import seeded
@@ -173,7 +174,7 @@ def deletion_curve(model: EQGAT, data: Data, target: Target, scores: Tensor, cou
         counts: how many atoms to take away; ascending or not.
 
     Raises:
-        ValueError: scores of another size, or a count that leaves no atom.
+        UserError: scores of another size, or a count that leaves no atom.
 
     >>> from eqgat.datasets import embedded_structure
     >>> graph = embedded_structure("5pti").graph(4.5)
@@ -184,9 +185,9 @@ def deletion_curve(model: EQGAT, data: Data, target: Target, scores: Tensor, cou
     """
     size = len(data.z)
     if scores.shape != (size,):
-        raise ValueError(f"scores must have shape [{size}], one an atom; got {list(scores.shape)}")
+        raise UserError(f"scores must have shape [{size}], one an atom; got {list(scores.shape)}")
     if not all(0 <= count < size for count in counts):
-        raise ValueError(f"counts must be 0 to {size - 1}; got {list(counts)}")
+        raise UserError(f"counts must be 0 to {size - 1}; got {list(counts)}")
     order = scores.argsort(descending=True, stable=True)
     order = order if target.row is None else order[order != target.row]
     whole, changes = target(model(data)), []

@@ -7,6 +7,8 @@ from functools import cache
 import gemmi
 import numpy as np
 
+from eqgat.errors import UserError
+
 __all__ = ["ELEMENTS", "NUMBERS", "OTHER_ELEMENT", "SYMBOLS", "VOCABULARY", "element_index", "residue_letter"]
 
 # Indices of elements as the models know them; see ``element_index``.
@@ -65,14 +67,14 @@ def element_index(symbol: str) -> int:
     The case does not matter, deuterium is hydrogen, and X stands for an atom that nobody could identify.
 
     Raises:
-        ValueError: a symbol that is no chemical element.
+        UserError: a symbol that is no chemical element.
 
     >>> [element_index(symbol) for symbol in ("C", "CL", "D", "Zn", "X")]
     [1, 6, 0, 8, 8]
     """
     number = NUMBERS.get(str(symbol).strip().capitalize())
     if number is None:
-        raise ValueError(f"{symbol!r} is not a chemical element")
+        raise UserError(f"{symbol!r} is not a chemical element")
     return int(VOCABULARY[number])
 
 

@@ -50,13 +50,16 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """argparse would take the value behind an unknown option for another argument, and complain of that alone."""
-        if self._subparsers is None:  # else the parser of the subcommand does it
-            known = [name for name in self._option_string_actions if name.startswith("--")]
-            for word in takewhile("--".__ne__, sys.argv[1:] if args is None else args):
-                name = word.partition("=")[0]
-                if name.startswith("--") and " " not in word and name not in known:
-                    close = get_close_matches(name.lower(), known, 1)
-                    self.error(f"there is no option {name}{f'; is {close[0]} meant?' if close else ''}")
+        known = [name for name in self._option_string_actions if name.startswith("--")]
+        # Behind the name of a subcommand, the parser of the subcommand looks.
+        parsers = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        commands = [name for action in parsers for name in action.choices]
+        for word in takewhile(lambda word: word not in ("--", *commands), sys.argv[1:] if args is None else args):
+            name = word.partition("=")[0]
+            if name.startswith("--") and " " not in word and name not in known:
+                close = get_close_matches(name.lower(), known, 1)
+                where = f" before the command ({', '.join(commands)})" if commands else ""
+                self.error(f"there is no option {name}{where}{f'; is {close[0]} meant?' if close else ''}")
         return super().parse_known_args(args, namespace)
 
     def add_named_values(self, group: Any, name: str, what: str) -> None:

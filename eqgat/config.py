@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Literal, TypeVar, cast
 
 from eqgat.checks import check_options
 from eqgat.errors import UserError
@@ -15,6 +17,7 @@ CrossProduct = Literal["raw", "mixed"] | None
 Aggregation = Literal["mean", "sum"]
 Norm = Literal["equivariant"] | None
 Readout = Literal["graph", "node"]
+Init = TypeVar("Init", bound=Callable[..., None])
 
 
 @dataclass(frozen=True)
@@ -61,20 +64,31 @@ class EQGATConfig:
         check_options(type(self), vars(self))
 
 
-def one_config(config: EQGATConfig | None, *values: Any) -> EQGATConfig:
-    """The configuration that was given, or that of the ``values`` of its fields; 0 stands for a size not given.
+def one_config(init: Init) -> Init:
+    """An ``__init__`` that takes one ``EQGATConfig`` or its fields by name, made to refuse both at once.
+
+    It looks at what was given: ``init`` itself cannot tell an option that was left out from one that equals its default.
 
     Raises:
         UserError: both were given, or something else.
 
-    >>> one_config(None, 9, 1, 32).scalar_channels
-    32
+    >>> class Model:
+    ...     @one_config
+    ...     def __init__(self, config=None, *, cutoff=4.5, fast=True): ...
+    >>> Model(EQGATConfig(num_elements=9, out_channels=1, cutoff=6.0), cutoff=4.5)
+    Traceback (most recent call last):
+    eqgat.errors.UserError: cutoff is given beside an EQGATConfig: give the options by name, or one EQGATConfig, not both; ...
     """
-    if config is None:
-        return EQGATConfig(*values)
-    if not isinstance(config, EQGATConfig):
-        raise UserError(f"give the options by name, or one EQGATConfig; got {config!r}")
-    untouched = [getattr(EQGATConfig, field.name, 0) for field in fields(EQGATConfig)]
-    if list(values) != untouched[: len(values)]:
-        raise UserError("give the options by name, or one EQGATConfig, not both; dataclasses.replace changes a config")
-    return config
+
+    @wraps(init)
+    def checked(self: Any, config: EQGATConfig | None = None, **options: Any) -> None:
+        if config is not None and not isinstance(config, EQGATConfig):
+            raise UserError(f"give the options by name, or one EQGATConfig; got {config!r}")
+        if config is not None and (both := [name for name in options if name in EQGATConfig.__dataclass_fields__]):
+            raise UserError(
+                f"{', '.join(both)} is given beside an EQGATConfig: give the options by name, or one EQGATConfig, not both; "
+                "dataclasses.replace changes a config"
+            )
+        init(self, config, **options)
+
+    return cast(Init, checked)

@@ -18,9 +18,11 @@ from pathlib import Path
 from eqgat.errors import UserError
 
 __all__ = [
+    "check_new_file",
     "check_output",
     "check_space",
     "checksum",
+    "home",
     "is_structure",
     "is_writable",
     "new_folder",
@@ -256,6 +258,44 @@ def check_output(
         )
 
 
+def home(path: str | os.PathLike[str]) -> Path:
+    """A path with a home folder in the place of ~ or ~NAME.
+
+    Raises:
+        UserError: there is no user of that name.
+
+    >>> home("~nobody-of-this-name/data")
+    Traceback (most recent call last):
+    eqgat.errors.UserError: '~nobody-of-this-name/data' begins with the name of no user here; give the whole path
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{str(path)!r} begins with the name of no user here; give the whole path") from error
+
+
+def check_new_file(file: str | os.PathLike[str], option: str, inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """Check, before a command starts its work, that the file which it was told to write can be written where it is.
+
+    Raises:
+        UserError: naming ``option``: a folder, or in a folder that is not there or cannot be written to; and as
+            ``check_output``.
+
+    >>> check_new_file("no/such/folder/page.html", "--out")
+    Traceback (most recent call last):
+    eqgat.errors.UserError: --out: there is no folder no/such/folder to write page.html into; make it, or give another one
+    """
+    file = Path(file)
+    if file.is_dir():
+        raise UserError(f"{option} {file} is a folder; give the name of a file in it")
+    if not file.parent.is_dir():
+        raise UserError(
+            f"{option}: there is no folder {file.parent} to write {file.name} into; make it, or give another one"
+        )
+    is_writable(file.parent, option)
+    check_output(file, inputs)
+
+
 def stem(name: str) -> str:
     """A file's name without the endings of structure files, as text: bytes that are no UTF-8 become the sign for that.
 
@@ -286,7 +326,7 @@ def is_writable(folder: str | os.PathLike[str], option: str) -> None:
     eqgat.errors.UserError: --results /dev/null/results: /dev/null is a file; give a folder
     """
     try:
-        folder = Path(folder).expanduser().absolute()
+        folder = home(folder).absolute()
         if "\0" in str(folder):
             raise OSError("a null character is in its name")
         place = next(path for path in (folder, *folder.parents) if path.exists())

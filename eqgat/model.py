@@ -40,6 +40,7 @@ class EQGAT(SavedModel):
     torch.Size([1, 1])
     """
 
+    @one_config
     def __init__(
         self,
         config: EQGATConfig | None = None,
@@ -61,7 +62,7 @@ class EQGAT(SavedModel):
         super().__init__()
         self.fast = fast
         sizes = (num_elements, out_channels, scalar_channels, vector_channels, num_layers, num_radial, cutoff)
-        self.config = c = one_config(config, *sizes, attention, cross_product, vector_aggregation, norm, readout)
+        self.config = c = config or EQGATConfig(*sizes, attention, cross_product, vector_aggregation, norm, readout)
         self.embedding = nn.Embedding(c.num_elements, c.scalar_channels)
         self.basis = BesselBasis(c.num_radial, c.cutoff)
         layers = nn.ModuleList(EQGATLayer(c, first=number == 0) for number in range(c.num_layers))
@@ -89,8 +90,7 @@ class EQGAT(SavedModel):
         x = self.node_embedding(data)
         if self.config.readout == "graph":
             x = mean_over_graph(x, *graph_numbers(data))
-        y: Tensor = self.head(x)
-        return y
+        return cast("Tensor", self.head(x))
 
     def node_embedding(self, data: Data) -> Tensor:
         """One invariant vector an atom, [N, F_s]: scalars and lengths of vectors combined, before pooling and head."""

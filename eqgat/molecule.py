@@ -54,7 +54,7 @@ from eqgat.chemistry import (
     residue_letter,
 )
 from eqgat.columns import Coded
-from eqgat.errors import StructureError
+from eqgat.errors import StructureError, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +99,7 @@ def atom_graph(
     """Nodes and edges of atoms: ``z`` [N], ``pos`` [N, 3] (``dtype``, float32 by default), ``edge_index`` [2, E].
 
     Edges come from the float64 coordinates [N, 3] (Å): who is a neighbour must not depend on the model's precision.
-    ``ValueError`` for a type of fewer than 32 bits, which would move the atoms, or of whole numbers.
+    ``UserError`` for a type of fewer than 32 bits, which would move the atoms, or of whole numbers.
     """
     import torch
     from torch_geometric.data import Data
@@ -107,7 +107,7 @@ def atom_graph(
     from eqgat.graph import radius_graph
 
     if dtype not in (None, torch.float32, torch.float64):
-        raise ValueError(f"coordinates need torch.float32 or torch.float64; got {dtype}")
+        raise UserError(f"coordinates need torch.float32 or torch.float64; got {dtype}")
     exact = torch.from_numpy(np.array(positions, dtype=np.float64))
     return Data(
         z=torch.from_numpy(VOCABULARY[atomic_number]),
@@ -127,7 +127,7 @@ class Molecule:
 
     Attributes:
         symbol: elements as chemists write them (``Cl``; ``D`` is deuterium, ``X`` an unidentified atom); other case is
-            put right, what is no element is a ``ValueError``.
+            put right, what is no element is a ``UserError``.
         positions: coordinates in Å, [N, 3], float64.
         atom_name, residue_name, residue_number, insertion_code, chain_name, segment, altloc, occupancy, bfactor
             (Å^2), model, serial: as the file gives them; a blank text is ``" "``.
@@ -172,17 +172,15 @@ class Molecule:
                 array = np.full(size, this.metadata["stand_in"]) if value is None else np.asarray(value)
                 object.__setattr__(self, this.name, array.astype(np.float64) if this.name == "positions" else array)
         if self.positions.shape != (size, 3):
-            raise ValueError(f"positions must have shape [{size}, 3]; got {list(self.positions.shape)}")
+            raise UserError(f"positions must have shape [{size}, 3]; got {list(self.positions.shape)}")
         for this in fields(self):
             if this.name not in _WHOLE and (shape := getattr(self, this.name).shape)[:1] != (size,):
-                raise ValueError(
-                    f"{this.name} must have an entry for each of the {size} atoms; got shape {list(shape)}"
-                )
+                raise UserError(f"{this.name} must have an entry for each of the {size} atoms; got shape {list(shape)}")
         if not set(self.symbol.tolist()) <= NUMBERS.keys():
             symbols = np.array([str(symbol).strip().capitalize() for symbol in self.symbol.tolist()], object)
             for row, symbol in enumerate(symbols.tolist()):
                 if symbol not in NUMBERS:
-                    raise ValueError(f"symbol {str(self.symbol[row])!r} of atom {row} is no chemical element")
+                    raise UserError(f"symbol {str(self.symbol[row])!r} of atom {row} is no chemical element")
             object.__setattr__(self, "symbol", symbols)
 
     @classmethod
@@ -313,7 +311,7 @@ class Molecule:
         only in a chain that is written so throughout, an unknown one only where it is bound to its neighbours.
 
         Raises:
-            ValueError: an unknown chain.
+            UserError: an unknown chain.
 
         >>> from eqgat.datasets import embedded_structure
         >>> embedded_structure("5pti").sequence()[:10]
@@ -340,19 +338,19 @@ class Molecule:
         return "".join(letters)
 
     def select(self, which: np.ndarray | Sequence[bool] | Sequence[int]) -> Molecule:
-        """The atoms of a boolean mask [N] or of a list of rows, as a new molecule. ``ValueError`` if none is left."""
+        """The atoms of a boolean mask [N] or of a list of rows, as a new molecule. ``UserError`` if none is left."""
         which = np.asarray(which)
         if which.dtype == bool and len(which) != len(self):
-            raise ValueError(f"the mask has {len(which)} entries for {len(self)} atoms")
+            raise UserError(f"the mask has {len(which)} entries for {len(self)} atoms")
         rows = np.flatnonzero(which) if which.dtype == bool else which
         if not len(rows):
-            raise ValueError(f"no atom of {self.name or 'the molecule'} is selected")
+            raise UserError(f"no atom of {self.name or 'the molecule'} is selected")
         arrays = {this.name: getattr(self, this.name)[rows] for this in fields(self) if this.name not in _WHOLE}
         arrays["residue_index"] = ordered(arrays["residue_index"])
         return replace(self, **arrays)
 
     def chain(self, *chains: str) -> Molecule:
-        """The atoms of these chains, as a new molecule. ``ValueError`` for a chain that is not there."""
+        """The atoms of these chains, as a new molecule. ``UserError`` for a chain that is not there."""
         check_chains(self.chain_name.tolist(), chains)
         return self.select(np.isin(self.chain_name, chains))
 
@@ -360,7 +358,7 @@ class Molecule:
         """Row of the atom with this chain, residue number and name.
 
         Raises:
-            ValueError: no such atom or more than one; the atoms that the residue does have are named.
+            UserError: no such atom or more than one; the atoms that the residue does have are named.
 
         >>> from eqgat.datasets import embedded_structure
         >>> inhibitor = embedded_structure("5pti")
@@ -372,8 +370,8 @@ class Molecule:
         if len(rows) != 1:
             place = f"residue {residue}{insertion_code.strip()} of chain {chain!r} in {self.name or 'the molecule'}"
             if not here.any():
-                raise ValueError(f"{place} does not exist")
-            raise ValueError(
+                raise UserError(f"{place} does not exist")
+            raise UserError(
                 f"{len(rows)} atoms are called {name} in {place}; that residue has the atoms "
                 f"{', '.join(self.atom_name[here])}"
             )
@@ -432,7 +430,7 @@ class Molecule:
         """The molecule as PDB text, for viewers; ``bfactor`` [N] replaces the B factors, to colour atoms by a number.
 
         Raises:
-            ValueError: the format's fixed columns have no room: 100,000 or more atoms, chain names longer than one
+            UserError: the format's fixed columns have no room: 100,000 or more atoms, chain names longer than one
                 letter, residue names longer than three (four as force fields write them), B factors of 1,000 and more.
 
         >>> print(Molecule(symbol=["O"], positions=[[1, 2, 3]], atom_name=["O"], residue_name=["HOH"]).to_pdb()[:54])
@@ -440,7 +438,7 @@ class Molecule:
         """
         values = self.bfactor if bfactor is None else np.asarray(bfactor, dtype=np.float64)
         if values.shape != (len(self),) or not np.isfinite(values).all() or np.abs(values).max() >= 999:
-            raise ValueError(
+            raise UserError(
                 f"bfactor must be {len(self)} finite numbers between -999 and 999; got shape {list(values.shape)}"
             )
         too_long = [
@@ -463,7 +461,7 @@ class Molecule:
             if not least <= worst <= most
         ]
         if len(self) > 99_999 or too_long:
-            raise ValueError(
+            raise UserError(
                 f"PDB text has no room for {too_long[0] if too_long else f'{len(self)} atoms'}; "
                 "select fewer atoms or rename"
             )

@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from eqgat.errors import UserError
 
-__all__ = ["check_values", "known_options", "named_value"]
+__all__ = ["check_values", "known_options", "named_value", "named_values"]
 
 
 def named_value(text: str) -> tuple[str, Any]:
@@ -28,10 +28,29 @@ def named_value(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def named_values(texts: Iterable[str], **given: Any) -> dict[str, Any]:
+    """Several "NAME=VALUE", and what other options of the command gave.
+
+    Raises:
+        UserError: two values for one name.
+
+    >>> named_values(["num_points=9"], n=50)
+    {'n': 50, 'num_points': 9}
+    """
+    values = dict(given)
+    for name, value in map(named_value, texts):
+        if name in values and values[name] != value:
+            raise UserError(f"{name} is given twice, as {values[name]!r} and as {value!r}; give it once")
+        values[name] = value
+    return values
+
+
 def known_options(takers: Iterable[Callable[..., Any]]) -> dict[str, Any]:
     """Option -> its type, of the classes or functions ``takers``, which take them by name.
 
-    >>> def rotate(angle: float, axis: str = "z"): ...
+    The first parameter of a function is what it works on, and no option.
+
+    >>> def rotate(points, angle: float, axis: str = "z"): ...
     >>> known_options([rotate])
     {'angle': <class 'float'>, 'axis': <class 'str'>}
     """
@@ -40,7 +59,7 @@ def known_options(takers: Iterable[Callable[..., Any]]) -> dict[str, Any]:
         hints = get_type_hints(getattr(taker, "__init__") if isinstance(taker, type) else taker)  # noqa: B009
         known |= {
             name: hints.get(name, Any)
-            for name, parameter in signature(taker).parameters.items()
+            for name, parameter in [*signature(taker).parameters.items()][not isinstance(taker, type) :]
             if parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
         }
     return known
@@ -57,10 +76,10 @@ def check_values(takers: Iterable[Callable[..., Any]], values: Mapping[str, Any]
     Raises:
         UserError: an option that there is not, or a value of another type.
 
-    >>> def rotate(angle: float, axis: str = "z"): ...
+    >>> def rotate(points, angle: float, axis: str = "z"): ...
     >>> check_values([rotate], {"axis": 3}, "rotate")
     Traceback (most recent call last):
-    eqgat.errors.UserError: axis of rotate must be str; got 3
+    eqgat.errors.UserError: axis of rotate must be text; got 3
     """
     known = known_options(takers)
     if wrong := sorted(set(values) - set(known)):
@@ -87,7 +106,31 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 def _name(kind: Any) -> str:
-    """A type as a reader calls it."""
-    if get_origin(kind) is Literal:
-        return "one of " + ", ".join(map(repr, get_args(kind)))
-    return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
+    """A type as a reader calls it: its choices, or the kind of value.
+
+    >>> _name(Literal["raw", "mixed"] | None), _name(Sequence[float])
+    ("'raw', 'mixed' or null (None)", 'a list, each a number')
+    """
+    *first, last = _choices(kind)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _choices(kind: Any) -> list[str]:
+    """The values or types that an option may have, each in words."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return [repr(part) for part in parts]
+    if origin in (Union, types.UnionType):
+        return [choice for part in parts for choice in _choices(part)]
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        return [f"a list, each {_name(parts[0])}"]
+    return [_WORDS.get(kind, getattr(kind, "__name__", str(kind)))]
+
+
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    types.NoneType: "null (None)",
+}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Literal, cast
 
+from eqgat.errors import UserError
+
 __all__ = ["Profile", "profile"]
 
 Profile = Literal["quick", "full"]
@@ -14,7 +16,7 @@ def profile() -> Profile:
     """``EQGAT_PROFILE``: "quick" (default; minutes on a CPU) or "full" (the paper's settings; meant for a GPU).
 
     Raises:
-        ValueError: any other value.
+        UserError: any other value.
 
     >>> os.environ["EQGAT_PROFILE"] = "full"
     >>> profile()
@@ -22,5 +24,5 @@ def profile() -> Profile:
     """
     value = os.environ.get("EQGAT_PROFILE", "quick")
     if value not in ("quick", "full"):
-        raise ValueError(f"EQGAT_PROFILE must be 'quick' or 'full'; got {value!r}")
+        raise UserError(f"the environment variable EQGAT_PROFILE must be 'quick' or 'full', or not set; got {value!r}")
     return cast(Profile, value)

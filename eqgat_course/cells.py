@@ -11,6 +11,8 @@ import ast
 import re
 from typing import Any
 
+from eqgat.errors import UserError
+
 __all__ = [
     "blank",
     "blank_text",
@@ -65,7 +67,7 @@ def blank(source: str) -> str:
     """An answer cell without its solution. It still is valid Python.
 
     Raises:
-        ValueError: a marker stands without its partner, or the rest is not Python.
+        UserError: a marker stands without its partner, or the rest is not Python.
     """
     source = visible_part(source)
     result = _SOLUTION.sub(lambda found: f"{found[1]}{PLACEHOLDER}\n", source).rstrip("\n")
@@ -73,12 +75,12 @@ def blank(source: str) -> str:
         return result
     result = _SOLUTION.sub(lambda found: f"{found[1]}{PLACEHOLDER}\n{found[1]}...\n", source).rstrip("\n")
     if not _parses(result):
-        raise ValueError("without its solution the cell is not valid Python:\n" + result)
+        raise UserError("without its solution the cell is not valid Python:\n" + result)
     return result
 
 
 def blank_text(source: str) -> str:
-    """A cell of text without what stands between the markers. Raises: ValueError: a marker without its partner."""
+    """A cell of text without what stands between the markers. Raises: UserError: a marker without its partner."""
     return _SOLUTION.sub("*Your answer here.*\n", visible_part(source)).rstrip("\n")
 
 
@@ -86,7 +88,7 @@ def visible_part(source: str) -> str:
     """A cell without its hidden tests.
 
     Raises:
-        ValueError: a marker stands without its partner.
+        UserError: a marker stands without its partner.
     """
     _check_markers(source)
     return _HIDDEN.sub("", source).rstrip("\n")
@@ -112,7 +114,7 @@ def _check_markers(source: str) -> None:
     rest = _HIDDEN.sub("", _SOLUTION.sub("", source))
     for name in ("BEGIN SOLUTION", "END SOLUTION", "BEGIN HIDDEN TESTS", "END HIDDEN TESTS"):
         if f"### {name}" in rest:
-            raise ValueError(f"a line ### {name} stands without its partner in this cell:\n{source}")
+            raise UserError(f"a line ### {name} stands without its partner in this cell:\n{source}")
 
 
 def _parses(source: str) -> bool:

@@ -20,10 +20,7 @@ __all__ = ["main"]
 def main(argv: list[str] | None = None) -> int:
     """The command: 0 if it did what was asked, 1 if a file was not judged or not to the end. ``UserError``: a wrong request."""
     options = _parser().parse_args(argv)
-    try:
-        return {"build": _build, "lab": _lab, "grade": _grade, "map": _map}[options.command](options)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    return {"build": _build, "lab": _lab, "grade": _grade, "map": _map}[options.command](options)
 
 
 def _parser() -> Parser:
@@ -128,6 +125,10 @@ def _map(options: argparse.Namespace) -> int:
 
     if options.write is None:
         print(exercise_map())
-    else:
-        write_files({options.write: insert_map(options.write.read_text(encoding="utf-8"))})
+        return 0
+    try:
+        text = options.write.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{options.write} is not a text in UTF-8; give the Markdown file with the table") from error
+    write_files({options.write: insert_map(text)})
     return 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from eqgat.cli import Parser
+from eqgat.errors import UserError
 
 __all__ = ["EQUATIONS", "Equation", "equation_table", "insert_between", "resolve"]
 
@@ -241,11 +242,11 @@ def insert_between(markers: tuple[str, str], text: str, table: str) -> str:
     """``text`` with what stands between the two lines ``markers`` replaced by ``table``.
 
     Raises:
-        ValueError: the markers are missing, or not there once each and in order.
+        UserError: the markers are missing, or not there once each and in order.
     """
     start, end = markers
     if text.count(start) != 1 or text.count(end) != 1 or text.index(end) < text.index(start):
-        raise ValueError(f"the file needs one line {start} and, below it, one line {end}; the table goes between them")
+        raise UserError(f"the file needs one line {start} and, below it, one line {end}; the table goes between them")
     return f"{text.split(start)[0]}{start}\n{table}\n{end}{text.split(end)[1]}"
 
 

@@ -211,6 +211,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{len(new)} notebooks are new in {options.copy}, {len(kept)} were there and stay as they are")
         return 0
     paths = find_notebooks(options.folder, options.names)
+    chosen = profile()  # refuses a wrong one now, not in the middle of each notebook
     is_writable(out, "--out")
     out.mkdir(parents=True, exist_ok=True)
     ended = ran = 0
@@ -231,5 +232,5 @@ def main(argv: list[str] | None = None) -> int:
         print("interrupted; the notebooks done so far are kept")
         return 130
     seconds = time.perf_counter() - start
-    print(f"{ran} of {len(paths)} notebooks ran in {seconds:.0f} s, {profile()} profile; written to {out}")
+    print(f"{ran} of {len(paths)} notebooks ran in {seconds:.0f} s, {chosen} profile; written to {out}")
     return 0 if ran == len(paths) else 1

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from eqgat.errors import UserError
+from eqgat.files import home
 from eqgat.profiles import profile
 from eqgat.training import Settings, make_settings
 
@@ -22,7 +22,7 @@ def data_folder(task: str) -> str | None:
     root = os.environ.get("EQGAT_DATA")
     if not root:
         return None
-    folder = Path(root).expanduser() / task
+    folder = home(root) / task
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; EQGAT_DATA must name a folder that has one folder a task")
     return str(folder)

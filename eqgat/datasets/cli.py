@@ -5,7 +5,7 @@ from __future__ import annotations
 from eqgat.cli import Parser
 from eqgat.datasets.task import ATOM3D
 from eqgat.files import is_writable
-from eqgat.options import named_value
+from eqgat.options import named_values
 
 __all__ = ["download", "prepare"]
 
@@ -36,7 +36,7 @@ def prepare(argv: list[str]) -> None:
     parser.add_named_values(parser, "--option", "an option of the task, for example hydrogens=true")
     parser.add_argument("--dry-run", action="store_true", help="only tell what it would take")
     options = parser.parse_args(argv)
-    chosen = dict(map(named_value, options.option))
+    chosen = named_values(options.option)
     from eqgat.datasets.atom3d.prepare import prepare as run
 
     run(options.task, options.folder, options.out, only_tell=options.dry_run, **chosen)

@@ -18,6 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eqgat.errors import UserError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -37,14 +39,14 @@ def embedded_names(kind: str | None = None) -> list[str]:
 
     Kinds: ``"protein"`` (small, whole entries), ``"complex"`` (protein with ligand), ``"protein-protein"``, ``"rna"``,
     ``"conformation"`` (the two states of one enzyme), ``"protein-dna"`` and ``"chain"`` (50 single protein chains).
-    Raises ``ValueError`` for a kind that does not exist.
+    Raises ``UserError`` for a kind that does not exist.
 
     >>> embedded_names("complex")
     ['1hvr', '1a28', '10gs']
     """
     kinds = {row["kind"] for row in _rows().values()}
     if kind is not None and kind not in kinds:
-        raise ValueError(f"there is no kind {kind!r} of embedded structures; the kinds are {', '.join(sorted(kinds))}")
+        raise UserError(f"there is no kind {kind!r} of embedded structures; the kinds are {', '.join(sorted(kinds))}")
     return [name for name, row in _rows().items() if kind in (None, row["kind"])]
 
 
@@ -60,13 +62,13 @@ def embedded_table() -> pd.DataFrame:
 
 
 def embedded_path(name: str) -> Path:
-    """Path of an embedded structure's gzipped file. Raises ``ValueError`` for an unknown name.
+    """Path of an embedded structure's gzipped file. Raises ``UserError`` for an unknown name.
 
     >>> embedded_path("5pti").name
     '5pti.cif.gz'
     """
     if name not in _rows():
-        raise ValueError(
+        raise UserError(
             f"there is no embedded structure {name!r}; embedded_names() lists them: {', '.join(list(_rows())[:8])}, ..."
         )
     return DATA / _rows()[name]["file"]
@@ -76,7 +78,7 @@ def embedded_structure(name: str, **options: Any) -> Molecule:
     """Read an embedded structure; the options are those of ``eqgat.structures.read_structure``.
 
     Raises:
-        ValueError: an unknown name; a file that is not what it was when it was made (its checksum differs).
+        UserError: an unknown name; a file that is not what it was when it was made (its checksum differs).
         FileNotFoundError: the file is not installed.
 
     >>> structure = embedded_structure("5pti")
@@ -92,9 +94,9 @@ def embedded_structure(name: str, **options: Any) -> Molecule:
     try:
         checksum = hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"the embedded file {path.name} is damaged ({error}): {advice}") from error
+        raise UserError(f"the embedded file {path.name} is damaged ({error}): {advice}") from error
     if checksum != _rows()[name]["sha256"]:
-        raise ValueError(
+        raise UserError(
             f"the embedded file {path.name} was changed, its SHA-256 checksum differs from the one in "
             f"table.csv: {advice}"
         )

@@ -29,7 +29,8 @@ class TaskSpec:
         load: ``load(folder, **options)`` -> the data sets "train", "val" and "test", of one row of predictions an
             item. They have ``y``, all targets, and ``digest()``; they may have ``names`` and ``groups`` of the samples.
             ``folder`` is where the user keeps the data; None: what comes with the package, or is generated.
-        options: classes or functions whose parameters are the options of ``load``.
+        options: classes or functions whose parameters are the options of ``load``, but for the first one of a function.
+            Classes check their values, too.
         describe: what the loaded data are, in a few words, for every result of theirs.
         metrics: names of the metrics; the first chooses the best epoch where the settings do not name another.
         losses: names of the losses that a run can have; the first is the default.

@@ -59,8 +59,12 @@ class TriangleOptions:
     def __post_init__(self) -> None:
         if self.num_points < 3:
             raise UserError(f"a triangle needs num_points >= 3; got {self.num_points}")
-        if not (self.radius > 0 and 0 <= self.min_distance < math.inf):
-            raise UserError(f"need radius > 0 Å and min_distance >= 0 Å; got {self.radius} and {self.min_distance}")
+        if not (0 < self.radius < math.inf and 0 <= self.min_distance < math.inf):
+            raise UserError(
+                f"need a finite radius > 0 Å and min_distance >= 0 Å; got {self.radius} and {self.min_distance}"
+            )
+        if self.seed < 0:
+            raise UserError(f"seed must not be negative; got {self.seed}")
         if self.target_order not in TARGET_ORDERS:
             raise UserError(f"target_order must be one of {tuple(TARGET_ORDERS)}; got {self.target_order!r}")
 
@@ -269,6 +273,11 @@ class CloudOptions(TriangleOptions):
     """A whole data set: ``n`` clouds, of all splits together."""
 
     n: int = 50_000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n < 1:
+            raise UserError(f"n, the number of clouds, must be at least 1; got {self.n}")
 
 
 def load(folder: str | None, **options: Any) -> dict[str, TriangleData]:

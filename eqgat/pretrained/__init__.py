@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from eqgat.datasets.task import TASKS
 from eqgat.errors import UserError
-from eqgat.files import read_checked
+from eqgat.files import home, read_checked
 from eqgat.model import EQGAT
 from eqgat.saving import CONFIG, SETTINGS, of_this_version, seeded
 
@@ -69,7 +69,7 @@ def saved_folder(name: str | Path) -> Path:
     """
     if str(name) in pretrained_names():
         return HERE / name
-    for folder in (Path(name).expanduser(), Path(name).expanduser() / "model"):
+    for folder in (home(name), home(name) / "model"):
         if (folder / CONFIG).is_file():
             return folder
     raise UserError(

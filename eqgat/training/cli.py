@@ -11,8 +11,8 @@ from pathlib import Path
 from eqgat.cli import Parser
 from eqgat.datasets.task import TASKS
 from eqgat.errors import UserError
-from eqgat.files import check_output, is_structure, is_writable, write_files
-from eqgat.options import named_value
+from eqgat.files import check_new_file, home, is_structure, is_writable, write_files
+from eqgat.options import named_values
 from eqgat.profiles import profile
 from eqgat.training.models import MODELS
 
@@ -43,7 +43,7 @@ def train(argv: list[str]) -> int:
     for folder, option in ((options.runs, "--runs"), (options.results, "--results")):
         if folder is not None:
             is_writable(folder, option)
-    if options.data is not None and not Path(options.data).expanduser().is_dir():
+    if options.data is not None and not home(options.data).is_dir():
         raise UserError(f"there is no folder {options.data!r} ({'--structures' if options.structures else '--data'})")
     from eqgat.training.results import results_folder
     from eqgat.training.settings import CHANGES, make_settings
@@ -52,11 +52,10 @@ def train(argv: list[str]) -> int:
         "model": options.model,
         "profile": options.profile or profile(),
         "seed": options.seed,
-        "model_options": dict(map(named_value, options.model_option)),
-        "data_options": {
-            **{k: v for k, v in (("n", options.size), ("split", options.split)) if v is not None},
-            **dict(map(named_value, options.option)),
-        },
+        "model_options": named_values(options.model_option),
+        "data_options": named_values(
+            options.option, **{k: v for k, v in (("n", options.size), ("split", options.split)) if v is not None}
+        ),
         **{name: getattr(options, name) for name in CHANGES},
     }
     if options.task == "own":
@@ -136,12 +135,10 @@ def predict(argv: list[str]) -> None:
     parser.add_argument("-o", "--out", metavar="FILE", help="CSV to write (default: to the terminal)")
     options = parser.parse_args(argv)
     if options.out is not None:
-        is_writable(Path(options.out).expanduser().parent, "--out")
-        if Path(options.out).expanduser().is_dir():
-            raise UserError(f"--out {options.out} is a folder; give the name of a file in it")
-        given = [Path(file).expanduser() for file in options.files]
+        given = [home(file) for file in options.files]
         inside = [file for folder in given if folder.is_dir() for file in folder.iterdir()]
-        check_output(Path(options.out).expanduser(), [*given, *(file for file in inside if is_structure(file.name))])
+        structures = [file for file in inside if is_structure(file.name)]
+        check_new_file(home(options.out), "--out", [*given, *structures])
     from eqgat.training.evaluation import predict as run
 
     table, told = run(options.trained, options.files)
@@ -151,7 +148,7 @@ def predict(argv: list[str]) -> None:
     if options.out is None:
         print(text, end="")
         return
-    write_files({Path(options.out).expanduser(): text})
+    write_files({home(options.out): text})
     print(f"{len(table)} predictions for {table['structure'].nunique()} structures are in {options.out}")
 
 

@@ -21,7 +21,7 @@ from eqgat.datasets.own.load import load_residues, load_table
 from eqgat.datasets.own.structures import all_residues, read_structures, structure_files
 from eqgat.datasets.task import ATOM3D, SPLITS, TASKS
 from eqgat.errors import UserError
-from eqgat.files import read_checked, stem
+from eqgat.files import home, read_checked, stem
 from eqgat.molecule import Molecule
 from eqgat.options import known_options
 from eqgat.pretrained import saved_folder
@@ -110,7 +110,7 @@ def load_trained(source: str | Path) -> Trained:
     >>> load_trained("res").settings.task
     'res'
     """
-    run = Path(source).expanduser()
+    run = home(source)
     baseline = run / "model.pt"
     folder = run if baseline.is_file() else saved_folder(source)
     try:
@@ -211,7 +211,7 @@ def _named_files(files: Iterable[str | Path], told: dict[str, str]) -> dict[str,
     """Structure files by name; a folder stands for those in it, and what else is in it is counted in ``told``."""
     found: dict[str, Path] = {}
     for given in files:
-        path = Path(given).expanduser()
+        path = home(given)
         if not path.exists():
             raise UserError(f"there is no structure file or folder {str(given)!r}")
         inside = structure_files(path) if path.is_dir() else {stem(path.name): path}
@@ -363,7 +363,7 @@ def _is_its_table(trained: Trained, labels: Any, target: str) -> bool:
     known = trained.settings.data_options
     if labels is None or not known.get("labels") or target not in ("", known.get("target")):
         return False
-    return Path(labels).expanduser().resolve() == Path(known["labels"]).expanduser().resolve()
+    return home(labels).resolve() == home(known["labels"]).resolve()
 
 
 def _told_part(parts: dict[str, Any], split: str) -> Any:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from eqgat.datasets.own.labels import read_labels
-from eqgat.training.settings import Settings, make_settings
+from eqgat.errors import UserError
+from eqgat.training.settings import Settings, check_fixed, make_settings
 
 __all__ = ["own_settings"]
 
@@ -50,8 +51,12 @@ def own_settings(
     table = read_labels(labels, target, classes)
     data = {"labels": str(labels), "target": target, **({"classes": list(table.classes)} if classes else {})}
     shape = {"readout": "node" if table.residues else "graph", "out_channels": len(table.classes) or 1}
+    task = "own-classes" if classes else "own"
+    check_fixed(shape, model_options or {}, f"{target} of {labels}")
+    if both := [name for name, value in (data_options or {}).items() if data.get(name, value) != value]:
+        raise UserError(f"{', '.join(both)} follows from the table and its column; leave it out of the options")
     return make_settings(
-        "own-classes" if classes else "own",
+        task,
         model,
         profile,
         seed,

@@ -27,7 +27,7 @@ def at_centers(model: nn.Module, data: Data) -> Tensor:
     """``model(data)[data.center_index]`` of a model with ``readout="node"``, [centres, out_channels].
 
     For EQGAT without norm each layer computes only the states that the centres depend on; several centres share
-    theirs. Other models compute everything.
+    theirs. Other models compute everything, subclasses of EQGAT too, as they may do more than its layers.
 
     Raises:
         UserError: as the model does.
@@ -38,7 +38,7 @@ def at_centers(model: nn.Module, data: Data) -> Tensor:
     >>> at_centers(EQGAT(num_elements=9, out_channels=20, num_layers=2, readout="node"), graph).shape
     torch.Size([1, 20])
     """
-    if not isinstance(model, EQGAT) or model.norms:
+    if type(model) is not EQGAT or model.hops is None:
         return model(data)[data.center_index]
     check_graph(data, model.config.num_elements)
     num_layers, num_atoms = len(model.layers), len(data.pos)

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from eqgat.errors import UserError
-from eqgat.files import is_writable, read_checked, write_checked
+from eqgat.files import home, is_writable, read_checked, write_checked
 from eqgat.saving import SETTINGS
 from eqgat.training.checkpoint import read_checkpoint
 from eqgat.training.memory import freed_memory_kept
@@ -119,15 +119,18 @@ def train(
     ['test', 'val']
     """
     stop_at = None if time_limit is None else time.monotonic() + time_limit
-    if data is not None and not Path(data).expanduser().is_dir():
+    if data is not None and not home(data).is_dir():
         raise FileNotFoundError(f"there is no folder {data!r} (--data)")
     for folder, option in ((runs, "--runs"), (results, "--results")):
         if folder is not None:
             is_writable(folder, option)
-    if devices < 1 or nodes < 1 or workers < 0 or settings.batch_size % (devices * nodes):
+    for option, value, least in (("--devices", devices, 1), ("--nodes", nodes, 1), ("--workers", workers, 0)):
+        if value < least:
+            raise UserError(f"{option} must be at least {least}; got {value}")
+    if settings.batch_size % (devices * nodes):
         raise UserError(
-            f"a batch of {settings.batch_size} graphs cannot be shared by {devices} x {nodes} devices with {workers} "
-            "workers; choose --batch-size as a multiple of the number of devices"
+            f"a batch of {settings.batch_size} graphs cannot be shared by {devices} x {nodes} devices; choose "
+            "--batch-size as a multiple of the number of devices"
         )
     task = make_task(settings)
     network = task.build()

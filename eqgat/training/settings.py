@@ -20,7 +20,16 @@ from eqgat.saving import WEIGHTS
 from eqgat.training.models import MODELS
 from eqgat.training.variants import num_parameters, seeded
 
-__all__ = ["CHANGES", "MODELS", "Settings", "build_model", "make_settings", "models_of", "num_parameters"]
+__all__ = [
+    "CHANGES",
+    "MODELS",
+    "Settings",
+    "build_model",
+    "check_fixed",
+    "make_settings",
+    "models_of",
+    "num_parameters",
+]
 
 
 @dataclass(frozen=True)
@@ -217,15 +226,57 @@ def make_settings(
     }
     changed = json.dumps({**changes, **{k: v for k, v in extra.items() if v}}, sort_keys=True)
     values["model_options"] = {**common, **own.get("model_options", {}), **about.options}
+    fixed = {k: v for k, v in {"readout": "graph", **values["model_options"]}.items() if k not in spec.derived}
     if changes.get("start"):
-        values["model_options"] |= _saved_options(changes["start"], model, extra["model_options"])
+        saved = _saved_options(changes["start"], model, extra["model_options"])
+        check_fixed(fixed, saved, task, f"the weights of {changes['start']} are of another kind of data")
+        values["model_options"] |= saved
         values["start_weights"] = checksum(saved_folder(changes["start"]) / WEIGHTS)[:12]
     values["model_options"] |= extra["model_options"]
+    check_fixed(fixed, values["model_options"], task)
     values["data_options"] = {**values.get("data_options", {}), **extra["data_options"]}
     if changes.get("start"):
         of_atoms = values["model_options"].get("readout") == "node"
         values["data_options"] = {**_saved_atoms(changes["start"], spec, of_atoms), **values["data_options"]}
+    _check_data_options(spec, values["data_options"], values["model_options"].get("cutoff"))
     return Settings(task, model, profile, seed, **{**values, **changes}, changed="" if changed == "{}" else changed)
+
+
+def check_fixed(
+    fixed: dict[str, Any], chosen: dict[str, Any], task: str, advice: str = "leave this option out"
+) -> None:
+    """Check that options of the model which follow from the data of a task were left as they are.
+
+    Args:
+        fixed: option -> value, of those that follow from the data, and maybe others.
+        chosen: option -> value, as a user or saved weights have them.
+        task: whose data they are.
+        advice: what to do about another value.
+
+    Raises:
+        UserError: another value.
+
+    >>> check_fixed({"out_channels": 1, "num_layers": 3}, {"out_channels": 3, "num_layers": 2}, "lba")
+    Traceback (most recent call last):
+    eqgat.errors.UserError: out_channels must be 1 for lba, which follows from its data; got 3: leave this option out
+    """
+    for name in ("num_elements", "out_channels", "readout"):
+        if name in fixed and chosen.get(name, fixed[name]) != fixed[name]:
+            raise UserError(
+                f"{name} must be {fixed[name]!r} for {task}, which follows from its data; got {chosen[name]!r}: {advice}"
+            )
+
+
+def _check_data_options(task: TaskSpec, values: dict[str, Any], cutoff: float | None) -> None:
+    """Check options of the data as far as that goes before the data are there. ``cutoff``: of the model, if it has one."""
+    for kind in task.options:
+        if isinstance(kind, type):  # a class of options looks at their values when it is made
+            kind(**{name: value for name, value in values.items() if name in known_options([kind])})
+    if cutoff is not None and "cutoff" in values and values["cutoff"] != cutoff:
+        raise UserError(
+            f"the edges would have the cutoff {values['cutoff']} Å (--option), and the model {cutoff} Å; "
+            f"give --model-option cutoff={values['cutoff']} alone: the edges follow the model"
+        )
 
 
 # What the command line can change against a profile, beside the options; and all that can be changed.

@@ -83,13 +83,27 @@ class Task:
         """Options of the data: the user's, and what follows from the model.
 
         Where the answer is read off one atom, graphs hold no atoms that it does not depend on (``hops``).
+
+        Raises:
+            UserError: ``hops`` without a centre, or fewer than the model sees.
         """
         own: dict[str, Any] = {}
+        given = self.settings.data_options
         if "hops" in known_options(self.spec.options):
             own["cutoff"] = self.all_options["cutoff"]
             if self.settings.model_options.get("readout") == "node":
-                own["hops"] = getattr(build_model(self.settings), "hops", None)
-        return {**own, **self.settings.data_options}
+                own["hops"] = sees = getattr(build_model(self.settings), "hops", None)
+                if given.get("hops") is not None and (sees is None or given["hops"] < sees):
+                    far = "the whole graph" if sees is None else f"{sees} edges away"
+                    raise UserError(
+                        f"hops={given['hops']} leaves out atoms that the answer depends on: the model sees {far}; "
+                        "leave this option out"
+                    )
+            elif given.get("hops") is not None:
+                raise UserError(
+                    f"hops needs graphs with a centre, and those of {self.spec.name} have none; leave it out"
+                )
+        return {**own, **given}
 
     def load(self, folder: str | None) -> dict[str, Any]:
         """Data sets "train", "val" and "test"; ``folder`` is where the user keeps the data.

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eqgat.cli import Parser
-from eqgat.errors import UserError
-from eqgat.files import check_output, is_writable, stem
+from eqgat.files import check_new_file, home, stem
 
 __all__ = ["main"]
 
@@ -42,16 +41,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="attributions of a prediction too: of a residue, as A:22 or A:52B, or of the graph",
     )
     arguments = parser.parse_args(argv)
-    out = Path(stem(Path(arguments.file).name) + ".html" if arguments.out is None else arguments.out)
-    if out.is_dir():
-        raise UserError(f"{out} is a folder; give the name of the page with --out")
-    if not out.parent.is_dir():
-        raise UserError(f"there is no folder {out.parent} to write {out.name} into")
-    is_writable(out.parent, "--out")
+    out = home(stem(Path(arguments.file).name) + ".html" if arguments.out is None else arguments.out)
     names = [name for name in (arguments.file, arguments.other) if name is not None]
-    check_output(out, names)
+    check_new_file(out, "--out", names)
     chains = None if arguments.chains is None else arguments.chains.split(",")
-    print(f"reading {' and '.join(filter(None, (arguments.file, arguments.other)))} ...", file=sys.stderr, flush=True)
+    print(f"loading the model {arguments.model} ...", file=sys.stderr, flush=True)
 
     from eqgat.attribution import fresh
     from eqgat.datasets import embedded_names, embedded_path
@@ -60,20 +54,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     from eqgat.structures import read_structure
     from eqgat.viz.explorer import attributed, explore, what_was_read
 
-    try:
-        shipped = arguments.model in pretrained_names()
-        model = pretrained(arguments.model) if shipped else EQGAT.from_pretrained(saved_folder(arguments.model))
-        files = [
-            embedded_path(name) if name in embedded_names() and not Path(name).exists() else name for name in names
-        ]
-        molecules = [read_structure(file, chains=chains) for file in files]
-        control = untrained(arguments.model) if shipped else fresh(model)
-        extra = attributed(molecules[0], model, control, arguments.explain) if arguments.explain is not None else {}
-        other = (*molecules, None)[1]
-        what = about(arguments.model)
-        explorer = explore(molecules[0], model, untrained=control, other=other, about=what, extra=extra)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    shipped = arguments.model in pretrained_names()
+    model = pretrained(arguments.model) if shipped else EQGAT.from_pretrained(saved_folder(arguments.model))
+    print(f"reading {' and '.join(names)} ...", file=sys.stderr, flush=True)
+    files = [embedded_path(name) if name in embedded_names() and not Path(name).exists() else name for name in names]
+    molecules = [read_structure(file, chains=chains) for file in files]
+    control = untrained(arguments.model) if shipped else fresh(model)
+    extra = attributed(molecules[0], model, control, arguments.explain) if arguments.explain is not None else {}
+    other = (*molecules, None)[1]
+    what = about(arguments.model)
+    explorer = explore(molecules[0], model, untrained=control, other=other, about=what, extra=extra)
     path = explorer.save(out)
     print(what.words)
     for molecule in molecules:

@@ -11,7 +11,7 @@ import pandas as pd
 from eqgat.cli import Parser
 from eqgat.datasets.task import SPLITS, TASKS
 from eqgat.errors import UserError
-from eqgat.files import check_output, is_writable, write_files
+from eqgat.files import check_output, home, is_writable, write_files
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -160,10 +160,10 @@ def main(argv: list[str]) -> None:
     if options.task and options.task not in TASKS:
         raise UserError(f"unknown task {options.task!r}; there are {', '.join(TASKS)}")
     for folder, option in ((options.data, "--data"), (options.structures, "--structures")):
-        if folder is not None and not Path(folder).expanduser().is_dir():
+        if folder is not None and not home(folder).is_dir():
             raise UserError(f"there is no folder {folder!r} ({option})")
     is_writable(options.out, "--out")
-    out = Path(options.out).expanduser()
+    out = home(options.out)
     files = [out / name for name in ("predictions.csv", "metrics.csv", "evaluation.png", "evaluation.svg")]
     for file in files:
         check_output(file, [options.labels] if options.labels else [])

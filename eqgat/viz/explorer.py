@@ -41,6 +41,7 @@ from scipy.spatial.transform import Rotation
 
 from eqgat.attribution import Target, attributions, fresh
 from eqgat.chemistry import residue_letter
+from eqgat.errors import UserError
 from eqgat.files import write_files
 from eqgat.inspection import (
     TERM_NAMES,
@@ -158,7 +159,7 @@ def explore(
             for ``model``, or a pair of such with the control's second.
 
     Raises:
-        ValueError: a molecule that is empty, or has elements unknown to the model, no two atoms within its cutoff, or
+        UserError: a molecule that is empty, or has elements unknown to the model, no two atoms within its cutoff, or
             more than 30,000 atoms; a control of another architecture; extra numbers of the wrong shape.
 
     >>> from eqgat.datasets import embedded_structure
@@ -174,11 +175,11 @@ def explore(
         else about
     )
     if untrained.config != model.config:
-        raise ValueError("the untrained control must have the same configuration as the model")
+        raise UserError("the untrained control must have the same configuration as the model")
     molecules = [molecule] if other is None else [molecule, _laid_over(other, molecule)]
     sizes = [len(one) for one in molecules]
     if sum(sizes) > MOST_ATOMS:
-        raise ValueError(
+        raise UserError(
             f"{sum(sizes):,} atoms are too many for a page; select chains, so that at most {MOST_ATOMS:,} stay"
         )
     c, store = model.config, _Store()
@@ -188,7 +189,7 @@ def explore(
     ]
     for here, pair in zip(molecules, traces, strict=True):
         if not len(pair[0][0].attention):
-            raise ValueError(
+            raise UserError(
                 f"no two atoms of {here.name or 'the molecule'} are within the cutoff of {c.cutoff:g} Å, so that no atom "
                 "attends to another"
             )
@@ -255,7 +256,7 @@ class _Store:
             step = float(np.nanmax(np.abs(array), initial=0)) / STEPS or 1.0
         codes = np.rint(array / step)
         if np.nanmax(np.abs(codes), initial=0) > LARGEST:
-            raise ValueError(f"{np.nanmax(array):g} is more than the page can hold in steps of {step:g}")
+            raise UserError(f"{np.nanmax(array):g} is more than the page can hold in steps of {step:g}")
         return {"step": step, **self.keep(np.where(np.isnan(array), -LARGEST - 1, codes), "i2")}
 
     def keep(self, values: Any, kind: str) -> dict[str, Any]:
@@ -410,7 +411,7 @@ def _quantities(extra: dict[str, Sequence[Any]], size: int) -> tuple[list[dict[s
     for number, (label, values) in enumerate(extra.items()):
         pair = [np.asarray(one, float) for one in (values if np.ndim(values[0]) else [values])]
         if any(one.shape != (size,) for one in pair):
-            raise ValueError(
+            raise UserError(
                 f"extra quantity {label!r} must have {size} numbers; got {[list(one.shape) for one in pair]}"
             )
         signed = any(np.nanmin(one) < 0 for one in pair)
@@ -452,7 +453,7 @@ def attributed(molecule: Molecule, model: EQGAT, control: EQGAT, what: str) -> d
             that reads out atoms: what is explained is its most probable output at the alpha carbon. "graph" for a model that reads out graphs: its first output.
 
     Raises:
-        ValueError: no such residue, or a model of the other kind.
+        UserError: no such residue, or a model of the other kind.
 
     >>> from eqgat.datasets import embedded_structure
     >>> model = EQGAT(num_elements=9, out_channels=1, num_layers=1, scalar_channels=4, vector_channels=2)
@@ -461,13 +462,13 @@ def attributed(molecule: Molecule, model: EQGAT, control: EQGAT, what: str) -> d
     """
     data = molecule.graph(model.config.cutoff, next(model.parameters()).dtype)
     if (what == "graph") != (model.config.readout == "graph"):
-        raise ValueError(f"this model reads out {model.config.readout}s, so that {what!r} has no prediction of its own")
+        raise UserError(f"this model reads out {model.config.readout}s, so that {what!r} has no prediction of its own")
     if what == "graph":
         target, words = Target(0), "the first output"
     else:
         place = re.fullmatch(r"(.*):(-?[0-9]+)([A-Za-z]?)", what)
         if place is None:
-            raise ValueError(
+            raise UserError(
                 f"{what!r} is no residue; write its chain and number, as A:22, A:52B or, without a chain, :22"
             )
         chain, number, code = place.groups()

@@ -8,7 +8,7 @@ from pathlib import Path
 from eqgat.cli import Parser
 from eqgat.datasets.task import SPLITS, TASKS
 from eqgat.errors import UserError
-from eqgat.files import is_writable
+from eqgat.files import home, is_writable
 from eqgat.training.cli import seconds
 
 __all__ = ["expressivity", "robustness", "runs", "tables", "trivial"]
@@ -39,7 +39,7 @@ def runs(argv: list[str]) -> int:
     for folder, option in ((options.runs, "--runs"), (options.results, "--results")):
         if folder is not None:
             is_writable(folder, option)
-    if options.data_root is not None and not options.data_root.expanduser().is_dir():
+    if options.data_root is not None and not home(options.data_root).is_dir():
         raise UserError(f"there is no folder {str(options.data_root)!r} (--data-root)")
     from eqgat_course.experiments.plans import plan_about, plan_names, read_plan
 
@@ -52,7 +52,7 @@ def runs(argv: list[str]) -> int:
     from eqgat_course.experiments import running
 
     plan, store = read_plan(options.plan), options.results or results_folder()
-    root = None if options.data_root is None else options.data_root.expanduser().absolute()
+    root = None if options.data_root is None else home(options.data_root).absolute()
     if options.dry_run or options.print_commands:
         missing = running.missing_runs(plan, store, root)
         if options.print_commands:
@@ -85,14 +85,15 @@ def runs(argv: list[str]) -> int:
 def trivial(argv: list[str]) -> None:
     """Score the answers that need no learning on a split of a task, and write their rows into the results store."""
     parser = Parser(prog="eqgat trivial", description=trivial.__doc__)
-    parser.add_argument("task", choices=list(TASKS), metavar="TASK", help=", ".join(TASKS))
+    names = [task for task in TASKS if not task.startswith("own")]  # their labels are in a table that is not named here
+    parser.add_argument("task", choices=names, metavar="TASK", help=", ".join(names))
     parser.add_argument("--data", metavar="DIR", help="folder of the data; default: the toy data")
     parser.add_argument("--split", choices=SPLITS, default="test", help="to be scored (default: test)")
     parser.add_argument("--results", metavar="DIR", help="results store (default: figures/results)")
     options = parser.parse_args(argv)
     if options.results is not None:
         is_writable(options.results, "--results")
-    if options.data is not None and not Path(options.data).expanduser().is_dir():
+    if options.data is not None and not home(options.data).is_dir():
         raise UserError(f"there is no folder {options.data!r} (--data)")
     from eqgat.training.results import results_folder
     from eqgat_course.experiments.trivial import write_trivial_answers

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from eqgat.errors import UserError
 from eqgat.files import write_files
 from eqgat_course.chapters import modules
 from eqgat_course.grading.judge import Order, serve
@@ -73,7 +74,7 @@ def find_submissions(paths: Iterable[Path], instructors: list[Path]) -> tuple[li
     for file in files:
         try:
             submission = _submission(file, instructors)
-        except ValueError as error:
+        except UserError as error:
             refused.append(str(error))
         else:
             found.setdefault((submission.student, submission.instructor.name), []).append(submission)
@@ -97,7 +98,7 @@ def _submission(file: Path, instructors: list[Path]) -> Submission:
     if not fitting:
         fitting = [path for path in instructors if stem[:3] == path.stem[:3]]
     if len(fitting) != 1:
-        raise ValueError(
+        raise UserError(
             f"{file} is named after no notebook of the course; rename it, as in {instructors[0].stem}_NAME.ipynb"
         )
     notebook = fitting[0]
@@ -164,7 +165,7 @@ def grade(
         pool.shutdown(wait=False, cancel_futures=True)
         for process in list(running):
             _end(process)
-        results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("results/*/*.json"))]
+        results = [_result(path) for path in sorted(out.glob("results/*/*.json"))]
         texts: dict[str, str] = {}
         for instructor in {submission.instructor for submission in submissions}:
             texts.update(exercise_texts(load_cells(instructor)))
@@ -238,6 +239,13 @@ def _key(submission: Submission, limits: Limits) -> str:
     kept = {**asdict(limits), "total": 0}
     parts = [submission.path.read_bytes(), submission.instructor.read_bytes(), json.dumps(kept).encode()]
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+
+def _result(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file} is damaged ({error}); remove it, and grade again") from error
 
 
 def _kept(file: Path, key: str, seed: int | None) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eqgat.errors import UserError
 from eqgat_course.cells import blank, code_of, grade_id, hidden_part, is_answer, is_test, points, visible_part
 
 __all__ = ["Answer", "Context", "Plan", "Test", "exercise_texts", "load_cells", "make_plan", "uses"]
@@ -76,17 +77,17 @@ def load_cells(path: Path) -> list[dict[str, Any]]:
     """The cells of a notebook, each with its source as one string.
 
     Raises:
-        ValueError: the file is too large, or not a notebook of format 4.
+        UserError: the file is too large, or not a notebook of format 4.
     """
     if path.stat().st_size > MOST_BYTES:
-        raise ValueError(f"{path.name} is larger than {MOST_BYTES // 2**20} MB")
+        raise UserError(f"{path.name} is larger than {MOST_BYTES // 2**20} MB")
     try:
         cells = json.loads(path.read_bytes())["cells"]
         for cell in cells:
             cell["source"] = "".join(cell["source"])
             cell["metadata"].get("nbgrader")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path.name} is not a Jupyter notebook of format 4 ({type(error).__name__})") from None
+        raise UserError(f"{path.name} is not a Jupyter notebook of format 4 ({type(error).__name__})") from None
     return cells
 
 
@@ -105,7 +106,7 @@ def make_plan(instructor: list[dict[str, Any]], submitted: list[dict[str, Any]] 
     """Put the student's answers into the instructor's notebook. Without ``submitted`` the solutions stay.
 
     Raises:
-        ValueError: a test cell uses a name that is neither imported nor an answer.
+        UserError: a test cell uses a name that is neither imported nor an answer.
     """
     theirs: dict[str, str] = {}
     for cell in submitted or []:
@@ -178,7 +179,7 @@ def _test(cell: dict[str, Any], imports: dict[str, str], answers: set[str], sinc
     own = set(_imports(visible + "\n" + hidden)) | _bound(visible + "\n" + hidden)
     strange = used - answers - set(imports) - own - set(dir(builtins))
     if strange:
-        raise ValueError(
+        raise UserError(
             f"the test cell {grade_id(cell)} uses {', '.join(sorted(strange))}; tests are judged outside "
             "of the student's process, and may use answers, imports and their own names only"
         )

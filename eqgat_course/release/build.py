@@ -19,6 +19,7 @@ import nbformat
 from nbformat import NotebookNode
 
 import eqgat
+from eqgat.errors import UserError
 from eqgat_course import projects
 from eqgat_course.cells import blank, blank_text, hidden_part, visible_part, without_markers
 
@@ -48,14 +49,14 @@ def build(notebooks: list[Path], folder: Path) -> dict[str, list[Path]]:
 
     Raises:
         FileExistsError: the folder holds something that this command has not written.
-        ValueError: a notebook has a marker without its partner, or something hidden stayed in the release.
+        UserError: a notebook has a marker without its partner, or something hidden stayed in the release.
     """
     _make_room(folder)
     written: dict[str, list[Path]] = {"student": [], "solutions": []}
     extra: list[Path] = []
     for path in notebooks:
         print(f"{path.stem} ... ", end="", flush=True)
-        source = nbformat.read(path, as_version=4)
+        source = _read(path)
         for kind, make in (("student", student_notebook), ("solutions", solution_notebook)):
             notebook = make(source)
             target = folder / kind / path.name
@@ -63,7 +64,7 @@ def build(notebooks: list[Path], folder: Path) -> dict[str, list[Path]]:
             text = nbformat.writes(notebook)
             left = leaks(text, hidden_lines(source))
             if left:
-                raise ValueError(
+                raise UserError(
                     f"{path.name}: a hidden test would stay in the {kind} set, where it does not belong "
                     f"(an output, a picture?): {left[0]!r}"
                 )
@@ -90,6 +91,14 @@ def build(notebooks: list[Path], folder: Path) -> dict[str, list[Path]]:
     return written
 
 
+def _read(path: Path) -> NotebookNode:
+    """An instructor's notebook. Raises: UserError: the file is none."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not a Jupyter notebook of format 4 ({type(error).__name__})") from error
+
+
 def lab(notebooks: list[Path], folder: Path) -> tuple[list[Path], list[Path]]:
     """Put the student's notebooks and the stored results into a folder; which were new, and which were there already.
 
@@ -102,7 +111,7 @@ def lab(notebooks: list[Path], folder: Path) -> tuple[list[Path], list[Path]]:
             kept.append(target)
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(student_notebook(nbformat.read(path, as_version=4)), target)
+        nbformat.write(student_notebook(_read(path)), target)
         new.append(target)
     for path in _stores(notebooks):
         target = folder / "figures" / "results" / path.parent.name / path.name

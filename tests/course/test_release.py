@@ -155,6 +155,25 @@ def test_both_sets_are_built_again_but_nothing_foreign_is_touched(tmp_path, caps
         assert "thesis.txt is a file; give a folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("line", "content", "message"),
+    [
+        ("build {new} --source {source}", "# 05 Tiny", "05_tiny.ipynb is not a Jupyter notebook of format 4"),
+        ("lab {new} --source {source}", "[1, 2]", "05_tiny.ipynb is not a Jupyter notebook of format 4"),
+        ("grade {file} --source {source} --out {new}", "{{", "05_tiny.ipynb is not a Jupyter notebook of format 4"),
+        ("map --write {file}", "no markers", "the file needs one line"),
+        ("map --write {file}", b"\xff\xfe\x00", "05_tiny.ipynb is not a text in UTF-8"),
+    ],
+)
+def test_files_that_cannot_be_used_are_named(line, content, message, tmp_path, capsys):
+    file = tmp_path / "course/05_tiny.ipynb"
+    file.parent.mkdir()
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    words = line.format(file=file, source=file.parent, new=tmp_path / "new").split()
+    assert main(["coursework", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_a_lab_folder_gets_what_it_lacks_and_keeps_what_it_has(tmp_path, capsys):
     source = tiny.instructor(tmp_path / "notebooks/05_tiny.ipynb", "05.1", "05.3").parent
     tiny.instructor(source / "06_tiny.ipynb", "06.4")

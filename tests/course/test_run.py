@@ -66,6 +66,16 @@ def test_a_failing_notebook_is_reported_and_the_others_run(tmp_path, capsys):
     assert [output.get("text") for output in cell.outputs] == ["still\n"], "a dead widget must not be kept"
 
 
+def test_another_profile_is_refused_before_a_notebook_runs(tmp_path, capsys, monkeypatch):
+    write(tmp_path / "01_a.ipynb", "1")
+    monkeypatch.setenv("EQGAT_PROFILE", "fast")
+    assert main(["notebooks", "--folder", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr()
+    assert "EQGAT_PROFILE must be 'quick' or 'full', or not set; got 'fast'" in said.err
+    assert not said.out
+    assert not (tmp_path / "out").exists()
+
+
 def test_no_worker_at_all_is_refused(tmp_path, capsys):
     write(tmp_path / "01_a.ipynb", "1")
     assert main(["notebooks", "--folder", str(tmp_path), "--workers", "0"]) == 2

@@ -259,6 +259,142 @@ def test_a_new_task_and_a_new_model_are_a_file_and_a_line(
 
 
 @pytest.mark.usefixtures("_added")
+def test_the_folder_is_no_option_of_a_function_that_loads(capsys: pytest.CaptureFixture[str]) -> None:
+    for option, value in (("folder", "/x"), ("size", "3")):
+        assert main(["train", "distance", "--option", f"{option}={value}"]) == 2
+        assert f"the data of distance has no option {option}; it has unit\n" in capsys.readouterr().err
+
+
+@pytest.fixture
+def _nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Data that are asked for fail the test."""
+    for loader in ("atom3d.load.load_splits", "triangle.make_triangles"):
+        monkeypatch.setattr(f"eqgat.datasets.{loader}", lambda *_, **__: pytest.fail("data were loaded"))
+
+
+@pytest.mark.usefixtures("_nothing_is_loaded")
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("res --model-option out_channels=5", "out_channels must be 20 for res"),
+        ("triangle --model-option out_channels=2", "out_channels must be 3 for triangle"),
+        ("lba --model-option out_channels=3", "out_channels must be 1 for lba"),
+        ("lba --model-option num_elements=3", "num_elements must be 9 for lba"),
+        ("lba --model schnet --model-option num_elements=3", "num_elements must be 9 for lba"),
+        ("lba --model-option readout=node", "readout must be 'graph' for lba"),
+        ("ppi --model-option readout=graph", "readout must be 'node' for ppi"),
+        ("triangle --from res", "num_elements must be 2 for triangle, which follows from its data; got 9: the weights"),
+        ("lba --option cutoff=-1", "cutoff must be a positive length"),
+        ("lba --option cutoff=5", "give --model-option cutoff=5 alone"),
+        (
+            "lba --model-option cutoff=6 --option cutoff=5",
+            "the edges would have the cutoff 5 Å (--option), and the model 6 Å",
+        ),
+        ("lba --model-option cutoff=NaN", "cutoff must be a positive length in Å; got nan"),
+        ("lba --option hops=3", "hops needs graphs with a centre"),
+        ("res --option hops=0", "hops must be at least 1"),
+        ("res --option hops=2", "hops=2 leaves out atoms that the answer depends on: the model sees 5 edges away"),
+        ("res --option hops=9 --model-option norm=equivariant", "the model sees the whole graph"),
+        ("res --option alpha_carbon=near", "alpha_carbon must be 'chain' or 'released'"),
+        ("psr --option models=last", "models must be 'all' or 'first'"),
+        ("ppi --option positives=0", "positives >= 1"),
+        ("ppi --option drawn_pairs=0", "drawn_pairs must be at least 1"),
+        ("lba --option train_items=0", "train_items must be at least 1"),
+        ("triangle --option seed=-1", "seed must not be negative"),
+        ("triangle --size 0", "must be at least 1; got 0"),
+        ("triangle --size 20 --option n=30", "n is given twice, as 20 and as 30"),
+        ("lba --option waters=true --option waters=false", "waters is given twice, as True and as False"),
+        ("lba --workers -1", "--workers must be at least 0; got -1"),
+        ("lba --devices 0", "--devices must be at least 1; got 0"),
+        ("lba --model-option cross_product=bogus", "cross_product of eqgat must be 'raw', 'mixed' or null (None); got"),
+        ("lba --model-option num_layers=x", "num_layers of eqgat must be a whole number; got 'x'"),
+        ("res --option radius=far", "radius of the data of res must be a number or null (None); got 'far'"),
+    ],
+)
+def test_options_are_checked_before_anything_is_loaded(
+    line: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *line.split(), "--runs", str(tmp_path), "--results", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_options_that_say_what_is_so_anyway_are_taken() -> None:
+    from eqgat.training import make_settings
+
+    same = {"num_elements": 9, "out_channels": 1, "readout": "graph", "cutoff": 6.0}
+    settings = make_settings("lba", model_options=same, data_options={"cutoff": 6})
+    assert settings.model_options["cutoff"] == settings.data_options["cutoff"]
+    assert make_settings("lba", "cnn3d", data_options={"cutoff": 3.0}).data_options["cutoff"] == 3.0
+
+
+def test_another_profile_in_the_environment_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EQGAT_PROFILE", "fast")
+    assert main(["train", "lba"]) == 2
+    assert "EQGAT_PROFILE must be 'quick' or 'full', or not set; got 'fast'" in capsys.readouterr().err
+
+
+def test_trivial_offers_the_tasks_that_it_can_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    for task in ("own", "own-classes", "own-res"):
+        assert main(["trivial", task]) == 2
+        assert f"invalid choice: {task!r} (choose from" in (said := capsys.readouterr().err)
+        assert "own" not in said.partition("(")[2]
+
+
+@pytest.mark.parametrize("line", ["--sede 3", "--sede=3", "--sede grade x", "--seed 3 grade x"])
+def test_an_unknown_option_before_a_subcommand_is_named(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["coursework", *line.split()]) == 2
+    said = capsys.readouterr().err
+    assert f"there is no option {line[:6]} before the command (build, lab, grade, map)" in said
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("train lba --data ~nobody-x/a", "train lba --runs ~nobody-x/a", "train --structures ~nobody-x/a"),
+        *("predict res ~nobody-x/a.pdb", "predict res a.pdb -o ~nobody-x/a.csv", "explore 5pti -o ~nobody-x/a.html"),
+        *("explore 5pti --model ~nobody-x/a", "evaluate ~nobody-x/a", "tables --out ~nobody-x/a"),
+        *("prepare lba ~nobody-x/a", "download lba ~nobody-x/a", "runs --data-root ~nobody-x/a"),
+    ],
+)
+def test_the_home_of_nobody_is_refused(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if line.startswith("train --structures"):
+        line += " --labels labels.csv --target a"
+    assert main(line.split()) == 2
+    assert "begins with the name of no user here; give the whole path" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["predict res nothing.pdb", "explore 5pti"])
+def test_a_file_needs_a_folder_that_is_there(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for out, message in (("no/such/x", f"there is no folder {tmp_path}/no/such to write x into"), ("", "is a folder;")):
+        assert main([*command.split(), "-o", str(tmp_path / out)]) == 2
+        assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ("explore 5pti", "eqgat.structures.read_structure"),
+        ("coursework map", "eqgat_course.exercise_map.exercise_map"),
+    ],
+)
+def test_a_mistake_of_the_package_is_no_mistake_of_the_user(
+    line: str, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its traceback is shown: it says where the mistake is."""
+
+    def wrong(*_: object, **__: object) -> None:
+        raise ValueError("a mistake of the package")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(where, wrong)
+    with pytest.raises(ValueError, match="a mistake of the package"):
+        main(line.split())
+
+
+@pytest.mark.usefixtures("_added")
 def test_an_unknown_model_is_not_taken_to_be_local() -> None:
     from eqgat.training import make_settings
     from eqgat.training.tasks import make_task

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import signature
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,10 @@ from torch_geometric.data import Batch, Data
 
 from eqgat import EQGAT, EQGATConfig, radius_graph
 from eqgat.checks import MOST_GRAPHS, RESOLUTION, check_lengths, check_positions
+from eqgat.chemistry import element_index
+from eqgat.datasets import embedded_names, embedded_path, embedded_structure
+from eqgat.datasets.atom3d.environments import residue_item
+from eqgat.datasets.atom3d.samples import AtomOptions
 from eqgat.errors import UserError
 
 
@@ -141,6 +147,25 @@ def test_bad_options_are_refused_with_a_reason(options, message):
         make_model(**options)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda protein: protein.find_atom("A", 999, "CA"), "does not exist"),
+        (lambda protein: protein.find_atom("A", 22, "CX"), "0 atoms are called CX"),
+        (lambda protein: protein.chain("Z"), "there is no chain 'Z'"),
+        (lambda protein: protein.select([]), "no atom of 5pti is selected"),
+        (lambda protein: embedded_path("9xyz"), "there is no embedded structure '9xyz'"),
+        (lambda protein: embedded_names("fungus"), "there is no kind 'fungus'"),
+        (lambda protein: element_index("Qq"), "'Qq' is not a chemical element"),
+        (lambda protein: AtomOptions(models="last"), "models must be 'all' or 'first'"),
+        (lambda protein: residue_item(protein, 0), "environments must be at least 1"),
+    ],
+)
+def test_mistakes_of_a_user_are_user_errors(wrong, message):
+    with pytest.raises(UserError, match=message):
+        wrong(embedded_structure("5pti"))
+
+
 def test_sizes_that_nobody_gave_are_asked_for():
     with pytest.raises(UserError, match="num_elements must be a whole number of at least 1"):
         EQGAT(out_channels=1)
@@ -155,3 +180,8 @@ def test_a_model_takes_its_configuration_or_its_fields():
         EQGAT(config, num_layers=3)
     with pytest.raises(UserError, match="give the options by name"):
         EQGAT(9)
+    assert EQGAT(config, fast=False).config == EQGAT(config=config).config == config
+    for given in ({"cutoff": 4.5}, {"norm": None}, {"readout": "graph"}, {"num_elements": 4}, {"num_elements": 0}):
+        with pytest.raises(UserError, match=f"{next(iter(given))} is given beside an EQGATConfig"):
+            EQGAT(config, **given)
+    assert signature(EQGAT).parameters["cutoff"].default == 4.5, "what completion and help show"

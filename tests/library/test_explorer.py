@@ -222,7 +222,7 @@ def test_command_writes_the_page_and_says_what_is_wrong(tmp_path, capsys, monkey
     monkeypatch.chdir(tmp_path)
     assert main(["explore", "5pti", "--model", "mine"]) == 0  # a file of that name is not there: the embedded one
     said = capsys.readouterr()
-    assert said.err == "reading 5pti ...\n"
+    assert said.err == "loading the model mine ...\nreading 5pti ...\n"
     for words in (
         "model mine: what it was trained for is not noted",
         "5pti: chain A; hetero groups: PO4; left out: 189 water atoms",
@@ -247,5 +247,7 @@ def test_command_writes_the_page_and_says_what_is_wrong(tmp_path, capsys, monkey
         assert main(["explore", *argv]) == 2
         captured = capsys.readouterr()
         assert message in captured.err
-        assert captured.err.removeprefix(f"reading {argv[0]} ...\n").count("\n") == 1
+        steps = ("loading the model ", "reading ")
+        assert len([line for line in captured.err.splitlines() if not line.startswith(steps)]) == 1
+        assert ("reading" in captured.err) == (message in ("nothing.pdb", "does not exist")), "the model comes first"
     assert torch.is_grad_enabled()

@@ -43,7 +43,7 @@ def make_options(task: str, **options: Any) -> Any:
     check_values([kind], options, task)
     try:
         return kind(**options)
-    except ValueError as error:
+    except UserError as error:
         raise UserError(f"{task}: {error}") from error
 
 

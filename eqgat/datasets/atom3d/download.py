@@ -16,7 +16,7 @@ from typing import Any
 from eqgat.datasets.atom3d.spec import Archive
 from eqgat.datasets.task import ATOM3D, TASKS
 from eqgat.errors import UserError
-from eqgat.files import check_space, checksum, is_writable, no_space
+from eqgat.files import check_space, checksum, home, is_writable, no_space
 
 __all__ = ["ZENODO", "download", "unpack"]
 
@@ -52,7 +52,7 @@ def download(
     """
     if task not in ATOM3D:
         raise UserError(f"unknown task {task!r}; there are {', '.join(ATOM3D)}")
-    folder = Path(folder).expanduser()
+    folder = home(folder)
     is_writable(folder, "the folder")
     record: Archive = TASKS[task].archive
     target, archive = folder / record.folder, folder / record.file

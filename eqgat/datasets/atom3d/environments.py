@@ -21,6 +21,7 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from eqgat.datasets.atom3d.res import RESIDUES
+from eqgat.errors import UserError
 from eqgat.molecule import Molecule
 
 __all__ = ["BACKBONE", "RADIUS", "generator", "official_atoms", "residue_item", "virtual_beta"]
@@ -66,7 +67,7 @@ def generator(*what: object) -> np.random.Generator:
 def virtual_beta(backbone: np.ndarray, frame: str = "lab") -> np.ndarray:
     """Virtual beta carbons, [R, 3] in Å, from the atoms N, CA, C of R residues, [R, 3, 3] (residue, atom, axis).
 
-    ``frame="lab"`` adds the offset as it stands, ``"local"`` in the frame of the residue; ``ValueError`` for others.
+    ``frame="lab"`` adds the offset as it stands, ``"local"`` in the frame of the residue; ``UserError`` for others.
 
     >>> n_ca_c = np.array([[[1.46, 0, 0], [0, 0, 0], [-0.55, 1.42, 0]]])  # already in the residue's own frame
     >>> bool(np.allclose(virtual_beta(n_ca_c, "local"), virtual_beta(n_ca_c, "lab")))
@@ -76,7 +77,7 @@ def virtual_beta(backbone: np.ndarray, frame: str = "lab") -> np.ndarray:
     if frame == "lab":
         return ca + VIRTUAL_BETA
     if frame != "local":
-        raise ValueError(f'frame must be "lab" (as ATOM3D) or "local" (the residue\'s own); got {frame!r}')
+        raise UserError(f'frame must be "lab" (as ATOM3D) or "local" (the residue\'s own); got {frame!r}')
     x = (n - ca) / np.linalg.norm(n - ca, axis=1, keepdims=True)
     y = (c - ca) - ((c - ca) * x).sum(1, keepdims=True) * x
     y /= np.linalg.norm(y, axis=1, keepdims=True)
@@ -101,7 +102,7 @@ def residue_item(
     of its own and is left out, too, where ``frame`` is "local".
 
     Raises:
-        ValueError: an unknown frame, or fewer than one environment.
+        UserError: an unknown frame, or fewer than one environment.
 
     >>> from eqgat.datasets import embedded_structure
     >>> item = residue_item(embedded_structure("5pti", hetero=False), environments=3)
@@ -109,7 +110,7 @@ def residue_item(
     (3, 3)
     """
     if environments is not None and environments < 1:
-        raise ValueError(f"environments must be at least 1, or None for all residues; got {environments}")
+        raise UserError(f"environments must be at least 1, or None for all residues; got {environments}")
     kept = np.isin(np.char.upper(structure.symbol.astype(str)), ELEMENTS_KEPT)
     structure = structure.select(kept) if kept.any() else structure
     positions = structure.positions

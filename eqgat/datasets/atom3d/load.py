@@ -17,6 +17,7 @@ from eqgat.datasets.atom3d.lmdb import read_lmdb
 from eqgat.datasets.atom3d.prepared import PreparedData, find_prepared
 from eqgat.datasets.task import SPLITS, TASKS
 from eqgat.errors import UserError
+from eqgat.files import home
 
 __all__ = ["load_atom3d", "load_splits", "open_items", "toy_items"]
 
@@ -45,7 +46,7 @@ def load_splits(
         if folder is not None and few is None:
             splits[split] = load_atom3d(task, folder, split, prepared=split not in unprepared, **options)
             continue
-        items = toy_items(task, split) if folder is None else open_items(task, Path(folder).expanduser(), split)
+        items = toy_items(task, split) if folder is None else open_items(task, home(folder), split)
         splits[split] = ItemData(task, items if few is None else _drawn(items, few), split, **options)
         splits[split].toy = folder is None
     return splits
@@ -113,7 +114,7 @@ def load_atom3d(
     chosen = make_options(task, **options)
     if split not in SPLITS:
         raise UserError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
-    root = Path(root).expanduser()
+    root = home(root)
     folder = find_prepared(task, root, split) if prepared else None
     if folder is None:
         return ItemData(task, open_items(task, root, split), split, cutoff, progress, hops, **options)

@@ -53,7 +53,7 @@ class PPIOptions(AtomOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.positives < 1 or self.negatives < 0 or self.seed < 0 or not self.radius > 0:
-            raise ValueError(f"positives >= 1, negatives >= 0, seed >= 0 and radius > 0 Å are needed; got {self}")
+            raise UserError(f"positives >= 1, negatives >= 0, seed >= 0 and radius > 0 Å are needed; got {self}")
 
 
 def parse(item: Mapping[str, Any], options: PPIOptions) -> Parsed:
@@ -151,6 +151,10 @@ class TrainingPairs:
 
     drawn_pairs: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.drawn_pairs is not None and self.drawn_pairs < 1:
+            raise UserError(f"drawn_pairs must be at least 1, or None for the stored pairs; got {self.drawn_pairs}")
+
 
 def load(folder: str | None, drawn_pairs: int | None = None, **options: Any) -> dict[str, Any]:
     """The stored pairs; for training, whole complexes where ``drawn_pairs`` is given.
@@ -161,10 +165,9 @@ def load(folder: str | None, drawn_pairs: int | None = None, **options: Any) -> 
     from eqgat.datasets.atom3d.complexes import Complexes
     from eqgat.datasets.atom3d.load import load_splits
 
+    TrainingPairs(drawn_pairs)
     if drawn_pairs is None:
         return load_splits("ppi", folder, **options)
-    if drawn_pairs < 1:
-        raise UserError(f"drawn_pairs must be at least 1, or null for the stored pairs; got {drawn_pairs}")
     if options.get("hops") is None:
         raise UserError(
             "drawn_pairs puts both partners into one graph, which this model with its options would see as a whole; "

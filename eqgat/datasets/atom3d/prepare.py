@@ -12,7 +12,7 @@ from eqgat.datasets.atom3d.load import load_atom3d
 from eqgat.datasets.atom3d.prepared import PreparedData, write_prepared
 from eqgat.datasets.task import SPLITS
 from eqgat.errors import UserError
-from eqgat.files import check_space, is_writable
+from eqgat.files import check_space, home, is_writable
 
 __all__ = ["Estimate", "estimate", "prepare"]
 
@@ -91,8 +91,8 @@ def prepare(
     lba: 1 items in train; about 0 MiB in ... and 0 min
     train: 1 samples of 1 items; left out: 0 broken items and 0 samples (listed in ...)
     """
-    root = Path(root).expanduser()
-    out = root / "prepared" / task if out is None else Path(out).expanduser()
+    root = home(root)
+    out = root / "prepared" / task if out is None else home(out)
     make_options(task, **options)
     if not only_tell:
         is_writable(out, "--out")

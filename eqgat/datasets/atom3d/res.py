@@ -18,6 +18,7 @@ import pandas as pd
 from eqgat.datasets.atom3d.lmdb import BrokenItem
 from eqgat.datasets.atom3d.samples import AtomOptions, Parsed, Reader, Sample, Skipped, View, read_molecule, table
 from eqgat.datasets.atom3d.spec import Archive, atom3d_task, profiles
+from eqgat.errors import UserError
 
 __all__ = ["RESIDUES", "SPEC", "RESOptions"]
 
@@ -47,9 +48,9 @@ class RESOptions:
 
     def __post_init__(self) -> None:
         if self.alpha_carbon not in ("chain", "released"):
-            raise ValueError(f"alpha_carbon must be 'chain' or 'released'; got {self.alpha_carbon!r}")
+            raise UserError(f"alpha_carbon must be 'chain' or 'released'; got {self.alpha_carbon!r}")
         if self.radius is not None and not self.radius > 0:
-            raise ValueError(f"radius must be positive, in Å, or None; got {self.radius}")
+            raise UserError(f"radius must be positive, in Å, or None; got {self.radius}")
 
 
 def parse(item: Mapping[str, Any], options: RESOptions) -> Parsed:

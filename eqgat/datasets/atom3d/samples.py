@@ -19,6 +19,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from eqgat.datasets.atom3d.lmdb import BrokenItem
+from eqgat.errors import UserError
 from eqgat.molecule import Molecule, StructureError, atom_graph
 
 __all__ = [
@@ -57,7 +58,7 @@ class AtomOptions:
 
     def __post_init__(self) -> None:
         if self.models not in ("all", "first"):
-            raise ValueError(f"models must be 'all' or 'first'; got {self.models!r}")
+            raise UserError(f"models must be 'all' or 'first'; got {self.models!r}")
 
 
 class Atoms(NamedTuple):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eqgat.datasets.task import SPLITS, TaskSpec
+from eqgat.errors import UserError
 
 __all__ = ["Archive", "GraphOptions", "SizeOptions", "atom3d_task", "profiles"]
 
@@ -41,12 +42,22 @@ class GraphOptions:
     cutoff: float = 4.5
     hops: int | None = None
 
+    def __post_init__(self) -> None:
+        if not 0 < self.cutoff < float("inf"):
+            raise UserError(f"cutoff must be a positive length in Å; got {self.cutoff}")
+        if self.hops is not None and self.hops < 1:
+            raise UserError(f"hops must be at least 1, or None for all atoms; got {self.hops}")
+
 
 @dataclass(frozen=True)
 class SizeOptions:
     """How much of the data is taken, see ``load_splits``."""
 
     train_items: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.train_items is not None and self.train_items < 1:
+            raise UserError(f"train_items must be at least 1, or None for all; got {self.train_items}")
 
 
 def atom3d_task(name: str, *options: type, **rest: Any) -> TaskSpec:

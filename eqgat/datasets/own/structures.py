@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from eqgat.errors import UserError
-from eqgat.files import is_structure, stem
+from eqgat.files import home, is_structure, stem
 from eqgat.molecule import Molecule, StructureError
 from eqgat.structures import read_structure
 
@@ -32,7 +32,7 @@ def structure_files(folder: str | Path) -> dict[str, Path]:
     >>> list(structure_files(folder))
     ['1abc']
     """
-    place = Path(folder).expanduser()
+    place = home(folder)
     if not place.is_dir():
         raise UserError(f"there is no folder {str(folder)!r} of structures")
     found: dict[str, Path] = {}

@@ -40,7 +40,7 @@ def _task(
         describe=describe,
         metrics=("mse", "rmse", "mae", "r2", "pearson", "spearman") if numbers else ("cross_entropy", "accuracy"),
         losses=("mse",) if numbers else ("cross-entropy",),
-        derived=("classes", "out_channels", "readout"),
+        derived=() if options is StructureOptions else ("classes", "out_channels", "readout"),
         atom_options=("radius",) if options is StructureOptions else ("radius", "hydrogens", "waters", "hetero"),
         profiles={
             "quick": {

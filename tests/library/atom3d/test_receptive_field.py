@@ -93,6 +93,32 @@ def test_the_short_way_has_the_same_gradients(items: list[dict]) -> None:
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-9, atol=1e-12, msg=name)
 
 
+class WithMean(EQGAT):
+    """Sees the whole graph, behind the layers of EQGAT."""
+
+    hops = None
+
+    def encode(self, data: Data) -> tuple[torch.Tensor, torch.Tensor]:
+        s, v = super().encode(data)
+        return s + s.mean(0), v
+
+
+class Twice(EQGAT):
+    """Sees no farther than EQGAT, and does something else."""
+
+    def node_embedding(self, data: Data) -> torch.Tensor:
+        return 2 * super().node_embedding(data)
+
+
+@pytest.mark.parametrize("kind", [WithMean, Twice])
+def test_a_model_made_of_eqgat_takes_the_long_way(kind: type[EQGAT], items: list[dict]) -> None:
+    torch.manual_seed(0)
+    model = kind(num_elements=9, out_channels=20, num_layers=2, readout="node", **USUAL).double().eval()
+    batch = double(list(ItemData("res", items)))
+    with torch.no_grad():
+        assert torch.equal(at_centers(model, batch), model(batch)[batch.center_index])
+
+
 def test_models_that_see_the_whole_graph_get_the_whole_graph() -> None:
     assert build_model(settings("res", "eqgat", 5, data_options={})).hops == 5
     assert make_task(settings("res", "eqgat", 2)).data_options()["hops"] == 2

@@ -123,6 +123,14 @@ def test_classes_of_structures_from_the_command_line(
         ("train --structures {s} --labels {w} --target atoms --from nowhere", "there is no model in"),
         ("train --structures {s} --labels {w} --target atoms --option shares=[1]", "shares must be three"),
         ("train --structures {s} --labels {w} --target atoms --option shares=[NaN,1,1]", "shares must be three"),
+        ("train --structures {s} --labels {w} --target atoms --model-option out_channels=2", "out_channels must be 1"),
+        ("train --structures {s} --labels {w} --target kind --classes --model-option readout=node", "must be 'graph'"),
+        ("train res --structures {s} --model-option out_channels=5", "out_channels must be 20 for own-res"),
+        ("train --structures {s} --labels {w} --target atoms --option target=kind", "target follows from the table"),
+        (
+            "train --structures {s} --labels {w} --target atoms --split part --option split=random",
+            "split is given twice",
+        ),
         (
             "train --structures {s} --labels {w} --target atoms --option split_seed=-1",
             "split_seed must not be negative",

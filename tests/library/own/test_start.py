@@ -63,7 +63,7 @@ def test_settings_know_which_weights_they_started_from(tmp_path: Path) -> None:
 def start_of(task: str, folder: Path, **data_options: Any) -> str:
     """A model with the settings of a run that made it."""
     settings = make_settings(task, model_options=SMALL, data_options=data_options)
-    model = EQGAT(**{**settings.model_options, "out_channels": 1})
+    model = EQGAT(**{**settings.model_options, "num_elements": 9, "out_channels": 1})
     model.save_pretrained(folder)
     write_checked(folder / SETTINGS, settings.to_json())
     return str(folder)
