@@ -7,11 +7,10 @@ from eqgat.registry import lazily
 
 _HOME = {
     "models": "MODELS",
-    "settings": "Settings build_model make_settings",
+    "settings": "Settings build_model make_settings seeded",
     "results": "read_history read_predictions read_results",
     "evaluation": "evaluate load_trained predict",
     "own": "own_settings",
     "run": "train",
-    "variants": "seeded",
 }
 __all__, __getattr__ = lazily(__name__, _HOME)

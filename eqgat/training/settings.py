@@ -16,9 +16,9 @@ from eqgat.files import checksum
 from eqgat.model import EQGAT
 from eqgat.options import check_values, known_options
 from eqgat.pretrained import saved_folder, saved_settings
-from eqgat.saving import WEIGHTS
+from eqgat.saving import WEIGHTS, seeded
 from eqgat.training.models import MODELS
-from eqgat.training.variants import num_parameters, seeded
+from eqgat.training.variants import num_parameters
 
 __all__ = [
     "CHANGES",

@@ -15,10 +15,10 @@ from torch_geometric.data import Batch, Data
 from eqgat.datasets.task import SPLITS, TASKS, direction
 from eqgat.errors import UserError
 from eqgat.options import known_options
+from eqgat.saving import seeded
 from eqgat.training.metrics import classification_metrics, pair_metrics, ranking_metrics, regression_metrics
 from eqgat.training.receptive_field import at_centers
 from eqgat.training.settings import Settings, build_model
-from eqgat.training.variants import seeded
 
 __all__ = [
     "PairModel",

@@ -8,9 +8,8 @@ from torch import nn
 
 from eqgat.baselines.spec import LIKE_EQGAT, ModelSpec
 from eqgat.model import EQGAT, EQGATConfig
-from eqgat.saving import seeded
 
-__all__ = ["FULL", "NO_CROSS_PRODUCT", "NO_FEATURE_ATTENTION", "num_parameters", "seeded"]
+__all__ = ["FULL", "NO_CROSS_PRODUCT", "NO_FEATURE_ATTENTION", "num_parameters"]
 
 _SHARED: dict[str, Any] = {"settings": {"triangle": {"model_options": LIKE_EQGAT}}, "fields": EQGATConfig}
 FULL = ModelSpec(EQGAT, {**dict.fromkeys("12", "EQGAT"), **dict.fromkeys("34", "EQGAT-Full")}, **_SHARED)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from eqgat import EQGAT
 from eqgat.layers import EquivariantNorm
+from eqgat.saving import seeded
 from eqgat.symmetry import rotation_about, transform
 from eqgat.viz.style import COLOURS, KIND_FILLS, PART_COLOURS, TERM_COLOURS, describe
 from eqgat_course.ch06_update_and_layer.study import PUBLISHED, parameter_terms
@@ -203,17 +204,8 @@ def prediction_against_angle() -> Figure:
         ("released norm", True, "vermilion", "-"),
         ("equivariant norm", False, "black", "--"),
     ):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            model = EQGAT(
-                num_elements=9,
-                out_channels=1,
-                scalar_channels=8,
-                vector_channels=4,
-                num_layers=2,
-                num_radial=8,
-                norm="equivariant",
-            ).double()
+        size = {"scalar_channels": 8, "vector_channels": 4, "num_layers": 2, "num_radial": 8}
+        model = seeded(EQGAT, 0, num_elements=9, out_channels=1, norm="equivariant", **size).double()
         model = with_released_norm(model) if released else model
         with torch.no_grad():
             y = [float(model(transform(example.graph, rotation_about(AXES["z"], math.radians(d))))) for d in degrees]

@@ -18,6 +18,7 @@ from atom3d_items import items, lba_item, ppi_item, protein, ranking_item, res_i
 from torch_geometric.data import Batch, Data
 
 from eqgat import EQGAT, radius_graph
+from eqgat.datasets import task as tasks
 from eqgat.datasets.atom3d import RESIDUES, BrokenItem, ItemData, PreparedData, load_atom3d, write_lmdb, write_prepared
 from eqgat.datasets.atom3d.load import load_splits, toy_items
 from eqgat.datasets.atom3d.prepare import prepare
@@ -447,3 +448,13 @@ def test_an_item_is_read_once_for_all_of_its_samples(monkeypatch: pytest.MonkeyP
     assert all(same(data[row], graph) for row, graph in zip(order, drawn, strict=True))
     assert len(reads) > 2 * len(data.items)
     assert data.__getstate__()["_kept"] == {}, "each loader process reads for itself"
+
+
+def test_what_models_can_be_asked_about_is_said_by_their_task() -> None:
+    """And a task that does not say it is asked about its own samples alone."""
+    assert {name: spec.answers for name, spec in tasks.TASKS.items()} == {
+        **dict.fromkeys(("lba", "psr", "rsr", "own", "own-classes"), "structures"),
+        **dict.fromkeys(("res", "own-res"), "residues"),
+        **dict.fromkeys(("ppi", "triangle"), "samples"),
+    }
+    assert tasks.TaskSpec.answers == "samples"
